@@ -1,0 +1,14 @@
+"""Names of the topics, for agents. What they carry and how long: `app.topics`."""
+
+from __future__ import annotations
+
+INTERACTIONS = "interactions"
+CHAT = "chat-messages"
+FEEDBACK = "feedback"
+ERASURES = "erasures"
+EMOTIONS = "emotions"
+USER_STATE = "user-state"
+RECOMMENDATIONS = "recommendations"
+INTERVENTIONS = "interventions"
+DEAD_LETTERS = "dead-letters"
+LEARNER_CHANGELOG = "learner-changelog"

@@ -1,0 +1,1 @@
+"""What runs: settings, topic catalogue, worker and gateway processes, stores, CLI."""

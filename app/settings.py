@@ -1,0 +1,178 @@
+"""One settings tree. Every field can be set by the environment: `MASTERX_<GROUP>__<FIELD>`.
+
+`masterx settings` prints the effective values with secrets masked. Anything that
+decides about a person is here or in a trained artefact, never a literal in code.
+
+Raises pydantic.ValidationError that names the field when a value cannot be used.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.emotion.config import EmotionSettings
+from models.learner.config import LearnerSettings
+
+Role = Literal["emotion", "learner", "push", "history"]
+ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history")
+
+DEVELOPMENT_SECRET = "masterx-development-secret-not-for-production"  # noqa: S105
+
+
+class KafkaSettings(BaseModel):
+    """The log that everything passes through."""
+
+    bootstrap: str = Field("127.0.0.1:9092", description="host:port[,host:port...]")
+    partitions: int = Field(12, ge=1, description="of every topic; fixed once they are created")
+    replication: int = Field(1, ge=1, description="replicas of every topic; 3 in production")
+    retention_days: float = Field(7, gt=0, description="of the non-compacted topics")
+    chat_days: float = Field(7, gt=0, description="how long chat text is kept")
+    min_compaction_lag: float = Field(
+        86_400, ge=0, description="seconds a compacted record is safe from compaction"
+    )
+    delete_retention: float = Field(
+        604_800, ge=0, description="seconds a tombstone stays; longer than any consumer's downtime"
+    )
+    linger: float = Field(0.0, ge=0, description="seconds a producer waits to fill a batch")
+    max_buffered: int = Field(
+        2_000, ge=1, description="records the gateway holds that Kafka has not acknowledged"
+    )
+    request_timeout: float = Field(20.0, gt=0, description="seconds until a produce fails")
+
+
+class WorkerSettings(BaseModel):
+    """Consumer groups and their timing (docs/architecture.md says why these values)."""
+
+    group_prefix: str = Field("masterx", description="consumer groups are <prefix>-<role>")
+    instance: str = Field("", description="stable name of this worker; empty: no static membership")
+    session_timeout: float = Field(10.0, gt=1, description="seconds until a silent worker is out")
+    heartbeat_interval: float = Field(1.0, gt=0)
+    rebalance_timeout: float = Field(6.0, gt=0, description="seconds for workers to rejoin")
+    max_poll_interval: float = Field(300.0, gt=0)
+    commit_interval: float = Field(1.0, gt=0)
+    in_flight: int = Field(512, ge=1, description="records read but not yet acknowledged, a worker")
+    batch_size: int = Field(256, ge=1, description="records that push and history write at once")
+    stall_timeout: float = Field(
+        60.0, gt=0, description="seconds without progress despite lag until not alive"
+    )
+    status_host: str = "127.0.0.1"
+    status_port: int = Field(0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free")
+
+
+class RedisSettings(BaseModel):
+    """Push log, pub/sub, client-retry memory, role heartbeats."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    prefix: str = Field("mx", description="of every key")
+    log_length: int = Field(500, ge=1, description="pushes kept for a learner who reconnects")
+    log_ttl: float = Field(86_400, gt=0, description="seconds an idle learner's push log is kept")
+    dedupe_ttl: float = Field(
+        600, gt=0, description="seconds in which a client's retry is recognised at the edge"
+    )
+
+
+class MongoSettings(BaseModel):
+    """History, for analytics and for the profile."""
+
+    url: str = "mongodb://127.0.0.1:27017"
+    database: str = "masterx"
+    chat_days: float = Field(7, gt=0, description="days until a stored chat text expires")
+    history_days: float = Field(365, gt=0, description="days until other history expires")
+
+
+class AuthSettings(BaseModel):
+    """Who may speak. HS256 with a shared secret, or JWKS with issuer and audience."""
+
+    secret: SecretStr = Field(
+        SecretStr(DEVELOPMENT_SECRET), description="of HS256; ignored with a jwks_url"
+    )
+    issuer: str | None = Field("masterx", description="required `iss`; None: not checked")
+    audience: str | None = Field("masterx", description="required `aud`; None: not checked")
+    jwks_url: str | None = Field(None, description="where the public keys are; switches to RS/ES/EdDSA")
+    jwks_ttl: float = Field(300, gt=0, description="seconds that fetched keys are kept")
+    leeway: float = Field(5, ge=0, description="seconds of clock difference forgiven")
+    consent_claim: str = Field("consent", description="claim that must be true to process")
+    role_claim: str = Field("role", description="learner, observer, service or admin")
+    learners_claim: str = Field("learners", description="whom an observer may see")
+
+
+class GatewaySettings(BaseModel):
+    """The edge."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535)
+    allowed_origins: tuple[str, ...] = Field(
+        ("http://127.0.0.1:8000", "http://localhost:8000"),
+        description="for CORS and for the WebSocket's Origin; a client that sends none may pass",
+    )
+    max_message_bytes: int = Field(64 * 1024, ge=1024, description="of a message or body")
+    max_text_length: int = Field(8_000, ge=1, description="characters of a chat message")
+    requests_per_minute: int = Field(100, ge=1, description="REST, per user")
+    messages_per_second: float = Field(30, gt=0, description="WebSocket, per user")
+    message_burst: int = Field(300, ge=1, description="WebSocket, per user")
+    max_connections: int = Field(10_000, ge=1)
+    max_connections_per_user: int = Field(20, ge=1)
+    max_outbox_bytes: int = Field(
+        1_000_000, ge=1024, description="unsent bytes at which a slow client is closed (4408)"
+    )
+    ping_interval: float = Field(20, gt=0, description="seconds between WebSocket pings")
+    shutdown_timeout: float = Field(5, gt=0)
+
+
+class EmbeddedSettings(BaseModel):
+    """Services that `masterx up` starts itself when they are not named elsewhere."""
+
+    enabled: bool = Field(True, description="start a broker, Redis and a MongoDB-wire store")
+    data_dir: Path = Field(Path(".masterx"), description="where they keep their data")
+    host: str = "127.0.0.1"
+    start_timeout: float = Field(60, gt=0, description="seconds until a service counts as failed")
+
+
+class LogSettings(BaseModel):
+    """Structured logs; never a text, never a token."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    json_lines: bool = Field(False, description="one JSON object a line, for collectors")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MASTERX_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    environment: Literal["development", "production"] = "development"
+    data_dir: Path = Field(
+        Path("../shared/data"), description="labelled data sets, for `train` and `evaluate` only"
+    )
+    kafka: KafkaSettings = KafkaSettings()
+    worker: WorkerSettings = WorkerSettings()
+    redis: RedisSettings = RedisSettings()
+    mongo: MongoSettings = MongoSettings()
+    auth: AuthSettings = AuthSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    log: LogSettings = LogSettings()
+    emotion: EmotionSettings = EmotionSettings()
+    learner: LearnerSettings = LearnerSettings()
+
+    @model_validator(mode="after")
+    def _production_needs_its_own_secret(self) -> Settings:
+        insecure = self.auth.secret.get_secret_value() == DEVELOPMENT_SECRET
+        if self.environment == "production" and insecure and self.auth.jwks_url is None:
+            raise ValueError(
+                "auth.secret: production needs MASTERX_AUTH__SECRET or MASTERX_AUTH__JWKS_URL"
+            )
+        return self
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read from the environment once."""
+    return Settings()

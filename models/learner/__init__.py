@@ -1,0 +1,1 @@
+"""A learner's state: what the evidence adds up to."""

@@ -1,0 +1,13 @@
+"""Topic `chat-messages`: what a learner wrote."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.base import Event
+
+
+class ChatReceived(Event):
+    """One accepted chat message. The text is kept as long as the topic's retention (7 days)."""
+
+    text: str = Field(min_length=1)

@@ -1,0 +1,78 @@
+"""Topic `emotions`: what the model read in one chat message."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from schemas.base import Derived, Message, Unit
+
+
+class Emotion(StrEnum):
+    """The 41 classes, in their fixed order (the order of every probability vector)."""
+
+    JOY = "joy"
+    SADNESS = "sadness"
+    ANGER = "anger"
+    FEAR = "fear"
+    SURPRISE = "surprise"
+    DISGUST = "disgust"
+    PRIDE = "pride"
+    SHAME = "shame"
+    GUILT = "guilt"
+    GRATITUDE = "gratitude"
+    JEALOUSY = "jealousy"
+    ADMIRATION = "admiration"
+    SYMPATHY = "sympathy"
+    FRUSTRATION = "frustration"
+    SATISFACTION = "satisfaction"
+    CURIOSITY = "curiosity"
+    CONFIDENCE = "confidence"
+    ANXIETY = "anxiety"
+    EXCITEMENT = "excitement"
+    CONFUSION = "confusion"
+    ENGAGEMENT = "engagement"
+    FLOW_STATE = "flow_state"
+    COGNITIVE_OVERLOAD = "cognitive_overload"
+    BREAKTHROUGH_MOMENT = "breakthrough_moment"
+    MASTERY = "mastery"
+    ELATION = "elation"
+    AFFECTION = "affection"
+    CONCENTRATION = "concentration"
+    DOUBT = "doubt"
+    BOREDOM = "boredom"
+    AWE = "awe"
+    DISAPPOINTMENT = "disappointment"
+    DISTRESS = "distress"
+    BITTERNESS = "bitterness"
+    CONTEMPT = "contempt"
+    EMBARRASSMENT = "embarrassment"
+    FATIGUE = "fatigue"
+    PAIN = "pain"
+    CONTENTMENT = "contentment"
+    SERENITY = "serenity"
+    NEUTRAL = "neutral"
+
+
+class PAD(Message):
+    """Pleasure (valence), arousal and dominance, each in [0, 1] (Mehrabian and Russell, 1974)."""
+
+    valence: Unit
+    arousal: Unit
+    dominance: Unit
+
+
+class EmotionRead(Derived):
+    """The reading of one message.
+
+    `probabilities` holds only classes that the model was trained on; a class
+    without training data is absent, not zero. When the model could not be used
+    within its bound, `status` is `unavailable` and there are no probabilities.
+    """
+
+    status: str = Field(default="ok", pattern="^(ok|unavailable)$")
+    model_version: str = ""
+    probabilities: dict[Emotion, Unit] = Field(default_factory=dict)
+    top: Emotion | None = None
+    pad: PAD | None = None

@@ -1,0 +1,75 @@
+"""Topic `interactions`: batches of what a learner did on the page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.base import Event, Message, Millis, OpaqueId, UserId
+
+MAX_INTERACTIONS = 500
+"""Interactions in one batch, at most (a protocol limit)."""
+
+Seconds = Annotated[float, Field(ge=0.0, le=86_400.0, allow_inf_nan=False)]
+"""A duration in seconds, at most a day."""
+
+
+class TimingData(Message):
+    """How long it took, in seconds."""
+
+    response_time: Seconds | None = None
+    dwell_time: Seconds | None = None
+
+
+class ViewportData(Message):
+    """What the screen showed."""
+
+    scroll_distance: Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)] | None = Field(
+        default=None, description="pixels"
+    )
+    device_type: str | None = Field(default=None, max_length=32)
+
+
+class ContextData(Message):
+    """Around the interaction."""
+
+    tab_active: bool | None = None
+    session_duration: Annotated[float, Field(ge=0.0, le=1e11, allow_inf_nan=False)] | None = Field(
+        default=None, description="milliseconds since the session began"
+    )
+
+
+class TaskData(Message):
+    """The exercise at hand, when the page knows it."""
+
+    problem_id: str | None = Field(default=None, max_length=128)
+    skill: str | None = Field(default=None, max_length=128)
+    correct: bool | None = None
+    attempt_count: int | None = Field(default=None, ge=0, le=10_000)
+    hint_count: int | None = Field(default=None, ge=0, le=10_000)
+    hint_total: int | None = Field(default=None, ge=0, le=10_000)
+
+
+class Interaction(Message):
+    """One thing that a learner did."""
+
+    event_id: OpaqueId | None = None
+    timestamp: Millis
+    user_id: UserId | None = None
+    interaction_type: str = Field(min_length=1, max_length=64)
+    element_id: str | None = Field(default=None, max_length=256)
+    timing_data: TimingData | None = None
+    viewport_data: ViewportData | None = None
+    context_data: ContextData | None = None
+    task_data: TaskData | None = None
+
+
+class InteractionsReceived(Event):
+    """One accepted batch. `event_id` is derived from the client's batch id.
+
+    Every interaction carries its own `event_id` here: the client's, or
+    `<batch id>:<position>` hashed to a stable one.
+    """
+
+    interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)

@@ -1,0 +1,83 @@
+"""Topic `user-state` (compacted): how a learner is doing, as far as the evidence goes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from schemas.base import Derived, Message, Millis, Unit
+from schemas.emotions import Emotion
+
+
+class Source(StrEnum):
+    """Where a figure comes from."""
+
+    MEASURED = "measured"
+    """A trained model read it in this learner's own data."""
+    DERIVED = "derived"
+    """A documented formula over measured figures; no labelled data exists for it."""
+    PRIOR = "prior"
+    """No evidence of this learner yet: the population's value."""
+
+
+class Trajectory(StrEnum):
+    """Where valence is heading."""
+
+    IMPROVING = "improving"
+    DECLINING = "declining"
+    STABLE_POSITIVE = "stable_positive"
+    STABLE_NEUTRAL = "stable_neutral"
+    STABLE_NEGATIVE = "stable_negative"
+
+
+class Estimate(Message):
+    """A figure with how far to trust it."""
+
+    value: Unit
+    confidence: Unit = Field(description="falls with little or stale evidence")
+    source: Source
+
+
+class TrajectoryCall(Message):
+    """The trend of valence; `call` is absent while there are too few points."""
+
+    call: Trajectory | None = None
+    slope: float | None = Field(default=None, description="change of valence per minute")
+    slope_error: float | None = Field(default=None, ge=0, description="its standard error")
+    points: int = Field(ge=0)
+
+
+class Activity(Message):
+    """Time-decayed sums over interactions; `interactions` itself is a plain count."""
+
+    interactions: int = Field(ge=0)
+    messages: int = Field(ge=0)
+    response_time: float | None = Field(default=None, ge=0, description="mean, seconds")
+    dwell_time: float | None = Field(default=None, ge=0, description="mean, seconds")
+    tab_active: Unit | None = Field(default=None, description="share of interactions")
+    correct: Unit | None = Field(default=None, description="share of answers")
+    hints: float | None = Field(default=None, ge=0, description="mean per answered problem")
+    attempts: float | None = Field(default=None, ge=0, description="mean per answered problem")
+
+
+class UserState(Derived):
+    """The state of one learner after one update.
+
+    `version` grows by one with each applied record of this learner; a reader
+    keeps the highest. `emotions` is the time-decayed mix of readings, summing to
+    at most 1 over the classes the model knows.
+    """
+
+    version: int = Field(ge=0)
+    updated_at: Millis
+    valence: Estimate
+    arousal: Estimate
+    dominance: Estimate
+    emotions: dict[Emotion, Unit] = Field(default_factory=dict)
+    trajectory: TrajectoryCall
+    activity: Activity
+    model_status: str = Field(
+        default="ok",
+        description="ok, or unavailable: the last message could not be read and is not in the state",
+    )

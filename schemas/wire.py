@@ -1,0 +1,248 @@
+"""The wire: what passes over the WebSocket, and the bodies of the REST calls.
+
+Client to server: interaction_batch, chat_message, feedback, resume, ping.
+Server to client: hello, ack, error, resumed, pong, and the pushes
+user_state_update, recommendations, intervention.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from schemas.actions import Level, Recommendation, TargetType
+from schemas.base import Message, Millis, OpaqueId, Unit
+from schemas.interactions import MAX_INTERACTIONS, Interaction
+from schemas.state import UserState
+
+
+class ErrorCode(StrEnum):
+    """What went wrong, for programs."""
+
+    INVALID_JSON = "invalid_json"
+    INVALID_MESSAGE = "invalid_message"
+    UNKNOWN_TYPE = "unknown_type"
+    TOO_LARGE = "too_large"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    CONSENT_REQUIRED = "consent_required"
+    RATE_LIMITED = "rate_limited"
+    SLOW_DOWN = "slow_down"
+    UNAVAILABLE = "unavailable"
+    NOT_FOUND = "not_found"
+    INTERNAL = "internal"
+
+
+class CloseCode:
+    """WebSocket close codes of our own (RFC 6455 leaves 4000-4999 to applications)."""
+
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
+    TOO_SLOW = 4408
+    TRY_AGAIN = 4503
+
+
+# -- client to server ---------------------------------------------------------------------
+
+
+class InteractionBatch(Message):
+    """A batch of interactions; `id` makes a retry harmless."""
+
+    type: Literal["interaction_batch"] = "interaction_batch"
+    id: OpaqueId
+    interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
+
+
+class ChatMessage(Message):
+    """What the learner wrote; `id` makes a retry harmless."""
+
+    type: Literal["chat_message"] = "chat_message"
+    id: OpaqueId
+    event_id: OpaqueId | None = None
+    timestamp: Millis
+    text: str = Field(min_length=1)
+
+
+class Feedback(Message):
+    """What came of a recommendation, intervention or reply."""
+
+    type: Literal["feedback"] = "feedback"
+    id: OpaqueId
+    target_type: TargetType
+    target_id: OpaqueId
+    outcome: str = Field(min_length=1, max_length=64)
+
+
+class Resume(Message):
+    """Ask for every push after (epoch, offset)."""
+
+    type: Literal["resume"] = "resume"
+    epoch: str = Field(min_length=1, max_length=64)
+    offset: int = Field(ge=0)
+
+
+class Ping(Message):
+    """Are you there?"""
+
+    type: Literal["ping"] = "ping"
+    id: OpaqueId | None = None
+
+
+ClientMessage = InteractionBatch | ChatMessage | Feedback | Resume | Ping
+"""Anything a client may send."""
+
+CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(
+    Annotated[ClientMessage, Field(discriminator="type")]
+)
+CLIENT_TYPES = ("interaction_batch", "chat_message", "feedback", "resume", "ping")
+
+
+# -- server to client ---------------------------------------------------------------------
+
+
+class Limits(Message):
+    """The bounds that this server holds a client to."""
+
+    max_message_bytes: int = Field(description="of one WebSocket message")
+    max_text_length: int = Field(description="characters of a chat message")
+    max_interactions: int = Field(description="in one batch")
+    messages_per_second: float
+    burst: int
+
+
+class Hello(Message):
+    """First message on a connection; `user_state` is absent for a learner we know nothing of."""
+
+    type: Literal["hello"] = "hello"
+    epoch: str
+    offset: int = Field(ge=0)
+    user_state: UserState | None = None
+    limits: Limits
+
+
+class Ack(Message):
+    """The events are in Kafka, acknowledged by all in-sync replicas."""
+
+    type: Literal["ack"] = "ack"
+    id: OpaqueId
+    event_ids: tuple[OpaqueId, ...]
+    duplicates: tuple[OpaqueId, ...] = Field(
+        default=(), description="those of event_ids that had been accepted before"
+    )
+
+
+class Error(Message):
+    """What was wrong with a message; the connection lives on."""
+
+    type: Literal["error"] = "error"
+    id: str | None = Field(default=None, description="the message's id, where it could be read")
+    code: ErrorCode
+    field: str | None = None
+    message: str
+    retry_after: float | None = Field(default=None, description="seconds")
+
+
+class Resumed(Message):
+    """Answer to resume: with `recovered` true the missed pushes follow, in order.
+
+    With false they are no longer known: `user_state` is where things stand.
+    """
+
+    type: Literal["resumed"] = "resumed"
+    recovered: bool
+    epoch: str
+    offset: int = Field(ge=0)
+    user_state: UserState | None = None
+
+
+class Pong(Message):
+    """Answer to ping."""
+
+    type: Literal["pong"] = "pong"
+    id: OpaqueId | None = None
+
+
+class Push(Message):
+    """A message from the learner's push log."""
+
+    epoch: str
+    offset: int = Field(ge=1)
+    caused_by: tuple[OpaqueId, ...] = ()
+
+
+class UserStateUpdate(Push):
+    """The state changed. Conflated for a slow client: the latest wins, `caused_by` is the union."""
+
+    type: Literal["user_state_update"] = "user_state_update"
+    user_state: UserState
+
+
+class Recommendations(Push):
+    """The suggestions that hold now, possibly none; follows every state update."""
+
+    type: Literal["recommendations"] = "recommendations"
+    recommendations: tuple[Recommendation, ...] = ()
+
+
+class Intervention(Push):
+    """A reason to step in; never conflated."""
+
+    type: Literal["intervention"] = "intervention"
+    id: OpaqueId
+    level: Level
+    confidence: Unit
+    because: tuple[str, ...]
+    raised_at: Millis
+
+
+ServerMessage = (
+    Hello | Ack | Error | Resumed | Pong | UserStateUpdate | Recommendations | Intervention
+)
+"""Anything the server may send."""
+
+
+# -- REST ---------------------------------------------------------------------------------
+
+
+class InteractionRequest(Message):
+    """Body of POST /interaction; a single interaction or a batch, for a service or a learner."""
+
+    id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
+    user_id: str | None = None
+    interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
+
+
+class ChatRequest(Message):
+    """Body of POST /chat."""
+
+    id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
+    event_id: OpaqueId | None = None
+    user_id: str | None = None
+    timestamp: Millis | None = None
+    text: str = Field(min_length=1)
+
+
+class Accepted(Message):
+    """202: the events are in Kafka."""
+
+    id: OpaqueId
+    event_ids: tuple[OpaqueId, ...]
+    duplicates: tuple[OpaqueId, ...] = ()
+
+
+class Problem(Message):
+    """Body of every REST error."""
+
+    error: Error
+
+
+class Profile(Message):
+    """What is known of a learner, and where it comes from."""
+
+    user_id: str
+    known: bool
+    user_state: UserState | None = None
+    recommendations: tuple[Recommendation, ...] = ()
+    details: dict[str, Any] = Field(default_factory=dict)
