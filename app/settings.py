@@ -28,6 +28,7 @@ class KafkaSettings(BaseModel):
     """The log that everything passes through."""
 
     bootstrap: str = Field("127.0.0.1:9092", description="host:port[,host:port...]")
+    topic_prefix: str = Field("", description="before every topic's name, on a shared cluster")
     partitions: int = Field(12, ge=1, description="of every topic; fixed once they are created")
     replication: int = Field(1, ge=1, description="replicas of every topic; 3 in production")
     retention_days: float = Field(7, gt=0, description="of the non-compacted topics")
@@ -61,7 +62,9 @@ class WorkerSettings(BaseModel):
         60.0, gt=0, description="seconds without progress despite lag until not alive"
     )
     status_host: str = "127.0.0.1"
-    status_port: int = Field(0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free")
+    status_port: int = Field(
+        0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free"
+    )
 
 
 class RedisSettings(BaseModel):
@@ -93,7 +96,9 @@ class AuthSettings(BaseModel):
     )
     issuer: str | None = Field("masterx", description="required `iss`; None: not checked")
     audience: str | None = Field("masterx", description="required `aud`; None: not checked")
-    jwks_url: str | None = Field(None, description="where the public keys are; switches to RS/ES/EdDSA")
+    jwks_url: str | None = Field(
+        None, description="where the public keys are; switches to RS/ES/EdDSA"
+    )
     jwks_ttl: float = Field(300, gt=0, description="seconds that fetched keys are kept")
     leeway: float = Field(5, ge=0, description="seconds of clock difference forgiven")
     consent_claim: str = Field("consent", description="claim that must be true to process")

@@ -109,9 +109,7 @@ def _printable(value: str) -> str:
 
 Millis = Annotated[
     int,
-    BeforeValidator(
-        _to_millis, json_schema_input_type=Annotated[float, Field(ge=0)] | str
-    ),
+    BeforeValidator(_to_millis, json_schema_input_type=Annotated[float, Field(ge=0)] | str),
     Field(description="UTC, milliseconds since the epoch (seconds are accepted)", ge=0),
 ]
 """Time. Epoch seconds or milliseconds (or ISO 8601) are accepted, milliseconds are sent."""

@@ -27,5 +27,7 @@ class EmotionSettings(BaseModel):
     cache_size: int = Field(4_096, ge=0, description="readings kept by normalised text")
     attempts: int = Field(3, ge=1, description="tries of one text before it is a dead letter")
     wait_when_down: float = Field(
-        30.0, ge=0, description="seconds a message waits for a failed model before the state says so"
+        30.0,
+        ge=0,
+        description="seconds a message waits for a failed model before the state says so",
     )
