@@ -1,4 +1,4 @@
-"""Topics `recommendations`, `interventions` and `feedback`: what we suggest, and what came of it."""
+"""Topics `recommendations`, `interventions`, `feedback`: what we suggest, what came of it."""
 
 from __future__ import annotations
 

@@ -8,16 +8,17 @@ Errors:
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import orjson
 import uuid_utils
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 # 100,000,000,000 as seconds is the year 5138; as milliseconds it is March 1973.
 # Everything below is taken for seconds, everything from it on for milliseconds.
@@ -90,7 +91,7 @@ def _to_millis(value: Any) -> Any:
                 raise ValueError("an ISO 8601 time needs its offset from UTC") from None
             value = moment.timestamp()
     if isinstance(value, int | float):
-        if value != value or value in (float("inf"), float("-inf")):
+        if not math.isfinite(value):
             raise ValueError("a time is finite")
         if value < 0:
             raise ValueError("a time is not before 1970")

@@ -79,5 +79,5 @@ class UserState(Derived):
     activity: Activity
     model_status: str = Field(
         default="ok",
-        description="ok, or unavailable: the last message could not be read and is not in the state",
+        description="ok, or unavailable: the last message was not read and is not in the state",
     )

@@ -6,7 +6,7 @@ an operator can change every one of them.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 
 class LearnerSettings(BaseModel):
