@@ -149,7 +149,11 @@ class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MASTERX_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix="MASTERX_",
+        env_nested_delimiter="__",
+        env_parse_none_str="null",  # MASTERX_AUTH__ISSUER=null: not checked
+        extra="forbid",
+        frozen=True,
     )
 
     environment: Literal["development", "production"] = "development"

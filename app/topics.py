@@ -21,7 +21,7 @@ from agents.topics import (
     RECOMMENDATIONS,
     USER_STATE,
 )
-from app.settings import KafkaSettings
+from app.settings import KafkaSettings, Settings
 from schemas.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
 from schemas.base import Message
 from schemas.chat import ChatReceived
@@ -76,3 +76,13 @@ def catalogue(settings: KafkaSettings) -> tuple[Topic, ...]:
         Topic(DEAD_LETTERS, DeadLetter, "What could not be processed", keep),
         Topic(LEARNER_CHANGELOG, None, "The learner table's changelog", None, compacted=True),
     )
+
+
+def physical(settings: Settings, name: str) -> str:
+    """A topic's name on the broker: the catalogue's, with the cluster's prefix before it."""
+    return settings.kafka.topic_prefix + name
+
+
+def logical(settings: Settings, name: str) -> str:
+    """The catalogue's name of a topic on the broker."""
+    return name.removeprefix(settings.kafka.topic_prefix)

@@ -1,0 +1,177 @@
+"""Creates the topics of the catalogue, and says what is there.
+
+Errors:
+    TopicsUnusable   the broker refused a topic, or one has another partition count
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiokafka.errors
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from app.probes import Unavailable
+from app.settings import Settings
+from app.topics import catalogue, physical
+
+_NO_ERROR = 0
+_TOPIC_ALREADY_EXISTS = 36
+_LEADERS_WITHIN = 30.0
+
+
+class TopicsUnusable(RuntimeError):
+    """The topics are not as the settings say, and it is not for us to change them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicStatus:
+    """One topic of the catalogue on the broker. `partitions` is 0 when it is absent."""
+
+    name: str
+    physical: str
+    summary: str
+    partitions: int
+    expected: int
+    led: int
+    """Partitions that have a leader."""
+    created: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """All partitions there, as many as expected, each with a leader."""
+        return self.partitions == self.expected == self.led
+
+
+async def list_topics(settings: Settings) -> tuple[TopicStatus, ...]:
+    """Every topic of the catalogue as it stands on the broker.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+    async with _admin(settings) as client:
+        return await _statuses(client, settings)
+
+
+async def create_topics(settings: Settings) -> tuple[TopicStatus, ...]:
+    """Create what is missing and return once every partition has a leader. Idempotent.
+
+    Existing topics are left as they are: their configuration is the operator's.
+
+    Raises:
+        Unavailable: no broker answers.
+        TopicsUnusable: refused by the broker (its words are quoted), or a topic
+            exists with another partition count.
+    """
+    async with _admin(settings) as client:
+        before = await _statuses(client, settings)
+        missing = {status.name for status in before if status.partitions == 0}
+        await _create(client, settings, missing)
+        after = await _led(client, settings)
+    return tuple(
+        TopicStatus(
+            status.name, status.physical, status.summary, status.partitions,
+            status.expected, status.led, created=status.name in missing,
+        )
+        for status in after
+    )  # fmt: skip
+
+
+async def _create(client: AIOKafkaAdminClient, settings: Settings, names: set[str]) -> None:
+    wanted = [
+        NewTopic(
+            name=physical(settings, topic.name),
+            num_partitions=settings.kafka.partitions,
+            replication_factor=settings.kafka.replication,
+            topic_configs=topic.config(settings.kafka),
+        )
+        for topic in catalogue(settings.kafka)
+        if topic.name in names
+    ]
+    if not wanted:
+        return
+    response = await client.create_topics(
+        wanted, timeout_ms=int(settings.kafka.request_timeout * 1000)
+    )
+    refused = [
+        f"{topic}: {message or aiokafka.errors.for_code(code).__name__}"
+        for topic, code, message in response.topic_errors
+        if code not in (_NO_ERROR, _TOPIC_ALREADY_EXISTS)  # another process was faster
+    ]
+    if refused:
+        raise TopicsUnusable(
+            f"The broker at {settings.kafka.bootstrap} refused to create topics: "
+            + "; ".join(refused)
+            + ". See MASTERX_KAFKA__REPLICATION and the broker's limits."
+        )
+
+
+async def _led(client: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicStatus, ...]:
+    """Wait until each partition has a leader; a broker tells of a new topic with a delay."""
+    deadline = asyncio.get_running_loop().time() + _LEADERS_WITHIN
+    while True:
+        statuses = await _statuses(client, settings)
+        differing = [s for s in statuses if s.partitions not in (0, s.expected)]
+        if differing:
+            raise TopicsUnusable(_other_count(differing, settings))
+        if all(status.ready for status in statuses):
+            return statuses
+        if asyncio.get_running_loop().time() >= deadline:
+            lacking = ", ".join(s.physical for s in statuses if not s.ready)
+            raise TopicsUnusable(
+                f"No leader after {_LEADERS_WITHIN:g} s for: {lacking}. Are all brokers up?"
+            )
+        await asyncio.sleep(0.1)
+
+
+def _other_count(differing: list[TopicStatus], settings: Settings) -> str:
+    found = ", ".join(f"{status.physical} has {status.partitions}" for status in differing)
+    return (
+        f"Topics at {settings.kafka.bootstrap} have another partition count than "
+        f"MASTERX_KAFKA__PARTITIONS={settings.kafka.partitions}: {found}. Set it to theirs, or "
+        "rebuild the topics (docs/operations.md); all of a learner must stay on one partition."
+    )
+
+
+async def _statuses(client: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicStatus, ...]:
+    # Asked for all topics, not by name: some brokers create what is asked for by name.
+    found: dict[str, Any] = {entry["topic"]: entry for entry in await client.describe_topics()}
+    statuses = []
+    for topic in catalogue(settings.kafka):
+        name = physical(settings, topic.name)
+        partitions = found.get(name, {}).get("partitions", [])
+        statuses.append(
+            TopicStatus(
+                name=topic.name,
+                physical=name,
+                summary=topic.summary,
+                partitions=len(partitions),
+                expected=settings.kafka.partitions,
+                led=sum(1 for partition in partitions if partition["leader"] >= 0),
+            )
+        )
+    return tuple(statuses)
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka.bootstrap,
+        client_id="masterx-admin",
+        request_timeout_ms=int(settings.kafka.request_timeout * 1000),
+    )
+    try:
+        await client.start()
+    except (aiokafka.errors.KafkaError, OSError) as error:
+        await client.close()
+        raise Unavailable(
+            "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
+        ) from error
+    try:
+        yield client
+    finally:
+        await client.close()
