@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 from pydantic import Field
 
-from schemas.base import Derived, Event, Message, Millis, OpaqueId, Unit
+from schemas.base import Count, Derived, Event, Json, Message, Millis, OpaqueId, Unit
 
 
 class Level(StrEnum):
@@ -31,7 +30,7 @@ class Recommendation(Message):
 
     id: OpaqueId
     action: str = Field(min_length=1, max_length=64)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Json = Field(default_factory=dict)
     confidence: Unit
     because: tuple[str, ...] = Field(description="the facts of the state that led to it")
 
@@ -39,14 +38,14 @@ class Recommendation(Message):
 class RecommendationsMade(Derived):
     """The suggestions that hold after one state update; possibly none."""
 
-    version: int = Field(ge=0, description="of the state they were made from")
+    version: Count = Field(description="of the state they were made from")
     recommendations: tuple[Recommendation, ...] = ()
 
 
 class InterventionRaised(Derived):
     """A reason to step in."""
 
-    version: int = Field(ge=0, description="of the state it was raised from")
+    version: Count = Field(description="of the state it was raised from")
     level: Level
     confidence: Unit
     because: tuple[str, ...]

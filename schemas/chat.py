@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from schemas.base import Event
+from schemas.base import Event, Words
 
 
 class ChatReceived(Event):
     """One accepted chat message. The text is kept as long as the topic's retention (7 days)."""
 
-    text: str = Field(min_length=1)
+    text: Words

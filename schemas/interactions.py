@@ -6,13 +6,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.base import Event, Message, Millis, OpaqueId, UserId
+from schemas.base import Count, Event, Flag, Message, OpaqueId, Timestamp, UserId
 
 MAX_INTERACTIONS = 500
 """Interactions in one batch, at most (a protocol limit)."""
 
-Seconds = Annotated[float, Field(ge=0.0, le=86_400.0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.0, le=86_400.0, strict=True)]
 """A duration in seconds, at most a day."""
+
+Tries = Annotated[Count, Field(le=10_000)]
+"""How often something was done."""
 
 
 class TimingData(Message):
@@ -25,7 +28,7 @@ class TimingData(Message):
 class ViewportData(Message):
     """What the screen showed."""
 
-    scroll_distance: Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)] | None = Field(
+    scroll_distance: Annotated[float, Field(ge=0.0, le=1e9, strict=True)] | None = Field(
         default=None, description="pixels"
     )
     device_type: str | None = Field(default=None, max_length=32)
@@ -34,8 +37,8 @@ class ViewportData(Message):
 class ContextData(Message):
     """Around the interaction."""
 
-    tab_active: bool | None = None
-    session_duration: Annotated[float, Field(ge=0.0, le=1e11, allow_inf_nan=False)] | None = Field(
+    tab_active: Flag | None = None
+    session_duration: Annotated[float, Field(ge=0.0, le=1e11, strict=True)] | None = Field(
         default=None, description="milliseconds since the session began"
     )
 
@@ -45,17 +48,17 @@ class TaskData(Message):
 
     problem_id: str | None = Field(default=None, max_length=128)
     skill: str | None = Field(default=None, max_length=128)
-    correct: bool | None = None
-    attempt_count: int | None = Field(default=None, ge=0, le=10_000)
-    hint_count: int | None = Field(default=None, ge=0, le=10_000)
-    hint_total: int | None = Field(default=None, ge=0, le=10_000)
+    correct: Flag | None = None
+    attempt_count: Tries | None = None
+    hint_count: Tries | None = None
+    hint_total: Tries | None = None
 
 
 class Interaction(Message):
     """One thing that a learner did."""
 
     event_id: OpaqueId | None = None
-    timestamp: Millis
+    timestamp: Timestamp
     user_id: UserId | None = None
     interaction_type: str = Field(min_length=1, max_length=64)
     element_id: str | None = Field(default=None, max_length=256)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from schemas.base import Event, Message, Millis
+from schemas.base import SCHEMA_VERSION, Event, Message, Millis, Position, Reported
 
 
 class ErasureRequested(Event):
@@ -19,15 +21,15 @@ class DeadLetter(Message):
     The record's key is the original key; `value_base64` is the original value.
     """
 
-    schema_version: int = 1
+    schema_version: Literal[1] = SCHEMA_VERSION
     topic: str
-    partition: int
-    offset: int
+    partition: Position
+    offset: Position
     role: str = Field(description="the worker role that gave up")
     error: str = Field(description="class of the error")
-    reason: str = Field(description="one sentence")
-    field: str | None = None
+    reason: Reported = Field(description="one sentence")
+    field: Reported | None = None
     failed_at: Millis
     key_base64: str | None = None
     value_base64: str | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[Reported, Reported] = Field(default_factory=dict)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from schemas.base import Derived, Message, Millis, Unit
+from schemas.base import Count, Derived, Message, Millis, Number, Unit
 from schemas.emotions import Emotion
 
 
@@ -43,22 +43,22 @@ class TrajectoryCall(Message):
     """The trend of valence; `call` is absent while there are too few points."""
 
     call: Trajectory | None = None
-    slope: float | None = Field(default=None, description="change of valence per minute")
-    slope_error: float | None = Field(default=None, ge=0, description="its standard error")
-    points: int = Field(ge=0)
+    slope: Number | None = Field(default=None, description="change of valence per minute")
+    slope_error: Number | None = Field(default=None, ge=0, description="its standard error")
+    points: Count
 
 
 class Activity(Message):
     """Time-decayed sums over interactions; `interactions` itself is a plain count."""
 
-    interactions: int = Field(ge=0)
-    messages: int = Field(ge=0)
-    response_time: float | None = Field(default=None, ge=0, description="mean, seconds")
-    dwell_time: float | None = Field(default=None, ge=0, description="mean, seconds")
+    interactions: Count
+    messages: Count
+    response_time: Number | None = Field(default=None, ge=0, description="mean, seconds")
+    dwell_time: Number | None = Field(default=None, ge=0, description="mean, seconds")
     tab_active: Unit | None = Field(default=None, description="share of interactions")
     correct: Unit | None = Field(default=None, description="share of answers")
-    hints: float | None = Field(default=None, ge=0, description="mean per answered problem")
-    attempts: float | None = Field(default=None, ge=0, description="mean per answered problem")
+    hints: Number | None = Field(default=None, ge=0, description="mean per answered problem")
+    attempts: Number | None = Field(default=None, ge=0, description="mean per answered problem")
 
 
 class UserState(Derived):
@@ -69,7 +69,7 @@ class UserState(Derived):
     at most 1 over the classes the model knows.
     """
 
-    version: int = Field(ge=0)
+    version: Count
     updated_at: Millis
     valence: Estimate
     arousal: Estimate

@@ -8,12 +8,23 @@ user_state_update, recommendations, intervention.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
 from schemas.actions import Level, Recommendation, TargetType
-from schemas.base import Message, Millis, OpaqueId, Unit
+from schemas.base import (
+    Count,
+    InvalidMessage,
+    Json,
+    Message,
+    Millis,
+    OpaqueId,
+    Timestamp,
+    Unit,
+    UserId,
+    Words,
+)
 from schemas.interactions import MAX_INTERACTIONS, Interaction
 from schemas.state import UserState
 
@@ -61,8 +72,8 @@ class ChatMessage(Message):
     type: Literal["chat_message"] = "chat_message"
     id: OpaqueId
     event_id: OpaqueId | None = None
-    timestamp: Millis
-    text: str = Field(min_length=1)
+    timestamp: Timestamp
+    text: Words
 
 
 class Feedback(Message):
@@ -80,7 +91,7 @@ class Resume(Message):
 
     type: Literal["resume"] = "resume"
     epoch: str = Field(min_length=1, max_length=64)
-    offset: int = Field(ge=0)
+    offset: Count
 
 
 class Ping(Message):
@@ -96,7 +107,33 @@ ClientMessage = InteractionBatch | ChatMessage | Feedback | Resume | Ping
 CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(
     Annotated[ClientMessage, Field(discriminator="type")]
 )
-CLIENT_TYPES = ("interaction_batch", "chat_message", "feedback", "resume", "ping")
+_CLIENT_MODELS: dict[str, type[ClientMessage]] = {
+    model.model_fields["type"].default: model for model in get_args(ClientMessage)
+}
+CLIENT_TYPES = tuple(_CLIENT_MODELS)
+
+
+class UnknownType(InvalidMessage):
+    """A message whose `type` we do not know."""
+
+    code = "unknown_type"
+
+
+def read_client(document: Any) -> ClientMessage:
+    """A client's message from parsed JSON.
+
+    Raises:
+        InvalidMessage: not a JSON object, without a type, or not what its type promises.
+        UnknownType: a type that is none of CLIENT_TYPES.
+    """
+    if not isinstance(document, dict):
+        raise InvalidMessage("should be a JSON object")
+    if not isinstance(document.get("type"), str):
+        raise InvalidMessage("should be one of " + ", ".join(CLIENT_TYPES), "type")
+    model = _CLIENT_MODELS.get(document["type"])
+    if model is None:
+        raise UnknownType("should be one of " + ", ".join(CLIENT_TYPES), "type")
+    return model.read(document)
 
 
 # -- server to client ---------------------------------------------------------------------
@@ -117,7 +154,7 @@ class Hello(Message):
 
     type: Literal["hello"] = "hello"
     epoch: str
-    offset: int = Field(ge=0)
+    offset: Count
     user_state: UserState | None = None
     limits: Limits
 
@@ -153,7 +190,7 @@ class Resumed(Message):
     type: Literal["resumed"] = "resumed"
     recovered: bool
     epoch: str
-    offset: int = Field(ge=0)
+    offset: Count
     user_state: UserState | None = None
 
 
@@ -168,7 +205,7 @@ class Push(Message):
     """A message from the learner's push log."""
 
     epoch: str
-    offset: int = Field(ge=1)
+    offset: Count = Field(ge=1)
     caused_by: tuple[OpaqueId, ...] = ()
 
 
@@ -210,7 +247,7 @@ class InteractionRequest(Message):
     """Body of POST /interaction; a single interaction or a batch, for a service or a learner."""
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
-    user_id: str | None = None
+    user_id: UserId | None = None
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
 
 
@@ -219,9 +256,9 @@ class ChatRequest(Message):
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
     event_id: OpaqueId | None = None
-    user_id: str | None = None
-    timestamp: Millis | None = None
-    text: str = Field(min_length=1)
+    user_id: UserId | None = None
+    timestamp: Timestamp | None = None
+    text: Words
 
 
 class Accepted(Message):
@@ -245,4 +282,4 @@ class Profile(Message):
     known: bool
     user_state: UserState | None = None
     recommendations: tuple[Recommendation, ...] = ()
-    details: dict[str, Any] = Field(default_factory=dict)
+    details: Json = Field(default_factory=dict)
