@@ -1,13 +1,149 @@
 """Settings of the learner's state: decays, bounds, and the policy that acts on it.
 
-These are the numbers that decide about a person until issue-trained artefacts do;
-an operator can change every one of them.
+These are the numbers that decide about a person until trained artefacts do; an
+operator can change every one of them. docs/state.md says what each one means.
 """
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from models.learner.rules import Rules, load_rules
+from schemas.actions import Level
+from schemas.base import Unit
+from schemas.interactions import MAX_INTERACTIONS
 
 
-class LearnerSettings(BaseModel):
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EvidenceSettings(_Group):
+    """How evidence adds up and fades."""
+
+    session_half_life: float = Field(
+        600.0, gt=0, description="seconds until evidence counts half, for the state of now"
+    )
+    long_half_life: float = Field(
+        1_209_600.0, gt=0, description="seconds until evidence counts half, over weeks"
+    )
+    lateness: float = Field(
+        300.0, ge=0, description="seconds behind the newest event from which one is reported late"
+    )
+    skew: float = Field(
+        30.0, ge=0, description="seconds an event may lie after its receipt; beyond, it is clamped"
+    )
+
+
+class ConfidenceSettings(_Group):
+    """How far evidence is trusted: weight / (weight + half), weight decayed to the newest event."""
+
+    messages_half: float = Field(
+        1.0, gt=0, description="messages' worth of weight at which confidence is 0.5"
+    )
+    interactions_half: float = Field(
+        5.0, gt=0, description="interactions' worth of weight at which confidence is 0.5"
+    )
+    min_evidence: float = Field(
+        0.01, ge=1e-9, description="weight below which there is no evidence, only the prior"
+    )
+    prior_valence: Unit = Field(0.5, description="of a learner we know nothing of")
+    prior_arousal: Unit = Field(0.5, description="of a learner we know nothing of")
+    prior_dominance: Unit = Field(0.5, description="of a learner we know nothing of")
+
+
+class TrajectorySettings(_Group):
+    """When the trend of valence is called, and what."""
+
+    half_life: float = Field(900.0, gt=0, description="seconds until a point counts half")
+    min_points: int = Field(
+        4, ge=3, description="effective points (Kish) below which there is no call"
+    )
+    reading_noise: float = Field(
+        0.05, gt=0, le=1, description="standard deviation of one valence reading, at least"
+    )
+    error_factor: float = Field(
+        2.0, ge=0, description="standard errors that a slope must exceed to be a trend"
+    )
+    min_slope: float = Field(
+        0.01, ge=0, description="change of valence per minute that a trend must exceed"
+    )
+    positive_from: Unit = Field(0.6, description="mean valence from which stable is positive")
+    negative_to: Unit = Field(0.4, description="mean valence up to which stable is negative")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TrajectorySettings:
+        if self.negative_to >= self.positive_from:
+            raise ValueError("trajectory.negative_to must be below trajectory.positive_from")
+        return self
+
+
+class GapSettings(_Group):
+    """Seconds that must pass after an intervention of a level (or a higher one)."""
+
+    preventive: float = Field(900.0, ge=0)
+    mild: float = Field(600.0, ge=0)
+    moderate: float = Field(300.0, ge=0)
+    significant: float = Field(180.0, ge=0)
+    critical: float = Field(60.0, ge=0)
+
+    def of(self, level: Level) -> float:
+        """Seconds for one level (not for `none`)."""
+        return float(getattr(self, level.value))
+
+
+class PolicySettings(_Group):
+    """What is done about a state."""
+
+    file: Path = Field(
+        Path(__file__).parent / "policy.toml", description="the rules (TOML), read at start"
+    )
+    hysteresis: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of its threshold that a fact must retreat before a held rule lets go",
+    )
+    max_recommendations: int = Field(3, ge=0, description="suggestions at a time")
+    gaps: GapSettings = GapSettings()
+    remembered: int = Field(
+        6, ge=1, description="interventions kept so that a redelivery sends the same again"
+    )
+
+
+class SeenSettings(_Group):
+    """The memory by which a client's own retry is recognised."""
+
+    window: float = Field(600.0, gt=0, description="seconds of ingest time an event id is kept")
+    max_ids: int = Field(
+        512,
+        ge=MAX_INTERACTIONS,
+        le=65_535,
+        description="event ids kept; oldest go first (at least one largest batch)",
+    )
+
+
+class LearnerSettings(_Group):
     """How evidence adds up, and what is done about it."""
+
+    evidence: EvidenceSettings = EvidenceSettings()
+    confidence: ConfidenceSettings = ConfidenceSettings()
+    trajectory: TrajectorySettings = TrajectorySettings()
+    seen: SeenSettings = SeenSettings()
+    policy: PolicySettings = PolicySettings()
+    marker_days: float = Field(
+        30.0, gt=0, description="days that an erased learner's marker is kept"
+    )
+    _rules: Rules = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _rules_can_be_used(self) -> LearnerSettings:
+        self._rules = load_rules(self.policy.file)
+        return self
+
+    @property
+    def rules(self) -> Rules:
+        """The policy file's rules, read when these settings were made."""
+        return self._rules

@@ -1,0 +1,195 @@
+"""What a learner's events add up to: time-decayed sums.
+
+For each measure a numerator and a denominator, over the events that carried it:
+
+    N = sum_i v_i * 2^(-(T - t_i) / h)        D = sum_i 2^(-(T - t_i) / h)
+
+with T the newest event time of the learner and h the half-life; the mean is N / D
+(an exponential moving average over irregular times). When T moves by d both are
+multiplied by 2^(-d / h), which leaves the weight of each event a function of its
+own time alone: the sums do not depend on the order of arrival (to rounding), for
+events of any age. An event later than `lateness` is therefore still added, with
+the little weight it has; it is reported, not dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from math import exp2
+from typing import Final
+
+from models.learner.config import EvidenceSettings
+from schemas.emotions import Emotion, EmotionRead
+from schemas.interactions import Interaction
+
+
+class Measure(IntEnum):
+    """What is averaged; the order is the order of the sums in a stored record."""
+
+    VALENCE = 0
+    AROUSAL = 1
+    DOMINANCE = 2
+    RESPONSE_TIME = 3
+    """Seconds."""
+    DWELL_TIME = 4
+    """Seconds."""
+    TAB_ACTIVE = 5
+    CORRECT = 6
+    HINTS = 7
+    ATTEMPTS = 8
+
+
+EMOTION_WEIGHT: Final = 2 * len(Measure)
+"""Index of the emotion mix's one denominator."""
+FIRST_EMOTION: Final = EMOTION_WEIGHT + 1
+"""Index of the first class's numerator; classes are last, so that more can be added."""
+WIDTH: Final = FIRST_EMOTION + len(Emotion)
+"""Numbers in one horizon's sums."""
+
+CLASS_INDEX: Final = {emotion: index for index, emotion in enumerate(Emotion)}
+NO_SUMS: Final = (0.0,) * WIDTH
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one event says, at its (clamped) event time in milliseconds."""
+
+    time: int
+    values: tuple[tuple[Measure, float], ...] = ()
+    emotions: tuple[tuple[int, float], ...] | None = None
+    """Class index and share, summing to at most 1; None where nothing was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Decayed sums over two horizons, and plain counts.
+
+    `session` and `long` hold WIDTH numbers each: numerator and denominator of each
+    measure, the emotion mix's denominator, a numerator for each class.
+    """
+
+    newest: int | None = None
+    """Newest event time, milliseconds: the sums' reference time."""
+    session: tuple[float, ...] = NO_SUMS
+    long: tuple[float, ...] = NO_SUMS
+    classes: int = 0
+    """Bit i: class i has been part of a reading."""
+    interactions: int = 0
+    messages: int = 0
+
+    def weight(self, measure: Measure) -> float:
+        """The session's decayed number of events that carried the measure."""
+        return self.session[2 * measure + 1]
+
+    def mean(self, measure: Measure) -> float:
+        """The session's decayed mean; only where the weight is above 0."""
+        return self.session[2 * measure] / self.session[2 * measure + 1]
+
+
+def clamp(event_time: int, ingest_time: int, settings: EvidenceSettings) -> int:
+    """Event time, at most `skew` after its receipt; milliseconds."""
+    return min(event_time, ingest_time + round(settings.skew * 1000))
+
+
+def observe_interaction(interaction: Interaction, time: int) -> Observation:
+    """What an interaction says; a field that is absent says nothing, not zero."""
+    values: list[tuple[Measure, float]] = []
+    timing, context, task = (
+        interaction.timing_data,
+        interaction.context_data,
+        interaction.task_data,
+    )
+    if timing is not None:
+        if timing.response_time is not None:
+            values.append((Measure.RESPONSE_TIME, timing.response_time))
+        if timing.dwell_time is not None:
+            values.append((Measure.DWELL_TIME, timing.dwell_time))
+    if context is not None and context.tab_active is not None:
+        values.append((Measure.TAB_ACTIVE, float(context.tab_active)))
+    if task is not None:
+        if task.correct is not None:
+            values.append((Measure.CORRECT, float(task.correct)))
+        if task.hint_count is not None:
+            values.append((Measure.HINTS, float(task.hint_count)))
+        if task.attempt_count is not None:
+            values.append((Measure.ATTEMPTS, float(task.attempt_count)))
+    return Observation(time, tuple(values))
+
+
+def observe_reading(reading: EmotionRead, time: int) -> Observation:
+    """What a read message says.
+
+    Probabilities of classes that may hold together can sum to more than 1; the mix
+    shares one message's weight among its classes, so they are scaled to 1 then.
+    """
+    values: tuple[tuple[Measure, float], ...] = ()
+    if reading.pad is not None:
+        values = (
+            (Measure.VALENCE, reading.pad.valence),
+            (Measure.AROUSAL, reading.pad.arousal),
+            (Measure.DOMINANCE, reading.pad.dominance),
+        )
+    if not reading.probabilities:
+        return Observation(time, values)
+    scale = max(1.0, sum(reading.probabilities.values()))
+    shares = tuple((CLASS_INDEX[e], p / scale) for e, p in reading.probabilities.items())
+    return Observation(time, values, shares)
+
+
+def add(
+    evidence: Evidence,
+    observations: Sequence[Observation],
+    settings: EvidenceSettings,
+    *,
+    interactions: int = 0,
+    messages: int = 0,
+) -> Evidence:
+    """The evidence with more observations in it; the reference time moves to the newest."""
+    if not observations:
+        return evidence
+    newest = max(observation.time for observation in observations)
+    if evidence.newest is not None:
+        newest = max(newest, evidence.newest)
+    elapsed = 0 if evidence.newest is None else newest - evidence.newest
+    classes = evidence.classes
+    for observation in observations:
+        for index, _ in observation.emotions or ():
+            classes |= 1 << index
+    return Evidence(
+        newest=newest,
+        session=_accumulate(
+            evidence.session, elapsed, settings.session_half_life, observations, newest
+        ),
+        long=_accumulate(evidence.long, elapsed, settings.long_half_life, observations, newest),
+        classes=classes,
+        interactions=evidence.interactions + interactions,
+        messages=evidence.messages + messages,
+    )
+
+
+def decay(elapsed: int, half_life: float) -> float:
+    """Weight left after `elapsed` milliseconds, for a half-life in seconds; 0 after very long."""
+    return exp2(-elapsed / (half_life * 1000))
+
+
+def _accumulate(
+    sums: tuple[float, ...],
+    elapsed: int,
+    half_life: float,
+    observations: Iterable[Observation],
+    newest: int,
+) -> tuple[float, ...]:
+    left = decay(elapsed, half_life)
+    total = list(sums) if left == 1.0 else [value * left for value in sums]
+    for observation in observations:
+        weight = decay(newest - observation.time, half_life)
+        for measure, value in observation.values:
+            total[2 * measure] += weight * value
+            total[2 * measure + 1] += weight
+        if observation.emotions is not None:
+            total[EMOTION_WEIGHT] += weight
+            for index, share in observation.emotions:
+                total[FIRST_EMOTION + index] += weight * share
+    return tuple(total)

@@ -1,0 +1,127 @@
+"""What an update sends: state, recommendations, interventions, with ids that repeat.
+
+Ids are derived from the causing event, so that however often an output is computed,
+every reader can tell that it is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from uuid import UUID
+
+from models.learner.policy import Decision
+from models.learner.record import LearnerRecord, PastIntervention
+from models.learner.state import Summary
+from schemas.actions import InterventionRaised, Recommendation, RecommendationsMade
+from schemas.base import Event
+from schemas.state import UserState
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the client's record stands in its topic."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What to send, in this order."""
+
+    state: UserState
+    recommendations: RecommendationsMade
+    interventions: tuple[InterventionRaised, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The event behind an update: its identity, its times, its place."""
+
+    event: Event
+    root: str
+    """The id that output ids are derived from."""
+    ids: tuple[str, ...]
+    """The client's event ids, which it matches `causedBy` against."""
+    position: Position
+
+
+def derived_id(kind: str, cause: str, user_id: str) -> str:
+    """An id that the same cause always leads to: a UUIDv8 (RFC 9562) of BLAKE2b."""
+    seed = "\x00".join((kind, cause, user_id)).encode()
+    number = int.from_bytes(blake2b(seed, digest_size=16).digest(), "big")
+    number = number & ~(0xF << 76) | 8 << 76
+    number = number & ~(0x3 << 62) | 2 << 62
+    return str(UUID(int=number))
+
+
+def outputs_of(
+    record: LearnerRecord,
+    summary: Summary,
+    decision: Decision,
+    raised: tuple[PastIntervention, ...],
+    cause: Cause,
+) -> Outputs:
+    """The messages that tell a record's state, with ids that follow from the cause."""
+    event, position, user = cause.event, cause.position, cause.event.user_id
+    state = UserState(
+        event_id=derived_id("state", cause.root, user),
+        user_id=user,
+        event_time=event.event_time,
+        ingest_time=event.ingest_time,
+        caused_by=cause.ids,
+        source_topic=position.topic,
+        source_partition=position.partition,
+        source_offset=position.offset,
+        version=record.version,
+        updated_at=record.ingested,
+        valence=summary.valence,
+        arousal=summary.arousal,
+        dominance=summary.dominance,
+        emotions=summary.emotions,
+        trajectory=summary.trajectory,
+        activity=summary.activity,
+        model_status="unavailable" if record.model_unavailable else "ok",
+    )
+    recommendations = RecommendationsMade(
+        event_id=derived_id("recommendations", cause.root, user),
+        user_id=user,
+        event_time=event.event_time,
+        ingest_time=event.ingest_time,
+        caused_by=cause.ids,
+        source_topic=position.topic,
+        source_partition=position.partition,
+        source_offset=position.offset,
+        version=record.version,
+        recommendations=tuple(
+            Recommendation(
+                id=derived_id(f"recommendation:{suggestion.rule}", cause.root, user),
+                action=suggestion.action,
+                parameters=suggestion.parameters,
+                confidence=suggestion.confidence,
+                because=suggestion.because,
+            )
+            for suggestion in decision.suggestions
+        ),
+    )
+    interventions = tuple(
+        InterventionRaised(
+            event_id=past.event_id,
+            user_id=user,
+            event_time=event.event_time,
+            ingest_time=event.ingest_time,
+            caused_by=cause.ids,
+            source_topic=position.topic,
+            source_partition=position.partition,
+            source_offset=position.offset,
+            version=past.version,
+            level=past.level,
+            confidence=past.confidence,
+            because=past.because,
+            raised_at=past.raised_at,
+        )
+        for past in raised
+    )
+    return Outputs(state, recommendations, interventions)

@@ -1,0 +1,135 @@
+"""Which rules hold, what they suggest, and whether to step in.
+
+Three things keep decisions from flickering: a held rule lets go only when its facts
+have retreated past their thresholds by `hysteresis`; an intervention waits for its
+level's gap since the last one of that or a higher level; and gaps run on ingest
+time, which a page's clock cannot move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.learner.config import PolicySettings
+from models.learner.rules import Condition, RecommendationRule, Rules
+from models.learner.state import Fact, Summary
+from schemas.actions import Level
+from schemas.state import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A recommendation before it has an id."""
+
+    rule: str
+    action: str
+    parameters: dict[str, Any]
+    confidence: float
+    because: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A reason to step in, before it has an id."""
+
+    rule: str
+    level: Level
+    confidence: float
+    because: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from one state."""
+
+    active: tuple[str, ...]
+    """Names of all rules that hold, sorted; the next decision's memory."""
+    suggestions: tuple[Suggestion, ...]
+    """Best rank first, at most `max_recommendations`."""
+    alarm: Alarm | None
+    """Of the rules that hold the one of the highest level, whether or not its gap has passed."""
+
+
+def decide(
+    summary: Summary, held: tuple[str, ...], rules: Rules, settings: PolicySettings
+) -> Decision:
+    """Evaluate every rule; `held` are the names of those that held before.
+
+    Deciding again on the same summary with the resulting `active` gives the same decision.
+    """
+    before = frozenset(held)
+    active: list[str] = []
+    suggestions: dict[str, Suggestion] = {}
+    alarm: Alarm | None = None
+    for recommendation in rules.recommendations:
+        grounds = _grounds(recommendation.when, summary, recommendation.name in before, settings)
+        if grounds is not None:
+            active.append(recommendation.name)
+            suggestions.setdefault(recommendation.action, _suggestion(recommendation, grounds))
+    for intervention in rules.interventions:
+        grounds = _grounds(intervention.when, summary, intervention.name in before, settings)
+        if grounds is not None:
+            active.append(intervention.name)
+            if alarm is None or intervention.level.rank > alarm.level.rank:
+                alarm = Alarm(intervention.name, intervention.level, *grounds)
+    ranked = tuple(suggestions.values())[: settings.max_recommendations]
+    return Decision(tuple(sorted(active)), ranked, alarm)
+
+
+def may_raise(
+    level: Level, now: int, raised: Mapping[Level, int], settings: PolicySettings
+) -> bool:
+    """Whether the level's gap has passed since the last intervention of it or a higher one.
+
+    `now` and `raised` are ingest times in milliseconds.
+    """
+    last = max((at for other, at in raised.items() if other.rank >= level.rank), default=None)
+    return last is None or now - last >= settings.gaps.of(level) * 1000
+
+
+def _suggestion(rule: RecommendationRule, grounds: tuple[float, tuple[str, ...]]) -> Suggestion:
+    return Suggestion(rule.name, rule.action, rule.parameters, *grounds)
+
+
+def _grounds(
+    conditions: tuple[Condition, ...], summary: Summary, held: bool, settings: PolicySettings
+) -> tuple[float, tuple[str, ...]] | None:
+    """Confidence (of the least certain fact) and the facts in words; None if one does not hold."""
+    slack = settings.hysteresis if held else 0.0
+    facts: list[tuple[Condition, Fact]] = []
+    for condition in conditions:
+        fact = summary.fact(condition.fact)
+        if fact is None or not _holds(condition, fact, slack):
+            return None
+        facts.append((condition, fact))
+    return (
+        min(fact.confidence for _, fact in facts),
+        tuple(_words(condition, fact) for condition, fact in facts),
+    )
+
+
+def _holds(condition: Condition, fact: Fact, slack: float) -> bool:
+    if fact.confidence < condition.min_confidence * (1 - slack):
+        return False
+    if isinstance(fact.value, Trajectory):
+        return fact.value in condition.is_any
+    if condition.below is not None:
+        return fact.value < condition.below + slack * abs(condition.below)
+    assert condition.above is not None  # checked when the rule was read
+    return fact.value > condition.above - slack * abs(condition.above)
+
+
+def _words(condition: Condition, fact: Fact) -> str:
+    """For people: `valence 0.31 is below 0.35 (confidence 0.80)`."""
+    trust = f"(confidence {fact.confidence:.2f})"
+    if isinstance(fact.value, Trajectory):
+        return f"{condition.fact} is {fact.value.value} {trust}"
+    threshold, side = (
+        (condition.below, "below") if condition.below is not None else (condition.above, "above")
+    )
+    assert threshold is not None  # checked when the rule was read
+    is_past = fact.value < threshold if side == "below" else fact.value > threshold
+    verb = "is" if is_past else "was lately"
+    return f"{condition.fact} {round(fact.value, 3):g} {verb} {side} {threshold:g} {trust}"

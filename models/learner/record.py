@@ -1,0 +1,235 @@
+"""What is kept of one learner, and its bytes in the table.
+
+Errors:
+    RecordError          bytes that are not a record
+      UnknownFormat      written by another version of this code
+      CorruptRecord      cut short, or not what its header says
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from models.learner.evidence import FIRST_EMOTION, Evidence
+from models.learner.seen import HASH_BYTES, Seen
+from models.learner.trajectory import NO_TREND, Trend
+from schemas.actions import Level, TargetType
+from schemas.emotions import Emotion
+
+FORMAT: Final = 1
+"""Grows when the layout below changes; an older reader then refuses the record."""
+
+_HAS_EVIDENCE, _UNAVAILABLE, _ERASED = 1, 2, 4
+# format, flags, version, newest ingest time, erased at, runs of seen, ids seen, bytes of tail
+_HEAD: Final = struct.Struct("<BBQqqHHI")
+# newest event time, interactions, messages, classes read (bits), classes stored
+_COUNTS: Final = struct.Struct("<qQQQB")
+_TREND: Final = struct.Struct("<7d")
+_RUN: Final = struct.Struct("<qH")
+
+
+class RecordError(ValueError):
+    """Bytes that are not a record of a learner."""
+
+
+class UnknownFormat(RecordError):
+    """A record that another version of this code wrote."""
+
+
+class CorruptRecord(RecordError):
+    """A record that is cut short or not what its header says."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastIntervention:
+    """An intervention as it was raised, so that a redelivery sends the very same."""
+
+    event_id: str
+    level: Level
+    confidence: float
+    because: tuple[str, ...]
+    raised_at: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerRecord:
+    """One learner. Never changed in place: an update makes a new one.
+
+    An erased learner's record is a marker: version, offsets and `erased_at` only.
+    """
+
+    version: int = 0
+    """Grows by one with each applied record."""
+    ingested: int = -1
+    """Newest ingest time applied, milliseconds; the clock of gaps between interventions."""
+    erased_at: int | None = None
+    """Ingest time of the last erasure, milliseconds: what came before it does not count."""
+    applied: Mapping[str, int] = field(default_factory=dict)
+    """Highest applied offset of each source topic (a learner has one partition)."""
+    seen: Seen = field(default_factory=Seen)
+    evidence: Evidence = field(default_factory=Evidence)
+    trend: Trend = NO_TREND
+    model_unavailable: bool = False
+    """The last message was not read."""
+    feedback: Mapping[TargetType, int] = field(default_factory=dict)
+    """How often feedback came, by what it was about."""
+    active: tuple[str, ...] = ()
+    """Names of the rules that hold, sorted: a held rule lets go later than it caught."""
+    raised: Mapping[Level, int] = field(default_factory=dict)
+    """When each level was last raised, ingest time in milliseconds."""
+    recent: tuple[PastIntervention, ...] = ()
+    """The last interventions, oldest first."""
+
+    def to_bytes(self) -> bytes:
+        """The record in little-endian binary: a few hundred bytes to about 6 KB."""
+        tail = orjson.dumps(self._tail())
+        runs, evidence = self.seen.runs, self.evidence
+        flags = (
+            (_HAS_EVIDENCE if evidence.newest is not None else 0)
+            | (_UNAVAILABLE if self.model_unavailable else 0)
+            | (_ERASED if self.erased_at is not None else 0)
+        )
+        parts = [
+            _HEAD.pack(
+                FORMAT,
+                flags,
+                self.version,
+                self.ingested,
+                self.erased_at or 0,
+                len(runs),
+                len(self.seen),
+                len(tail),
+            )
+        ]
+        if evidence.newest is not None:
+            parts.append(
+                _COUNTS.pack(
+                    evidence.newest,
+                    evidence.interactions,
+                    evidence.messages,
+                    evidence.classes,
+                    len(Emotion),
+                )
+            )
+            sums = evidence.session + evidence.long
+            parts.append(struct.pack(f"<{len(sums)}d", *sums))
+            trend = self.trend
+            parts.append(
+                _TREND.pack(
+                    trend.weight,
+                    trend.weight_squares,
+                    trend.time,
+                    trend.valence,
+                    trend.time_time,
+                    trend.time_valence,
+                    trend.valence_valence,
+                )
+            )
+        parts.extend(_RUN.pack(*run) for run in runs)
+        parts.append(self.seen.hashes)
+        parts.append(tail)
+        return b"".join(parts)
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> LearnerRecord:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            UnknownFormat: another version of this code wrote it.
+            CorruptRecord: it is cut short or not what its header says.
+        """
+        _check_format(value)
+        try:
+            return cls._decode(value)
+        except (struct.error, ValueError, KeyError, TypeError) as error:
+            raise CorruptRecord(f"learner record of {len(value)} bytes: {error}") from error
+
+    @classmethod
+    def _decode(cls, value: bytes) -> LearnerRecord:
+        _, flags, version, ingested, erased_at, n_runs, n_ids, n_tail = _HEAD.unpack_from(value)
+        at = _HEAD.size
+        evidence, trend = Evidence(), NO_TREND
+        if flags & _HAS_EVIDENCE:
+            evidence, trend, at = _decode_evidence(value, at)
+        end_of_runs = at + n_runs * _RUN.size
+        end_of_ids = end_of_runs + n_ids * HASH_BYTES
+        if len(value) != end_of_ids + n_tail:
+            raise ValueError(f"its header says {end_of_ids + n_tail} bytes")
+        runs = tuple(_RUN.iter_unpack(value[at:end_of_runs]))
+        tail = orjson.loads(value[end_of_ids:])
+        return cls(
+            version=version,
+            ingested=ingested,
+            erased_at=erased_at if flags & _ERASED else None,
+            applied=tail["applied"],
+            seen=Seen(runs, value[end_of_runs:end_of_ids]),
+            evidence=evidence,
+            trend=trend,
+            model_unavailable=bool(flags & _UNAVAILABLE),
+            feedback={TargetType(k): n for k, n in tail.get("feedback", {}).items()},
+            active=tuple(tail.get("active", ())),
+            raised={Level(level): at for level, at in tail.get("raised", {}).items()},
+            recent=tuple(
+                PastIntervention(event_id, Level(level), confidence, tuple(because), when, of)
+                for event_id, level, confidence, because, when, of in tail.get("recent", ())
+            ),
+        )
+
+    def _tail(self) -> dict[str, Any]:
+        tail: dict[str, Any] = {"applied": self.applied}
+        if self.feedback:
+            tail["feedback"] = {target.value: n for target, n in self.feedback.items()}
+        if self.active:
+            tail["active"] = self.active
+        if self.raised:
+            tail["raised"] = {level.value: at for level, at in self.raised.items()}
+        if self.recent:
+            tail["recent"] = [
+                (p.event_id, p.level.value, p.confidence, p.because, p.raised_at, p.version)
+                for p in self.recent
+            ]
+        return tail
+
+
+def version_of(value: bytes) -> int:
+    """A stored record's version, without reading the rest. Raises RecordError."""
+    _check_format(value)
+    try:
+        return int(_HEAD.unpack_from(value)[2])
+    except struct.error as error:
+        raise CorruptRecord(f"learner record of {len(value)} bytes: {error}") from error
+
+
+def _check_format(value: bytes) -> None:
+    if not value:
+        raise CorruptRecord("an empty learner record")
+    if value[0] != FORMAT:
+        raise UnknownFormat(f"learner record of format {value[0]}; this version reads {FORMAT}")
+
+
+def _decode_evidence(value: bytes, at: int) -> tuple[Evidence, Trend, int]:
+    newest, interactions, messages, classes, stored = _COUNTS.unpack_from(value, at)
+    at += _COUNTS.size
+    if stored > len(Emotion):
+        raise ValueError(f"it holds {stored} emotion classes, this version knows {len(Emotion)}")
+    width = FIRST_EMOTION + stored
+    sums = struct.unpack_from(f"<{2 * width}d", value, at)
+    at += 16 * width
+    trend = Trend(*_TREND.unpack_from(value, at))
+    # Classes are only ever appended, so an older record lacks the last ones.
+    missing = (0.0,) * (len(Emotion) - stored)
+    evidence = Evidence(
+        newest=newest,
+        session=sums[:width] + missing,
+        long=sums[width:] + missing,
+        classes=classes,
+        interactions=interactions,
+        messages=messages,
+    )
+    return evidence, trend, at + _TREND.size

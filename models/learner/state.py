@@ -1,0 +1,153 @@
+"""From a record to the figures of `schemas.state.UserState`.
+
+value       the session's decayed mean, N / D (models/learner/evidence.py)
+confidence  D / (D + half): grows with evidence, falls as it fades
+source      measured while D >= min_evidence, else prior (with confidence 0)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from models.learner import trajectory
+from models.learner.config import LearnerSettings
+from models.learner.evidence import (
+    EMOTION_WEIGHT,
+    FIRST_EMOTION,
+    Evidence,
+    Measure,
+)
+from models.learner.record import LearnerRecord
+from models.learner.rules import SLOPE_FACT, TRAJECTORY_FACT
+from schemas.emotions import Emotion
+from schemas.state import Activity, Estimate, Source, Trajectory, TrajectoryCall
+
+_EMOTIONS: Final = tuple(Emotion)
+_ACTIVITY: Final = {
+    "response_time": Measure.RESPONSE_TIME,
+    "dwell_time": Measure.DWELL_TIME,
+    "tab_active": Measure.TAB_ACTIVE,
+    "correct": Measure.CORRECT,
+    "hints": Measure.HINTS,
+    "attempts": Measure.ATTEMPTS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure of a state, as a rule sees it."""
+
+    value: float | Trajectory
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a record says about its learner now; the figures of a UserState."""
+
+    valence: Estimate
+    arousal: Estimate
+    dominance: Estimate
+    emotions: dict[Emotion, float]
+    emotions_confidence: float
+    trajectory: TrajectoryCall
+    trajectory_confidence: float
+    activity: Activity
+    activity_confidence: dict[str, float]
+
+    def fact(self, name: str) -> Fact | None:
+        """A fact by the name that rules use (models/learner/rules.py); None without evidence."""
+        if name == TRAJECTORY_FACT:
+            called = self.trajectory.call
+            return None if called is None else Fact(called, self.trajectory_confidence)
+        if name == SLOPE_FACT:
+            slope = self.trajectory.slope
+            return None if slope is None else Fact(slope, self.trajectory_confidence)
+        group, _, member = name.partition(".")
+        if group == "emotions":
+            share = self.emotions.get(Emotion(member))
+            return None if share is None else Fact(share, self.emotions_confidence)
+        if group == "activity":
+            mean = getattr(self.activity, member)
+            return None if mean is None else Fact(mean, self.activity_confidence[member])
+        estimate: Estimate = getattr(self, name)
+        if estimate.source is Source.PRIOR:
+            return None
+        return Fact(estimate.value, estimate.confidence)
+
+
+def summarise(record: LearnerRecord, settings: LearnerSettings) -> Summary:
+    """The figures that follow from a record. Pure; the reference time is the newest event."""
+    evidence, confidence = record.evidence, settings.confidence
+    least = confidence.min_evidence
+    emotions, emotions_weight = _mix(evidence, least)
+    activity, activity_confidence = _activity(evidence, settings)
+    return Summary(
+        valence=_estimate(evidence, Measure.VALENCE, confidence.prior_valence, settings),
+        arousal=_estimate(evidence, Measure.AROUSAL, confidence.prior_arousal, settings),
+        dominance=_estimate(evidence, Measure.DOMINANCE, confidence.prior_dominance, settings),
+        emotions=emotions,
+        emotions_confidence=trust(emotions_weight, confidence.messages_half),
+        trajectory=trajectory.call(record.trend, least, settings.trajectory),
+        trajectory_confidence=trust(record.trend.weight, confidence.messages_half),
+        activity=activity,
+        activity_confidence=activity_confidence,
+    )
+
+
+def trust(weight: float, half: float) -> float:
+    """Confidence in [0, 1) from decayed evidence: 0.5 at `half`."""
+    return weight / (weight + half)
+
+
+def _unit(value: float) -> float:
+    # A mean of numbers in [0, 1] may leave it by a rounding.
+    return min(1.0, max(0.0, value))
+
+
+def _estimate(
+    evidence: Evidence, measure: Measure, prior: float, settings: LearnerSettings
+) -> Estimate:
+    weight = evidence.weight(measure)
+    if weight < settings.confidence.min_evidence:
+        return Estimate(value=prior, confidence=0.0, source=Source.PRIOR)
+    return Estimate(
+        value=_unit(evidence.mean(measure)),
+        confidence=trust(weight, settings.confidence.messages_half),
+        source=Source.MEASURED,
+    )
+
+
+def _mix(evidence: Evidence, least: float) -> tuple[dict[Emotion, float], float]:
+    weight = evidence.session[EMOTION_WEIGHT]
+    if weight < least:
+        return {}, 0.0
+    return {
+        emotion: _unit(evidence.session[FIRST_EMOTION + index] / weight)
+        for index, emotion in enumerate(_EMOTIONS)
+        if evidence.classes >> index & 1
+    }, weight
+
+
+def _activity(evidence: Evidence, settings: LearnerSettings) -> tuple[Activity, dict[str, float]]:
+    means: dict[str, float] = {}
+    confidences: dict[str, float] = {}
+    for name, measure in _ACTIVITY.items():
+        weight = evidence.weight(measure)
+        if weight >= settings.confidence.min_evidence:
+            mean = evidence.mean(measure)
+            is_share = measure in (Measure.TAB_ACTIVE, Measure.CORRECT)
+            means[name] = _unit(mean) if is_share else mean
+            confidences[name] = trust(weight, settings.confidence.interactions_half)
+    activity = Activity(
+        interactions=evidence.interactions,
+        messages=evidence.messages,
+        response_time=means.get("response_time"),
+        dwell_time=means.get("dwell_time"),
+        tab_active=means.get("tab_active"),
+        correct=means.get("correct"),
+        hints=means.get("hints"),
+        attempts=means.get("attempts"),
+    )
+    return activity, confidences
