@@ -15,6 +15,7 @@ from typing import Any
 import aiokafka.errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from app.errors import OperatorError
 from app.probes import Unavailable
 from app.settings import Settings
 from app.topics import catalogue, physical
@@ -24,7 +25,7 @@ _TOPIC_ALREADY_EXISTS = 36
 _LEADERS_WITHIN = 30.0
 
 
-class TopicsUnusable(RuntimeError):
+class TopicsUnusable(OperatorError):
     """The topics are not as the settings say, and it is not for us to change them."""
 
 

@@ -16,14 +16,16 @@ from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
 
+from app.children import spawn, tail, terminate
+from app.errors import OperatorError
 from app.probes import Unavailable, probe_kafka, probe_mongo, probe_redis, until
-from app.process import spawn, tail, terminate
 
-_STOP_GRACE = 10.0
+# The broker keeps records in memory and writes them when it ends: it must have the time.
+_STOP_GRACE = 30.0
 _FREE_PORT_ATTEMPTS = 5
 
 
-class ServiceFailed(RuntimeError):
+class ServiceFailed(OperatorError):
     """A service that could not be started, or ended by itself."""
 
     def __init__(self, service: str, place: str, what: str, remedy: str, log: Path) -> None:
@@ -163,7 +165,7 @@ class Service(ABC):
         executable.chmod(executable.stat().st_mode | 0o111)  # a wheel can lose the mode
 
     async def stop(self) -> None:
-        """SIGTERM (it saves its data), after ten seconds SIGKILL."""
+        """SIGTERM (it saves its data), after half a minute SIGKILL."""
         if self._process is not None:
             await terminate(self._process, _STOP_GRACE)
             self._process = None

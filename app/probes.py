@@ -17,8 +17,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
+from app.errors import OperatorError
 
-class Unavailable(RuntimeError):
+
+class Unavailable(OperatorError):
     """A service that does not answer."""
 
     def __init__(self, service: str, endpoint: str, reason: str, setting: str) -> None:

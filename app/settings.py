@@ -135,6 +135,9 @@ class EmbeddedSettings(BaseModel):
     enabled: bool = Field(True, description="start a broker, Redis and a MongoDB-wire store")
     data_dir: Path = Field(Path(".masterx"), description="where they keep their data")
     host: str = "127.0.0.1"
+    kafka_port: int = Field(9092, ge=0, le=65_535, description="0: any free")
+    redis_port: int = Field(6379, ge=0, le=65_535, description="0: any free")
+    mongo_port: int = Field(27017, ge=0, le=65_535, description="0: any free")
     start_timeout: float = Field(60, gt=0, description="seconds until a service counts as failed")
 
 
