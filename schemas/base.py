@@ -146,7 +146,7 @@ def _to_millis(value: Any) -> int:
     return millis
 
 
-def _integral(value: Any) -> Any:
+def integral(value: Any) -> Any:
     """7.0 is the integer 7, in JSON as in mathematics; true and "7" are not."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -193,8 +193,8 @@ def _has_non_finite(value: Any) -> bool:
 
 Millis = Annotated[
     int,
-    BeforeValidator(_integral),
     Field(description="UTC, milliseconds since the epoch", ge=0, le=_MAX_MILLIS, strict=True),
+    BeforeValidator(integral),
 ]
 """Time in a record: exact, so that reading what was written gives the same message."""
 
@@ -229,10 +229,10 @@ Number = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 """true or false; neither 1 nor "yes"."""
 
-Count = Annotated[int, BeforeValidator(_integral), Field(ge=0, le=MAX_INT64, strict=True)]
+Count = Annotated[int, Field(ge=0, le=MAX_INT64, strict=True), BeforeValidator(integral)]
 """A whole number that 64 bits hold, from 0."""
 
-Position = Annotated[int, BeforeValidator(_integral), Field(ge=-1, le=MAX_INT64, strict=True)]
+Position = Annotated[int, Field(ge=-1, le=MAX_INT64, strict=True), BeforeValidator(integral)]
 """A Kafka partition or offset; -1 when there is none."""
 
 Json = Annotated[dict[str, Any], AfterValidator(_json_object)]

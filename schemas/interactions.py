@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from schemas.base import Count, Event, Flag, Message, OpaqueId, Timestamp, UserId
+from schemas.base import Event, Flag, Message, OpaqueId, Timestamp, UserId, integral
 
 MAX_INTERACTIONS = 500
 """Interactions in one batch, at most (a protocol limit)."""
@@ -14,7 +14,7 @@ MAX_INTERACTIONS = 500
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0, strict=True)]
 """A duration in seconds, at most a day."""
 
-Tries = Annotated[Count, Field(le=10_000)]
+Tries = Annotated[int, Field(ge=0, le=10_000, strict=True), BeforeValidator(integral)]
 """How often something was done."""
 
 

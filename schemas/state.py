@@ -57,8 +57,8 @@ class Activity(Message):
     dwell_time: Number | None = Field(default=None, ge=0, description="mean, seconds")
     tab_active: Unit | None = Field(default=None, description="share of interactions")
     correct: Unit | None = Field(default=None, description="share of answers")
-    hints: Number | None = Field(default=None, ge=0, description="mean per answered problem")
-    attempts: Number | None = Field(default=None, ge=0, description="mean per answered problem")
+    hints: Number | None = Field(default=None, ge=0, description="mean where sent")
+    attempts: Number | None = Field(default=None, ge=0, description="mean where sent")
 
 
 class UserState(Derived):

@@ -35,6 +35,8 @@ class ErrorCode(StrEnum):
     INVALID_JSON = "invalid_json"
     INVALID_MESSAGE = "invalid_message"
     UNKNOWN_TYPE = "unknown_type"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
     TOO_LARGE = "too_large"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -205,7 +207,7 @@ class Push(Message):
     """A message from the learner's push log."""
 
     epoch: str
-    offset: Count = Field(ge=1)
+    offset: Count
     caused_by: tuple[OpaqueId, ...] = ()
 
 
@@ -259,6 +261,16 @@ class ChatRequest(Message):
     user_id: UserId | None = None
     timestamp: Timestamp | None = None
     text: Words
+
+
+class FeedbackRequest(Message):
+    """Body of POST /feedback."""
+
+    id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
+    user_id: str | None = None
+    target_type: TargetType
+    target_id: OpaqueId
+    outcome: str = Field(min_length=1, max_length=64)
 
 
 class Accepted(Message):
