@@ -7,13 +7,16 @@ operator can change every one of them. docs/state.md says what each one means.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from models.learner.rules import Rules, load_rules
 from schemas.actions import Level
-from schemas.base import Unit
 from schemas.interactions import MAX_INTERACTIONS
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""In [0, 1]. Not the wire's strict type: the environment gives text."""
 
 
 class _Group(BaseModel):
@@ -49,9 +52,9 @@ class ConfidenceSettings(_Group):
     min_evidence: float = Field(
         0.01, ge=1e-9, description="weight below which there is no evidence, only the prior"
     )
-    prior_valence: Unit = Field(0.5, description="of a learner we know nothing of")
-    prior_arousal: Unit = Field(0.5, description="of a learner we know nothing of")
-    prior_dominance: Unit = Field(0.5, description="of a learner we know nothing of")
+    prior_valence: Share = Field(0.5, description="of a learner we know nothing of")
+    prior_arousal: Share = Field(0.5, description="of a learner we know nothing of")
+    prior_dominance: Share = Field(0.5, description="of a learner we know nothing of")
 
 
 class TrajectorySettings(_Group):
@@ -70,8 +73,8 @@ class TrajectorySettings(_Group):
     min_slope: float = Field(
         0.01, ge=0, description="change of valence per minute that a trend must exceed"
     )
-    positive_from: Unit = Field(0.6, description="mean valence from which stable is positive")
-    negative_to: Unit = Field(0.4, description="mean valence up to which stable is negative")
+    positive_from: Share = Field(0.6, description="mean valence from which stable is positive")
+    negative_to: Share = Field(0.4, description="mean valence up to which stable is negative")
 
     @model_validator(mode="after")
     def _ordered(self) -> TrajectorySettings:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.actions import Level
-from schemas.base import Unit
+from schemas.base import Json, Unit
 from schemas.emotions import Emotion
 from schemas.state import Trajectory
 
@@ -82,7 +82,7 @@ class RecommendationRule(_Rule):
     """When to suggest an adaptive-UI action. Of rules with one action, the first that holds."""
 
     action: str = Field(min_length=1, max_length=64)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Json = Field(default_factory=dict)
 
 
 class InterventionRule(_Rule):

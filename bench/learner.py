@@ -1,0 +1,178 @@
+"""What one update of a learner costs: bytes in, update, bytes out, on one core.
+
+    python bench/learner.py [--learners 60] [--minutes 30] [--batch 20] [--json]
+
+Learners chat once a minute and send interactions in batches of 20 or fewer. Timed is
+what the learner worker does for a batch, without Kafka: parse the message, decode the
+record, update, encode record and outputs. Record sizes are those after each update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from dataclasses import dataclass, field
+
+import orjson
+
+from models.learner.config import LearnerSettings
+from models.learner.record import LearnerRecord
+from models.learner.update import Outputs, Position, apply_emotion, apply_interactions
+from schemas.emotions import PAD, Emotion, EmotionRead
+from schemas.interactions import InteractionsReceived
+
+START = 1_790_000_000_000
+
+
+@dataclass
+class Spent:
+    """Seconds by stage, over all batches."""
+
+    parse: float = 0.0
+    decode: float = 0.0
+    update: float = 0.0
+    encode: float = 0.0
+    outputs: float = 0.0
+    interactions: int = 0
+    sizes: list[int] = field(default_factory=list)
+
+    @property
+    def total(self) -> float:
+        return self.parse + self.decode + self.update + self.encode + self.outputs
+
+
+def batch_bytes(rng: random.Random, user: str, number: int, size: int, now: int) -> bytes:
+    interactions = [
+        {
+            "eventId": f"{rng.getrandbits(128):032x}",
+            "timestamp": now - 1000 * (size - i),
+            "interactionType": "answer" if i % 5 == 0 else "click",
+            "elementId": f"element-{i}",
+            "timingData": {"responseTime": rng.uniform(1, 30), "dwellTime": rng.uniform(1, 60)},
+            "viewportData": {"scrollDistance": rng.uniform(0, 900), "deviceType": "desktop"},
+            "contextData": {"tabActive": rng.random() < 0.9, "sessionDuration": now - START},
+            **(
+                {"taskData": {"correct": rng.random() < 0.6, "hintCount": 1, "attemptCount": 2}}
+                if i % 5 == 0
+                else {}
+            ),
+        }
+        for i in range(size)
+    ]
+    return orjson.dumps(
+        {
+            "eventId": f"{user}-{number}",
+            "userId": user,
+            "eventTime": now,
+            "ingestTime": now,
+            "interactions": interactions,
+        }
+    )
+
+
+def reading(rng: random.Random, user: str, number: int, now: int) -> EmotionRead:
+    weights = [rng.expovariate(1) for _ in Emotion]
+    total = sum(weights)
+    return EmotionRead(
+        event_id=f"{user}-reading-{number}",
+        user_id=user,
+        event_time=now,
+        ingest_time=now,
+        caused_by=(f"{user}-chat-{number}",),
+        source_topic="chat-messages",
+        source_partition=0,
+        source_offset=number,
+        probabilities={e: w / total for e, w in zip(Emotion, weights, strict=True)},
+        pad=PAD(valence=rng.random(), arousal=rng.random(), dominance=rng.random()),
+    )
+
+
+def encode(outputs: Outputs | None) -> None:
+    assert outputs is not None
+    for message in (outputs.state, outputs.recommendations, *outputs.interventions):
+        message.json_bytes()
+
+
+def session(
+    rng: random.Random, user: str, minutes: int, every: float, size: int, spent: Spent
+) -> None:
+    """One learner's session: a batch of `size` every `size * every` seconds."""
+    settings = LearnerSettings()
+    stored: bytes | None = None
+    now, end, number, chats = START, START + minutes * 60_000, 0, 0
+    while now < end:
+        now += round(every * size * 1000)
+        payload = batch_bytes(rng, user, number, size, now)
+        t0 = time.perf_counter()
+        batch = InteractionsReceived.parse(payload)
+        t1 = time.perf_counter()
+        record = None if stored is None else LearnerRecord.from_bytes(stored)
+        t2 = time.perf_counter()
+        step = apply_interactions(record, batch, Position("interactions", 0, number), settings)
+        t3 = time.perf_counter()
+        assert step.record is not None
+        stored = step.record.to_bytes()
+        t4 = time.perf_counter()
+        encode(step.outputs)
+        t5 = time.perf_counter()
+        spent.parse += t1 - t0
+        spent.decode += t2 - t1
+        spent.update += t3 - t2
+        spent.encode += t4 - t3
+        spent.outputs += t5 - t4
+        spent.interactions += size
+        spent.sizes.append(len(stored))
+        number += 1
+        if now - START >= chats * 60_000:
+            step = apply_emotion(
+                LearnerRecord.from_bytes(stored), reading(rng, user, chats, now), settings
+            )
+            assert step.record is not None
+            stored = step.record.to_bytes()
+            chats += 1
+
+
+def quantile(values: list[int], share: float) -> int:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--learners", type=int, default=60)
+    parser.add_argument("--minutes", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    spent = Spent()
+    for learner in range(args.learners):
+        # From one interaction in two seconds to one in ten, as pages differ.
+        every = rng.uniform(2, 10)
+        session(rng, f"learner-{learner}", args.minutes, every, args.batch, spent)
+    batches = len(spent.sizes)
+    result = {
+        "interactions": spent.interactions,
+        "batch": args.batch,
+        "interactions_per_second": round(spent.interactions / spent.total),
+        "without_parse_and_outputs": round(
+            spent.interactions / (spent.decode + spent.update + spent.encode)
+        ),
+        "microseconds_per_batch": {
+            stage: round(getattr(spent, stage) / batches * 1e6, 1)
+            for stage in ("parse", "decode", "update", "encode", "outputs")
+        },
+        "record_bytes": {
+            "p50": quantile(spent.sizes, 0.5),
+            "p95": quantile(spent.sizes, 0.95),
+            "max": max(spent.sizes),
+        },
+    }
+    print(json.dumps(result) if args.json else json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

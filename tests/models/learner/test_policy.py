@@ -1,0 +1,172 @@
+"""Decisions hold still: hysteresis, gaps, ranks; and say why."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.learner.config import GapSettings, LearnerSettings, PolicySettings
+from models.learner.policy import decide, may_raise
+from models.learner.state import Summary
+from schemas.actions import Level
+from schemas.emotions import Emotion
+from schemas.state import Activity, Estimate, Source, Trajectory, TrajectoryCall
+from tests.models.learner.build import NOW, fold, reading, settings_with_policy
+
+GAP = GapSettings(preventive=50, mild=40, moderate=30, significant=20, critical=10)
+
+
+def summary(
+    valence: float = 0.5,
+    confidence: float = 0.9,
+    emotions: dict[Emotion, float] | None = None,
+    call: Trajectory | None = None,
+    source: Source = Source.MEASURED,
+) -> Summary:
+    estimate = Estimate(value=valence, confidence=confidence, source=source)
+    return Summary(
+        valence=estimate,
+        arousal=estimate,
+        dominance=estimate,
+        emotions=emotions or {},
+        emotions_confidence=confidence,
+        trajectory=TrajectoryCall(call=call, points=9),
+        trajectory_confidence=confidence,
+        activity=Activity(interactions=0, messages=0, hints=3.0),
+        activity_confidence={"hints": confidence},
+    )
+
+
+def low_rule(tmp_path: Path, condition: str = "below = 0.4") -> LearnerSettings:
+    return settings_with_policy(
+        tmp_path,
+        f"""
+        [[recommendations]]
+        name = "low"
+        action = "suggest_break"
+        reason = "r"
+        when = [{{ fact = "valence", {condition}, min_confidence = 0.5 }}]
+        """,
+        hysteresis=0.1,
+    )
+
+
+def held(settings: LearnerSettings, *states: Summary) -> list[bool]:
+    active: tuple[str, ...] = ()
+    found = []
+    for state in states:
+        decision = decide(state, active, settings.rules, settings.policy)
+        active = decision.active
+        found.append(bool(decision.suggestions))
+    return found
+
+
+def test_a_held_rule_lets_go_later_than_it_caught(tmp_path: Path) -> None:
+    settings = low_rule(tmp_path)
+    states = [summary(value) for value in (0.42, 0.39, 0.41, 0.435, 0.45, 0.43)]
+    assert held(settings, *states) == [False, True, True, True, False, False]
+
+
+def test_hysteresis_holds_for_confidence_and_for_above(tmp_path: Path) -> None:
+    settings = low_rule(tmp_path)
+    sure, shaky, unsure = (summary(0.3, confidence) for confidence in (0.5, 0.46, 0.44))
+    assert held(settings, sure, shaky, unsure, shaky) == [True, True, False, False]
+    settings = low_rule(tmp_path, "above = 0.8")
+    states = [summary(value) for value in (0.79, 0.81, 0.73, 0.71)]
+    assert held(settings, *states) == [False, True, True, False]
+
+
+def test_a_prior_is_no_fact(tmp_path: Path) -> None:
+    settings = low_rule(tmp_path, "below = 0.9")
+    assert held(settings, summary(0.1, source=Source.PRIOR)) == [False]
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.sampled_from([None, *Trajectory]), st.booleans())
+def test_deciding_again_decides_the_same(
+    valence: float, confidence: float, call: Trajectory | None, before: bool
+) -> None:
+    settings = LearnerSettings()
+    names = tuple(r.name for r in (*settings.rules.recommendations, *settings.rules.interventions))
+    state = summary(valence, confidence, {Emotion.BOREDOM: valence}, call)
+
+    first = decide(state, names if before else (), settings.rules, settings.policy)
+
+    assert decide(state, first.active, settings.rules, settings.policy) == first
+
+
+def test_at_most_the_configured_number_by_rank_one_of_an_action(tmp_path: Path) -> None:
+    text = "".join(
+        f'[[recommendations]]\nname = "{name}"\naction = "{action}"\nreason = "r"\n'
+        'when = [{ fact = "valence", below = 0.4 }]\n'
+        for name, action in [("a", "x"), ("b", "x"), ("c", "y"), ("d", "z")]
+    )
+    settings = settings_with_policy(tmp_path, text, max_recommendations=2)
+
+    decision = decide(summary(0.3), (), settings.rules, settings.policy)
+
+    assert [s.rule for s in decision.suggestions] == ["a", "c"]
+    assert decision.active == ("a", "b", "c", "d")
+
+
+def test_because_says_the_facts_and_confidence_is_the_least(tmp_path: Path) -> None:
+    settings = settings_with_policy(
+        tmp_path,
+        """
+        [[interventions]]
+        name = "i"
+        level = "moderate"
+        reason = "r"
+        when = [
+          { fact = "valence", below = 0.35, min_confidence = 0.5 },
+          { fact = "trajectory", is_any = ["declining"] },
+          { fact = "activity.hints", above = 2 },
+        ]
+        """,
+    )
+    state = summary(0.31, 0.8, call=Trajectory.DECLINING)
+
+    alarm = decide(state, (), settings.rules, settings.policy).alarm
+
+    assert alarm is not None
+    assert alarm.confidence == 0.8
+    assert alarm.because == (
+        "valence 0.31 is below 0.35 (confidence 0.80)",
+        "trajectory is declining (confidence 0.80)",
+        "activity.hints 3 is above 2 (confidence 0.80)",
+    )
+
+
+def test_a_gap_covers_its_level_and_those_below() -> None:
+    policy = PolicySettings(gaps=GAP)
+    raised = {Level.MODERATE: NOW}
+    assert may_raise(Level.CRITICAL, NOW, raised, policy)
+    assert not may_raise(Level.MODERATE, NOW + 29_999, raised, policy)
+    assert may_raise(Level.MODERATE, NOW + 30_000, raised, policy)
+    assert not may_raise(Level.MILD, NOW + 39_999, raised, policy)
+    assert may_raise(Level.MILD, NOW + 40_000, raised, policy)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60_000), st.floats(0, 0.5)), min_size=1, max_size=40))
+def test_interventions_of_a_level_keep_their_distance(steps: list[tuple[int, float]]) -> None:
+    settings = LearnerSettings(policy=PolicySettings(gaps=GAP))
+    time, events = NOW, []
+    for offset, (pause, valence) in enumerate(steps):
+        time += pause
+        events.append(
+            reading(offset, time=time, valence=valence, probabilities={Emotion.DISTRESS: 0.9})
+        )
+
+    raised = {}
+    for count in range(1, len(events) + 1):
+        outputs = fold(events[:count], settings).outputs
+        assert outputs is not None
+        for intervention in outputs.interventions:
+            raised[intervention.event_id] = intervention
+
+    for level in Level:
+        moments = sorted(i.raised_at for i in raised.values() if i.level is level)
+        gap = 0 if level is Level.NONE else GAP.of(level) * 1000
+        assert all(b - a >= gap for a, b in itertools.pairwise(moments))

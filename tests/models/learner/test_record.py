@@ -1,0 +1,135 @@
+"""A record's bytes: round trip, size, and a clear word on what cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.learner.evidence import EMOTION_WEIGHT, FIRST_EMOTION, WIDTH, Evidence
+from models.learner.record import (
+    FORMAT,
+    CorruptRecord,
+    LearnerRecord,
+    PastIntervention,
+    RecordError,
+    UnknownFormat,
+    version_of,
+)
+from models.learner.seen import Seen
+from models.learner.trajectory import Trend
+from schemas.actions import Level, TargetType
+from tests.models.learner.build import NOW, SETTINGS, batch, fold, interaction, reading
+
+COUNTS = st.integers(0, 2**63 - 1)
+TIMES = st.integers(0, 253_402_300_799_999)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+SUMS = st.lists(NUMBERS, min_size=WIDTH, max_size=WIDTH).map(tuple)
+TEXTS = st.text(max_size=30)
+
+evidences = st.builds(
+    Evidence,
+    newest=TIMES,
+    session=SUMS,
+    long=SUMS,
+    classes=st.integers(0, 2**41 - 1),
+    interactions=COUNTS,
+    messages=COUNTS,
+)
+trends = st.builds(Trend, *[NUMBERS] * 7)
+seens = st.lists(st.tuples(TIMES, st.lists(TEXTS, max_size=5)), max_size=4).map(
+    lambda runs: Seen(
+        tuple((time, len(ids)) for time, ids in runs),
+        b"x" * (8 * sum(len(ids) for _, ids in runs)),
+    )
+)
+pasts = st.builds(
+    PastIntervention,
+    event_id=TEXTS,
+    level=st.sampled_from(Level),
+    confidence=st.floats(0, 1),
+    because=st.lists(TEXTS, max_size=3).map(tuple),
+    raised_at=TIMES,
+    version=COUNTS,
+)
+markers = st.builds(
+    LearnerRecord,
+    version=COUNTS,
+    ingested=TIMES,
+    erased_at=TIMES,
+    applied=st.dictionaries(TEXTS, COUNTS),
+)
+records = st.builds(
+    LearnerRecord,
+    version=COUNTS,
+    ingested=TIMES,
+    erased_at=st.none() | TIMES,
+    applied=st.dictionaries(TEXTS, COUNTS, max_size=4),
+    seen=seens,
+    evidence=evidences,
+    trend=trends,
+    model_unavailable=st.booleans(),
+    feedback=st.dictionaries(st.sampled_from(TargetType), COUNTS),
+    active=st.lists(TEXTS, max_size=4).map(tuple),
+    raised=st.dictionaries(st.sampled_from(Level), TIMES),
+    recent=st.lists(pasts, max_size=3).map(tuple),
+)
+
+
+@given(markers | records)
+def test_round_trip_is_exact(record: LearnerRecord) -> None:
+    value = record.to_bytes()
+    assert LearnerRecord.from_bytes(value) == record
+    assert version_of(value) == record.version
+
+
+@given(records, st.data())
+def test_a_cut_record_is_corrupt(record: LearnerRecord, data: st.DataObject) -> None:
+    value = record.to_bytes()
+    cut = value[: data.draw(st.integers(0, len(value) - 1))]
+    with pytest.raises(CorruptRecord):
+        LearnerRecord.from_bytes(cut)
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_refused_not_misread(noise: bytes) -> None:
+    for value in (noise, bytes([FORMAT]) + noise):
+        try:
+            read = LearnerRecord.from_bytes(value)
+        except RecordError:
+            continue
+        assert read.to_bytes()
+
+
+def test_another_format_is_named() -> None:
+    value = bytes([FORMAT + 1]) + LearnerRecord().to_bytes()[1:]
+    with pytest.raises(UnknownFormat, match=f"format {FORMAT + 1}"):
+        LearnerRecord.from_bytes(value)
+    with pytest.raises(UnknownFormat):
+        version_of(value)
+
+
+def test_numbers_keep_their_places() -> None:
+    # The layout is a promise to stored records: measures first, classes last.
+    assert (EMOTION_WEIGHT, FIRST_EMOTION, WIDTH) == (18, 19, 60)
+
+
+def test_an_active_learner_fits_4_kb() -> None:
+    # Half an hour: an interaction every four seconds in batches of five, a message a minute.
+    events = []
+    for minute in range(30):
+        for part in range(3):
+            time = NOW + minute * 60_000 + part * 20_000
+            ids = [f"{minute}-{part}-{i}" for i in range(5)]
+            events.append(
+                batch(
+                    [interaction(id_, time, context_data={"tab_active": True}) for id_ in ids],
+                    batch_id=f"{minute}-{part}",
+                    ingest=time,
+                )
+            )
+        events.append(reading(minute, time=NOW + minute * 60_000, valence=0.2))
+    record = fold(events, SETTINGS).record
+    assert record is not None
+    assert len(record.seen) > 100
+    assert len(record.to_bytes()) <= 4096
