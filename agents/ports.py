@@ -6,8 +6,17 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
+
+from models.emotion.reading import Reading
+
+
+class NotOwned(LookupError):
+    """The partition is not, or no longer, assigned to this worker."""
 
 
 class SourceRecord(Protocol):
@@ -41,6 +50,10 @@ class Outbox(Protocol):
         """
         ...
 
+    async def flush(self) -> None:
+        """Wait until everything that was sent is delivered or failed."""
+        ...
+
 
 class DeadLetters(Protocol):
     """Where a record goes that cannot be processed."""
@@ -53,8 +66,11 @@ class DeadLetters(Protocol):
 class RecordTable(Protocol):
     """Keyed records of the partitions this worker owns, backed by a changelog topic."""
 
-    async def own(self, partition: int) -> None:
-        """Return once the partition's records are recovered; at once when they are."""
+    def writing(self, partition: int) -> AbstractAsyncContextManager[None]:
+        """Hold the partition: recovered, and not given away before the block ends.
+
+        Raises NotOwned (a LookupError) when it is not assigned to this worker.
+        """
         ...
 
     def get(self, partition: int, key: bytes) -> bytes | None:
@@ -63,4 +79,73 @@ class RecordTable(Protocol):
 
     async def put(self, partition: int, key: bytes, value: bytes | None) -> Future[Any]:
         """Set (or with None delete) at once; the future is done when the changelog has it."""
+        ...
+
+
+class EmotionSource(Protocol):
+    """What reads the emotion in a text: `models.emotion.serving.EmotionReader`."""
+
+    @property
+    def version(self) -> str:
+        """Version of the weights that answer now."""
+        ...
+
+    async def submit(self, text: str) -> Future[Reading]:
+        """Queue one text; waits while the queue is full.
+
+        Raises ModelUnavailable (or the future fails with it) while the model is down;
+        the future fails with another error when this text cannot be read.
+        """
+        ...
+
+
+class PushKind(StrEnum):
+    """What a push is; the values are the wire's message types."""
+
+    STATE = "user_state_update"
+    RECOMMENDATIONS = "recommendations"
+    INTERVENTION = "intervention"
+
+
+@dataclass(frozen=True, slots=True)
+class NewPush:
+    """One output on its way to a learner's push log.
+
+    Attributes:
+        event_id: the output's own id; a redelivered output carries the same one.
+        version: of the state (for states and recommendations); None otherwise.
+        ingest_time: of the event it came from, ms; what an erasure compares.
+        body: JSON bytes of the wire message, without `epoch`, `offset`, `causedBy`.
+        topic, partition, offset: where the output stood in Kafka.
+    """
+
+    user_id: str
+    kind: PushKind
+    event_id: str
+    caused_by: tuple[str, ...]
+    version: int | None
+    ingest_time: int
+    body: bytes
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a push stands in its learner's log; offsets start at 1 in each epoch."""
+
+    epoch: str
+    offset: int
+
+
+class PushLogWriter(Protocol):
+    """The push log, as its only writer sees it. Raises redis errors as they are."""
+
+    async def append_many(self, pushes: Sequence[NewPush]) -> list[Appended | None]:
+        """Append in the given order; None for what is there already, stale or erased."""
+        ...
+
+    async def forget(self, user_id: str, erased_at: int | None = None) -> None:
+        """Remove the learner; pushes ingested up to `erased_at` (ms) no longer count."""
         ...

@@ -33,6 +33,9 @@ from schemas.state import UserState
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest record a topic takes (a protocol limit; the gateway's own bound is far lower)."""
 
+MAX_DEAD_LETTER_BYTES = 2 * MAX_MESSAGE_BYTES
+"""Largest dead letter: the largest record in base64, and the reason."""
+
 _DAY_MS = 86_400_000
 
 
@@ -45,10 +48,11 @@ class Topic:
     summary: str
     retention_days: float | None
     compacted: bool = False
+    max_bytes: int = MAX_MESSAGE_BYTES
 
     def config(self, settings: KafkaSettings) -> dict[str, str]:
         """Broker-side configuration of this topic."""
-        config = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+        config = {"max.message.bytes": str(self.max_bytes)}
         if self.compacted:
             config["cleanup.policy"] = "compact"
             # A fenced writer's late record may stand behind its successor's until
@@ -73,7 +77,13 @@ def catalogue(settings: KafkaSettings) -> tuple[Topic, ...]:
         Topic(USER_STATE, UserState, "Each learner's latest state", None, compacted=True),
         Topic(RECOMMENDATIONS, RecommendationsMade, "Adaptive-UI suggestions", keep),
         Topic(INTERVENTIONS, InterventionRaised, "Reasons to step in", keep),
-        Topic(DEAD_LETTERS, DeadLetter, "What could not be processed", keep),
+        Topic(
+            DEAD_LETTERS,
+            DeadLetter,
+            "What could not be processed",
+            keep,
+            max_bytes=MAX_DEAD_LETTER_BYTES,
+        ),
         Topic(LEARNER_CHANGELOG, None, "The learner table's changelog", None, compacted=True),
     )
 

@@ -1,0 +1,29 @@
+"""The role that holds the model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agents.emotion import TOPICS, EmotionAgent
+from app.roles import Agent, Parts, stateless
+from models.emotion.serving import EmotionReader
+
+
+@asynccontextmanager
+async def build(parts: Parts) -> AsyncIterator[Agent]:
+    """Load and warm the model, then read chat messages."""
+    reader = EmotionReader(parts.settings.emotion)
+    await reader.start()
+    parts.watch.degraded = lambda: None if reader.status == "ok" else f"model {reader.status}"
+    try:
+        agent = EmotionAgent(
+            source=reader,
+            outbox=parts.outbox,
+            dead_letters=parts.dead_letters,
+            window=parts.window,
+            settings=parts.settings.emotion,
+        )
+        yield stateless(parts, TOPICS, agent.run)
+    finally:
+        await reader.stop()

@@ -1,0 +1,31 @@
+"""The role that writes history to MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from agents import history
+from app.roles import Agent, Parts, stateless
+from app.stores.history import HistoryStore
+from app.topics import logical
+
+
+@asynccontextmanager
+async def build(parts: Parts) -> AsyncIterator[Agent]:
+    """Record what passes through the topics."""
+    settings = parts.settings
+    store = HistoryStore(settings.mongo)
+    try:
+        run = partial(
+            history.run,
+            store=store,
+            dead_letters=parts.dead_letters,
+            logical=partial(logical, settings),
+            batch_size=settings.worker.batch_size,
+            waiting_for=partial(setattr, parts.watch, "waiting_for"),
+        )
+        yield stateless(parts, history.TOPICS, run)
+    finally:
+        await store.close()

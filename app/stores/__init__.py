@@ -1,0 +1,1 @@
+"""Redis and MongoDB: push log, heartbeats, history."""

@@ -1,0 +1,96 @@
+"""Faust's aiokafka transport, with the three things that it has no setting for.
+
+1. Range assignment: partition p of every topic goes to the same worker, so that one
+   worker owns all of a learner (round robin, Faust's choice without tables, does
+   that only while the workers divide the partitions evenly).
+2. The group lease (`app.lease`) is renewed from the coordinator's own answers.
+3. A fetch waits a shorter time on an idle broker.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import aiokafka
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.transport.drivers import aiokafka as driver
+
+from app.lease import Lease
+
+# Kafka's protocol error codes (org.apache.kafka.common.protocol.Errors).
+_NONE = 0
+_ILLEGAL_GENERATION = 22
+_UNKNOWN_MEMBER_ID = 25
+_REBALANCE_IN_PROGRESS = 27
+_FENCED_INSTANCE_ID = 82
+
+_MEMBER = frozenset({_NONE, _REBALANCE_IN_PROGRESS})
+_NO_MEMBER = frozenset({_ILLEGAL_GENERATION, _UNKNOWN_MEMBER_ID, _FENCED_INSTANCE_ID})
+_GROUP_REQUESTS = ("HeartbeatRequest", "SyncGroupRequest")
+
+
+class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that fetches and heartbeats; keeps the lease."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        self._assignor = RangePartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[RangePartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset=conf.consumer_auto_offset_reset,
+            max_poll_records=conf.broker_max_poll_records,
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_max_wait_ms=500,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
+        )
+
+    async def on_start(self) -> None:
+        """Start consuming, and listen to what the coordinator answers."""
+        await super().on_start()
+        lease = cast(LeasedTransport, self.transport).lease
+        consumer = self._consumer
+        assert consumer is not None
+        coordinator = consumer._coordinator
+        send = coordinator._send_req
+
+        async def send_and_renew(request: Any) -> Any:
+            sent_at = lease.now()
+            response = await send(request)
+            # Heartbeat and SyncGroup are answered at once; JoinGroup is held back until
+            # all members have joined, so its sending time says little.
+            if type(request).__name__.startswith(_GROUP_REQUESTS):
+                code = response.error_code
+                if code in _MEMBER:
+                    lease.renew(sent_at)
+                elif code in _NO_MEMBER:
+                    lease.revoke(f"{type(request).__name__} answered with error {code}")
+            return response
+
+        coordinator._send_req = send_and_renew
+
+
+class LeasedConsumer(driver.Consumer):
+    """Faust's consumer on a `LeasedConsumerThread`."""
+
+    def _new_consumer_thread(self) -> LeasedConsumerThread:
+        return LeasedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class LeasedTransport(driver.Transport):
+    """Give it to a Faust app: `app.transport = LeasedTransport(url, app=app, lease=lease)`."""
+
+    Consumer: ClassVar[type] = LeasedConsumer
+
+    def __init__(self, *args: Any, lease: Lease, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lease = lease

@@ -1,0 +1,181 @@
+"""One worker role as a process: a Faust app, its producer, and what watches over them.
+
+Faust brings group membership, assignment, fetching and committing. Acknowledging,
+producing and tables are ours (docs/architecture.md says why).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import faust
+import structlog
+import uvloop
+from aiokafka.errors import KafkaError
+
+from agents.inflight import InFlight
+from app import logs
+from app.deadletters import Graveyard
+from app.exits import Exit, end_now
+from app.lease import Lease
+from app.probes import Unavailable, probe_kafka
+from app.producer import Producer
+from app.roles import Agent, Parts, builder
+from app.settings import Role, Settings
+from app.topics import physical
+from app.transport import LeasedTransport
+from app.watch import Watch
+
+log = structlog.get_logger(__name__)
+
+BROKER_PATIENCE = 30.0
+"""Seconds to look for a broker at start before giving up (a supervisor starts us again)."""
+
+
+def run(role: Role, settings: Settings) -> None:
+    """Run one worker until SIGTERM or SIGINT.
+
+    Ends the process with a code of `app.process.Exit` when it cannot go on safely.
+    """
+    logs.configure(settings.log, role=role)
+    try:
+        uvloop.run(_run(role, settings))
+    except Unavailable as error:
+        end_now(Exit.UNAVAILABLE, str(error))
+    except KafkaError as error:
+        end_now(Exit.UNAVAILABLE, f"Kafka at {settings.kafka.bootstrap}: {error!r}")
+
+
+async def _run(role: Role, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await _wait_for_broker(settings)
+    async with AsyncExitStack() as stack:
+        lease = Lease(
+            settings.worker.session_timeout,
+            on_lost=lambda reason: end_now(Exit.FENCED, f"group lease lost: {reason}"),
+        )
+        producer = Producer(
+            settings, client_id=f"{settings.worker.group_prefix}-{role}", before_write=lease.check
+        )
+        await stack.enter_async_context(producer)
+        window = InFlight(
+            settings.worker.in_flight,
+            fail=lambda error: end_now(Exit.SEND_FAILED, f"an output was not delivered: {error!r}"),
+        )
+        watch = Watch(role, settings, window)
+        await stack.enter_async_context(watch)
+        parts = Parts(
+            settings=settings,
+            outbox=producer,
+            dead_letters=Graveyard(producer, role, settings),
+            window=window,
+            watch=watch,
+        )
+        agent = await stack.enter_async_context(builder(role)(parts))
+        app = _faust_app(role, settings, lease, agent, watch)
+        watch.follow(app)
+        await app.start()
+        log.info("worker started", topics=agent.topics)
+        await _until_stopped(app, stop)
+        log.info("worker stops")
+        await app.stop()
+
+
+async def _wait_for_broker(settings: Settings) -> None:
+    """Raises Unavailable when no broker answers within BROKER_PATIENCE."""
+    deadline = asyncio.get_running_loop().time() + BROKER_PATIENCE
+    while True:
+        try:
+            return await probe_kafka(settings.kafka.bootstrap)
+        except Unavailable as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            log.warning("waiting for the broker", reason=str(error))
+            await asyncio.sleep(1.0)
+
+
+async def _until_stopped(app: faust.App, stop: asyncio.Event) -> None:
+    """Return on a signal; end the process when Faust crashed."""
+    stopping = asyncio.create_task(stop.wait())
+    crashed = asyncio.create_task(app._crashed.wait())
+    await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
+    if crashed.done():
+        end_now(Exit.SEND_FAILED, f"Faust crashed: {app.crash_reason!r}")
+    crashed.cancel()
+
+
+def _faust_app(
+    role: Role, settings: Settings, lease: Lease, agent: Agent, watch: Watch
+) -> faust.App:
+    worker = settings.worker
+    app = faust.App(
+        f"{worker.group_prefix}-{role}",
+        broker=f"kafka://{settings.kafka.bootstrap}".replace(",", ";"),
+        # Faust wants a folder for tables; ours are in Kafka.
+        datadir=Path(tempfile.gettempdir()),
+        consumer_group_instance_id=f"{worker.instance}-{role}" if worker.instance else None,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=worker.session_timeout,
+        broker_heartbeat_interval=worker.heartbeat_interval,
+        broker_rebalance_timeout=worker.rebalance_timeout,
+        broker_max_poll_interval=worker.max_poll_interval,
+        broker_commit_interval=worker.commit_interval,
+        broker_request_timeout=max(30.0, worker.session_timeout * 2),
+        broker_max_poll_records=worker.in_flight,
+        stream_buffer_maxsize=worker.in_flight,
+        # Handlers are idempotent, and an unbounded wait could hang a rebalance.
+        stream_wait_empty=False,
+        # Progress is watched by app.watch, which knows of waiting for a store.
+        stream_processing_timeout=86_400.0,
+        broker_commit_livelock_soft_timeout=86_400.0,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        web_enabled=False,
+        autodiscover=False,
+    )
+    app.transport = LeasedTransport(app.conf.broker_consumer, app=app, lease=lease)
+    topic = app.topic(
+        *(physical(settings, name) for name in agent.topics),
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        allow_empty=True,
+    )
+
+    async def consume(stream: Any) -> None:
+        try:
+            await agent.run(_events(stream))
+        except Exception as error:
+            log.exception("the agent raised")
+            end_now(Exit.SEND_FAILED, f"the agent raised {error!r}")
+
+    consume.__name__ = consume.__qualname__ = role
+    app.agent(topic, name=role)(consume)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        await agent.on_revoked()
+
+    async def assigned(_app: Any, assigned: Any, **_: Any) -> None:
+        first = physical(settings, agent.topics[0])
+        agent.on_assigned({tp.partition for tp in assigned if tp.topic == first})
+        watch.assigned()
+
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    app.on_partitions_assigned.connect(assigned, weak=False)  # type: ignore[arg-type]
+    return app
+
+
+async def _events(stream: Any) -> AsyncIterator[Any]:
+    async for event in stream.noack().events():
+        yield event

@@ -1,0 +1,127 @@
+"""Workers and gateways as child processes of a test: started, watched, killed, paused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from app.embedded import free_port
+from app.environment import child_environment
+from app.settings import Role, Settings
+
+READY_SECONDS = 60.0
+
+
+class WorkerProcess:
+    """One worker of a role. `module` may name a test's own entry that runs a worker."""
+
+    def __init__(
+        self, role: Role, settings: Settings, log: Path, *, module: str = "tests.run_worker"
+    ) -> None:
+        self.role = role
+        self.port = free_port("127.0.0.1")
+        self.settings = settings.model_copy(
+            update={"worker": settings.worker.model_copy(update={"status_port": self.port})}
+        )
+        self.log = log
+        self._module = module
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def spawn(self) -> None:
+        """Start the process, without waiting."""
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(  # noqa: ASYNC220
+                [sys.executable, "-m", self._module, self.role],
+                env=child_environment(self.settings),
+                stdout=out,
+                stderr=out,
+                cwd=Path(__file__).parent.parent,
+            )
+
+    async def ready(self) -> None:
+        """Wait until it says that it is ready."""
+        async with httpx.AsyncClient() as client, asyncio.timeout(READY_SECONDS):
+            while True:
+                if self.exit_code is not None:
+                    raise AssertionError(
+                        f"worker {self.role} ended with {self.exit_code}:\n{self.tail()}"
+                    )
+                try:
+                    answer = await client.get(f"http://127.0.0.1:{self.port}/readyz")
+                    if answer.status_code == 200:
+                        return
+                except httpx.HTTPError:
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def start(self) -> Self:
+        """Start and wait until ready."""
+        self.spawn()
+        await self.ready()
+        return self
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self._signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    async def stop(self) -> int:
+        """SIGTERM, and wait for the end; its exit code."""
+        self._signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self, within: float = 30.0) -> int:
+        """Wait for the end; its exit code."""
+        assert self._process is not None
+        async with asyncio.timeout(within):
+            while self._process.poll() is None:
+                await asyncio.sleep(0.05)
+        return self._process.returncode
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, number)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.resume()
+        self.kill()
