@@ -1,0 +1,127 @@
+"""The push log's Lua scripts: each runs atomically on one learner's keys.
+
+Keys, all in one Redis Cluster slot (`{...}` is the learner):
+    meta   hash    epoch, offset, run; h:<topic>:<partition> highest appended source offset;
+                   v:<kind> newest version, b:<kind> its body
+    log    list    entries, oldest first; the newest has the offset in `meta`
+    ids    set     event ids of the entries in `log`
+    fence  string  an erasure's time, ms; what was ingested up to it no longer counts
+
+An entry is `event id \\n kind \\n causedBy as JSON \\n body`: ids are printable and JSON
+from orjson has no raw line feed, so that the first three are separators. What is
+published is `epoch \\n offset \\n entry`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# A Redis that restarted or was promoted may have lost writes that it had
+# acknowledged. A client that has seen such a lost push would take a later one with
+# the same offset for it: a silent hole. So an epoch outlives a restart only where
+# nothing that was acknowledged can have been lost with the process (append-only file,
+# never a replica). The list is kept either way: old offsets just stop being answered.
+_OPEN: Final = """
+local function open(meta, log, ids, fresh, ttl)
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+  local epoch, offset, known = unpack(redis.call('HMGET', meta, 'epoch', 'offset', 'run'))
+  if not epoch then
+    redis.call('DEL', log, ids)
+    redis.call('HSET', meta, 'epoch', fresh, 'offset', 0, 'run', run)
+    redis.call('PEXPIRE', meta, ttl)
+    return fresh, 0
+  end
+  if known ~= run then
+    local aof = string.find(redis.call('INFO', 'persistence'), 'aof_enabled:1', 1, true)
+    local first_master = string.find(
+      redis.call('INFO', 'replication'), 'master_replid2:' .. string.rep('0', 40), 1, true)
+    if not (aof and first_master) then epoch = fresh end
+    redis.call('HSET', meta, 'epoch', epoch, 'run', run)
+  end
+  return epoch, tonumber(offset)
+end
+"""
+
+APPEND: Final = (
+    _OPEN
+    + """
+-- KEYS meta log ids fence; ARGV fresh epoch, ttl ms, log length, channel, then per push:
+-- source, source offset, event id, kind, version or '', ingest time, causedBy, body
+-- Returns {epoch, offset or 0 for each push}.
+local meta, log, ids, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local ttl, length, channel = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local epoch, head = open(meta, log, ids, ARGV[1], ttl)
+local erased_at = tonumber(redis.call('GET', fence) or -1)
+local result = {epoch}
+local appended = false
+for i = 5, #ARGV, 8 do
+  local source, position = 'h:' .. ARGV[i], tonumber(ARGV[i + 1])
+  local id, kind = ARGV[i + 2], ARGV[i + 3]
+  local version, body = ARGV[i + 4], ARGV[i + 7]
+  local seen, newest = unpack(redis.call('HMGET', meta, source, 'v:' .. kind))
+  local offset = 0
+  if not (seen and tonumber(seen) >= position) then
+    redis.call('HSET', meta, source, ARGV[i + 1])
+    local stale = version ~= '' and newest and tonumber(version) < tonumber(newest)
+    local erased = tonumber(ARGV[i + 5]) <= erased_at
+    if not stale and not erased and redis.call('SADD', ids, id) == 1 then
+      head = redis.call('HINCRBY', meta, 'offset', 1)
+      offset = head
+      local entry = id .. '\\n' .. kind .. '\\n' .. ARGV[i + 6] .. '\\n' .. body
+      if redis.call('RPUSH', log, entry) > length then
+        local dropped = redis.call('LPOP', log)
+        redis.call('SREM', ids, string.sub(dropped, 1, string.find(dropped, '\\n', 1, true) - 1))
+      end
+      if version ~= '' then
+        redis.call('HSET', meta, 'v:' .. kind, version, 'b:' .. kind, body)
+      end
+      redis.call('PUBLISH', channel, epoch .. '\\n' .. offset .. '\\n' .. entry)
+      appended = true
+    end
+  end
+  result[#result + 1] = offset
+end
+if appended then
+  redis.call('PEXPIRE', meta, ttl)
+  redis.call('PEXPIRE', log, ttl)
+  redis.call('PEXPIRE', ids, ttl)
+end
+return result
+"""
+)
+
+LATEST: Final = (
+    _OPEN
+    + """
+-- KEYS meta log ids; ARGV fresh epoch, ttl ms, kind... Returns {epoch, offset, body or nil...}.
+local epoch, head = open(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
+local result = {epoch, head}
+for i = 3, #ARGV do
+  result[#result + 1] = redis.call('HGET', KEYS[1], 'b:' .. ARGV[i])
+end
+return result
+"""
+)
+
+SINCE: Final = (
+    _OPEN
+    + """
+-- KEYS meta log ids; ARGV fresh epoch, ttl ms, asked epoch, asked offset.
+-- Returns the entries after that offset, or nil when they are not known.
+local epoch, head = open(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
+local after = tonumber(ARGV[4])
+local first = head - redis.call('LLEN', KEYS[2])
+if epoch ~= ARGV[3] or after > head or after < first then return false end
+return redis.call('LRANGE', KEYS[2], after - first, -1)
+"""
+)
+
+FORGET: Final = """
+-- KEYS meta log ids fence; ARGV erasure time ms, ttl ms, channel.
+-- The fence holds no data of the learner but when it was erased; it goes with its ttl.
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+if tonumber(redis.call('GET', KEYS[4]) or -1) < tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[4], ARGV[1], 'PX', ARGV[2])
+end
+redis.call('PUBLISH', ARGV[3], '')
+"""
