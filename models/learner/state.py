@@ -101,11 +101,6 @@ def trust(weight: float, half: float) -> float:
     return weight / (weight + half)
 
 
-def _unit(value: float) -> float:
-    # A mean of numbers in [0, 1] may leave it by a rounding.
-    return min(1.0, max(0.0, value))
-
-
 def _estimate(
     evidence: Evidence, measure: Measure, prior: float, settings: LearnerSettings
 ) -> Estimate:
@@ -113,7 +108,7 @@ def _estimate(
     if weight < settings.confidence.min_evidence:
         return Estimate(value=prior, confidence=0.0, source=Source.PRIOR)
     return Estimate(
-        value=_unit(evidence.mean(measure)),
+        value=evidence.mean(measure),
         confidence=trust(weight, settings.confidence.messages_half),
         source=Source.MEASURED,
     )
@@ -124,7 +119,7 @@ def _mix(evidence: Evidence, least: float) -> tuple[dict[Emotion, float], float]
     if weight < least:
         return {}, 0.0
     return {
-        emotion: _unit(evidence.session[FIRST_EMOTION + index] / weight)
+        emotion: evidence.session[FIRST_EMOTION + index] / weight
         for index, emotion in enumerate(_EMOTIONS)
         if evidence.classes >> index & 1
     }, weight
@@ -136,9 +131,7 @@ def _activity(evidence: Evidence, settings: LearnerSettings) -> tuple[Activity, 
     for name, measure in _ACTIVITY.items():
         weight = evidence.weight(measure)
         if weight >= settings.confidence.min_evidence:
-            mean = evidence.mean(measure)
-            is_share = measure in (Measure.TAB_ACTIVE, Measure.CORRECT)
-            means[name] = _unit(mean) if is_share else mean
+            means[name] = evidence.mean(measure)
             confidences[name] = trust(weight, settings.confidence.interactions_half)
     activity = Activity(
         interactions=evidence.interactions,
