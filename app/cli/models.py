@@ -1,0 +1,130 @@
+"""`masterx train emotion` and `masterx evaluate emotion`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.context import fail, load_settings
+
+if TYPE_CHECKING:
+    from models.emotion.evaluation import Evaluation
+
+
+class Model(StrEnum):
+    """What can be trained."""
+
+    EMOTION = "emotion"
+
+
+class DataFormat(StrEnum):
+    """How a labelled file is laid out (models.emotion.figures.Format; a test compares them)."""
+
+    GOEMOTIONS = "goemotions"
+    EMOBANK = "emobank"
+    TSV = "tsv"
+
+
+def train(
+    model: Annotated[Model, typer.Argument(help="which model")],
+    profile: Annotated[
+        str, typer.Option(help="a packaged recipe's name, or a TOML file")
+    ] = "frozen",
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the artefact; default: where it is served from")
+    ] = None,
+) -> None:
+    """Fit a model on the labelled data sets and write its artefact. Goes on where it stopped."""
+    assert model is Model.EMOTION
+    settings = load_settings()
+    from pydantic import ValidationError
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from models.emotion.examples import DataProblem
+    from models.emotion.recipe import load_recipe
+    from models.emotion.training import Progress
+    from models.emotion.training import train as fit
+
+    folder = out or settings.emotion.artefact
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[loss]}"),
+    )
+    try:
+        with Bar(*columns) as bar:
+            task = bar.add_task("starting", total=None, loss="")
+
+            def report(now: Progress) -> None:
+                loss = "" if now.loss is None else f"loss {now.loss:.4f}"
+                bar.update(
+                    task,
+                    description=now.phase,
+                    completed=now.step,
+                    total=now.steps or None,
+                    loss=loss,
+                )
+
+            artefact = fit(load_recipe(profile), settings.data_dir, folder, report)
+    except (FileNotFoundError, DataProblem, ValidationError) as error:
+        fail(str(error))
+    typer.echo(f"{folder}: version {artefact.version}")
+
+
+def evaluate(
+    model: Annotated[Model, typer.Argument(help="which model")],
+    data: Annotated[Path, typer.Argument(help="the labelled file")],
+    data_format: Annotated[
+        DataFormat, typer.Option("--format", help="its layout")
+    ] = DataFormat.GOEMOTIONS,
+    predictions: Annotated[Path | None, typer.Option(help="write JSON lines, one a row")] = None,
+    plot: Annotated[Path | None, typer.Option(help="folder for the pictures")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Measure the trained artefact on a labelled file, or predict an unlabelled one."""
+    assert model is Model.EMOTION
+    settings = load_settings()
+    from models.emotion.artefact import ArtefactProblem
+    from models.emotion.encoders import EncoderNotFound
+    from models.emotion.evaluation import evaluate as measure
+    from models.emotion.examples import DataProblem
+
+    try:
+        outcome = measure(
+            data, data_format.value, settings.emotion, predictions=predictions, plot=plot
+        )
+    except (DataProblem, ArtefactProblem, EncoderNotFound) as error:
+        fail(str(error))
+    if as_json:
+        import orjson
+
+        typer.echo(orjson.dumps(outcome.figures.as_json(), option=orjson.OPT_INDENT_2).decode())
+    else:
+        _show(outcome)
+
+
+def _show(outcome: Evaluation) -> None:
+    from models.emotion.evaluation import confusions
+
+    for name, value in outcome.figures.as_json().items():
+        if isinstance(value, dict):
+            for part, figure in value.items():
+                typer.echo(f"{name}.{part}: {figure}")
+        elif value is not None:
+            typer.echo(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+    if outcome.labelled is not None:
+        typer.echo("most frequent confusions (true, read, texts):")
+        for true, read, texts in confusions(outcome.labelled):
+            typer.echo(f"  {true}, {read}, {texts}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(train)
+    app.command()(evaluate)
