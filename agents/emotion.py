@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from models.emotion.reading import ModelUnavailable, Reading
-
 from agents import envelope, metrics
 from agents.inflight import Acknowledgeable, InFlight
 from agents.ports import DeadLetters, EmotionSource, Outbox, SourceRecord
 from agents.topics import CHAT, EMOTIONS
 from models.emotion.config import EmotionSettings
+from models.emotion.reading import Reading
+from models.emotion.serving.errors import ModelUnavailable
 from schemas.base import now_ms
 from schemas.chat import ChatReceived
 from schemas.emotions import PAD, EmotionRead

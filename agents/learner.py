@@ -102,6 +102,14 @@ class LearnerAgent:
             deliveries.append(await self._table.put(source.partition, _key(source), value))
         if step.outputs is not None:
             deliveries += await self._send(step.outputs, source)
+        elif topic == ERASURES and (step.record is None or step.record.evidence.newest is None):
+            # This worker is the only writer of states: no state of before can come in
+            # behind. A redelivered erasure must not erase what came after it.
+            deliveries.append(
+                await self._outbox.send(
+                    USER_STATE, key=source.key, value=None, partition=source.partition
+                )
+            )
         return deliveries
 
     def _step(self, topic: str, source: SourceRecord) -> Step:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -145,6 +145,27 @@ class VersionedTable:
         else:
             records[key] = value
         return await self._outbox.send(self._topic, key=key, value=value, partition=partition)
+
+    async def sweep(self, expired: Callable[[bytes], bool]) -> int:
+        """Delete the records that are expired; how many there were.
+
+        Gives way to other work every few records.
+        """
+        deleted = 0
+        for partition in list(self._records):
+            old: list[tuple[bytes, bytes]] = []
+            for number, (key, value) in enumerate(list(self._records.get(partition, {}).items())):
+                if number % 200 == 0:
+                    await asyncio.sleep(0)
+                if expired(value):
+                    old.append((key, value))
+            for key, value in old:
+                with suppress(NotOwned):
+                    async with self.writing(partition):
+                        if self._records[partition].get(key) == value:
+                            await self.put(partition, key, None)
+                            deleted += 1
+        return deleted
 
     async def _install(
         self, partition: int, recovery: asyncio.Task[dict[int, Recovered]]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+
+import structlog
 
 from agents import metrics
 from agents.learner import TOPICS, LearnerAgent
@@ -12,7 +15,15 @@ from agents.topics import LEARNER_CHANGELOG
 from app.roles import Agent, Parts
 from app.table import VersionedTable
 from app.topics import logical
-from models.learner.record import version_of
+from models.learner.config import LearnerSettings
+from models.learner.record import LearnerRecord, version_of
+from models.learner.update import may_forget_marker
+from schemas.base import now_ms
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 3600.0
+"""Between two looks for markers to delete; they live for days."""
 
 
 @asynccontextmanager
@@ -29,4 +40,22 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         settings=parts.settings.learner,
         logical=partial(logical, parts.settings),
     )
-    yield Agent(TOPICS, agent.run, table.suspend, table.assign)
+    sweeping = asyncio.create_task(_sweep(table, parts.settings.learner))
+    try:
+        yield Agent(TOPICS, agent.run, table.suspend, table.assign)
+    finally:
+        sweeping.cancel()
+        await asyncio.wait({sweeping})
+
+
+async def _sweep(table: VersionedTable, settings: LearnerSettings) -> None:
+    """Delete the markers of erased learners whose time is over."""
+
+    def expired(value: bytes) -> bool:
+        return may_forget_marker(LearnerRecord.from_bytes(value), now_ms(), settings)
+
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        deleted = await table.sweep(expired)
+        if deleted:
+            log.info("erasure markers deleted", count=deleted)
