@@ -22,6 +22,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             history.run,
             store=store,
             dead_letters=parts.dead_letters,
+            window=parts.window,
             logical=partial(logical, settings),
             batch_size=settings.worker.batch_size,
             waiting_for=partial(setattr, parts.watch, "waiting_for"),

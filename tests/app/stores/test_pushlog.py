@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import signal
 from uuid import uuid4
 
 import orjson
@@ -11,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
+from app.embedded import RedisServer
+from app.settings import RedisSettings
 from app.stores.push_scripts import APPEND
-from app.stores.pushlog import Appended, NewPush, PushKind, PushLog
+from app.stores.pushlog import Appended, NewPush, PushKind, PushLog, redis_client
 from app.stores.subscription import Forgotten, Reconnected, StoredPush
 from schemas import wire
 
@@ -371,19 +375,20 @@ async def test_after_a_restart_everybody_is_followed_again_and_the_listener_is_t
         await subscription.close()
 
 
-async def test_a_restart_that_may_have_lost_writes_begins_a_new_epoch(
-    push_log: PushLog, client, redis_server
-) -> None:
+async def test_a_restart_that_may_have_lost_writes_begins_a_new_epoch(tmp_path) -> None:
     """Snapshots only: what came after the last one is gone, and offsets are given again."""
-    await push_log.append_many([push(1)])
-    await client.config_set("appendonly", "no")
+    server = SnapshotServer(tmp_path)
+    await server.start()
+    client = redis_client(RedisSettings(url=server.endpoint))
+    push_log = PushLog(client, RedisSettings())
     try:
+        await push_log.append_many([push(1)])
         before = await push_log.head("ada")
         await client.save()
         await push_log.append_many([push(2)])
-        await client.shutdown(nosave=True)
-        await redis_server.stop()
-        await start_from_snapshot(redis_server)
+        os.kill(server.pid, signal.SIGKILL)
+        await server.stop()
+        await server.start()
         # The log is back at offset 1, without a record of offset 2
         after = await push_log.head("ada")
         assert after.offset == 1
@@ -392,23 +397,13 @@ async def test_a_restart_that_may_have_lost_writes_begins_a_new_epoch(
         # Redelivery finds the older state of things and appends what was lost
         assert offsets(await push_log.append_many([push(1), push(2)])) == [None, 2]
     finally:
-        await client.config_set("appendonly", "yes")
+        await client.aclose()
+        await server.stop()
 
 
-async def start_from_snapshot(server) -> None:
-    """Start as the server is, but with the append-only file off."""
-    for path in server.directory.glob("appendonly*"):
-        path.unlink()
-    write = server._command
-
-    def without_aof(executable):
-        command = write(executable)
-        config = server.directory / "redis.conf"
+class SnapshotServer(RedisServer):
+    def _command(self, executable):
+        command = super()._command(executable)
+        config = self.directory / "redis.conf"
         config.write_text(config.read_text().replace("appendonly yes", "appendonly no"))
         return command
-
-    server._command = without_aof
-    try:
-        await server.start()
-    finally:
-        del server._command

@@ -1,0 +1,181 @@
+"""user-state, recommendations, interventions -> the learners' push logs in Redis.
+
+One batch at a time: nothing is acknowledged before the whole batch is in the log, and
+the log drops what is appended again. While Redis is away the stream waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
+
+import orjson
+from redis.exceptions import RedisError
+
+from agents import envelope, metrics
+from agents.greedy import batches
+from agents.inflight import Acknowledgeable, InFlight
+from agents.persistence import Waiting, until_stored
+from agents.ports import DeadLetters, NewPush, PushKind, PushLogWriter, SourceRecord
+from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, USER_STATE
+from schemas.actions import InterventionRaised, RecommendationsMade
+from schemas.base import Derived, now_ms
+from schemas.operations import ErasureRequested
+from schemas.state import UserState
+
+TOPICS: Final = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS, ERASURES)
+
+_AWAY: Final = (RedisError, OSError)
+
+Step = NewPush | ErasureRequested | Exception | None
+"""What a record asks for; None for a tombstone, an error for a record that cannot be read."""
+
+
+async def run(
+    events: AsyncIterator[Acknowledgeable],
+    *,
+    log: PushLogWriter,
+    dead_letters: DeadLetters,
+    window: InFlight,
+    logical: Callable[[str], str],
+    batch_size: int,
+    waiting_for: Waiting,
+) -> None:
+    """Push every record of the stream, until it ends."""
+    async with batches(events, batch_size) as stream:
+        async for batch in stream:
+            await push_batch(
+                batch,
+                log=log,
+                dead_letters=dead_letters,
+                window=window,
+                logical=logical,
+                waiting_for=waiting_for,
+            )
+
+
+async def push_batch(
+    batch: Sequence[Acknowledgeable],
+    *,
+    log: PushLogWriter,
+    dead_letters: DeadLetters,
+    window: InFlight,
+    logical: Callable[[str], str],
+    waiting_for: Waiting,
+) -> None:
+    """Append one batch, then hand its records to the window in their order."""
+    began = time.monotonic()
+    steps = [_step(logical(event.message.topic), event.message) for event in batch]
+
+    async def insist(write: Callable[[], Awaitable[object]]) -> None:
+        await until_stored(write, store="redis", waits_for=_AWAY, waiting=waiting_for)
+
+    pushes: list[NewPush] = []
+    for step in steps:
+        if isinstance(step, NewPush):
+            pushes.append(step)
+        elif isinstance(step, ErasureRequested):
+            # In its place: what came before it is gone, what comes after it stays.
+            await insist(partial(log.append_many, pushes))
+            pushes = []
+            await insist(partial(log.forget, step.user_id, step.ingest_time))
+    await insist(partial(log.append_many, pushes))
+    _measure(batch, steps, logical, time.monotonic() - began)
+
+    for event, step in zip(batch, steps, strict=True):
+        await window.slot()
+        if isinstance(step, Exception):
+            window.track(event, [await dead_letters.bury(event.message, step)])
+        else:
+            window.track(event, [])
+
+
+def _step(topic: str, record: SourceRecord) -> Step:
+    if record.value is None and topic == USER_STATE:
+        return None  # an erasure's tombstone; the erasure itself comes by its own topic
+    try:
+        if topic == ERASURES:
+            return envelope.read(ErasureRequested, record)
+        if topic == USER_STATE:
+            return _state(topic, record)
+        if topic == RECOMMENDATIONS:
+            return _recommendations(topic, record)
+        return _intervention(topic, record)
+    except Exception as error:
+        return error
+
+
+def _state(topic: str, record: SourceRecord) -> NewPush:
+    state = envelope.read(UserState, record)
+    # The record's own bytes: they have just been validated, and are the wire's userState.
+    body = b'{"type":"user_state_update","userState":' + (record.value or b"") + b"}"
+    return _push(PushKind.STATE, state, body, version=state.version, topic=topic, record=record)
+
+
+def _recommendations(topic: str, record: SourceRecord) -> NewPush:
+    made = envelope.read(RecommendationsMade, record)
+    fields = {
+        "type": PushKind.RECOMMENDATIONS,
+        "recommendations": [item.document() for item in made.recommendations],
+    }
+    body = orjson.dumps(fields)
+    return _push(
+        PushKind.RECOMMENDATIONS, made, body, version=made.version, topic=topic, record=record
+    )
+
+
+def _intervention(topic: str, record: SourceRecord) -> NewPush:
+    raised = envelope.read(InterventionRaised, record)
+    fields = {
+        "type": PushKind.INTERVENTION,
+        "id": raised.event_id,
+        "level": raised.level,
+        "confidence": raised.confidence,
+        "because": raised.because,
+        "raisedAt": raised.raised_at,
+    }
+    body = orjson.dumps(fields)
+    return _push(PushKind.INTERVENTION, raised, body, version=None, topic=topic, record=record)
+
+
+def _push(
+    kind: PushKind,
+    message: Derived,
+    body: bytes,
+    *,
+    version: int | None,
+    topic: str,
+    record: SourceRecord,
+) -> NewPush:
+    return NewPush(
+        user_id=message.user_id,
+        kind=kind,
+        event_id=message.event_id,
+        caused_by=message.caused_by,
+        version=version,
+        ingest_time=message.ingest_time,
+        body=body,
+        topic=topic,
+        partition=record.partition,
+        offset=record.offset,
+    )
+
+
+def _measure(
+    batch: Sequence[Acknowledgeable],
+    steps: Sequence[Step],
+    logical: Callable[[str], str],
+    seconds: float,
+) -> None:
+    metrics.BATCH_RECORDS.labels("push").observe(len(batch))
+    metrics.STAGE_SECONDS.labels("push").observe(seconds)
+    now = now_ms()
+    for event, step in zip(batch, steps, strict=True):
+        topic = logical(event.message.topic)
+        outcome = "dead_letter" if isinstance(step, Exception) else "stored"
+        metrics.RECORDS.labels(topic, "skipped" if step is None else outcome).inc()
+        if isinstance(step, NewPush):
+            since_ingest = max(0.0, (now - step.ingest_time) / 1000)
+            metrics.SINCE_INGEST_SECONDS.labels("push").observe(since_ingest)

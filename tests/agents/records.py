@@ -1,0 +1,141 @@
+"""Records and what is around an agent, for tests of agents against real stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+from agents.inflight import InFlight
+from agents.topics import (
+    CHAT,
+    EMOTIONS,
+    ERASURES,
+    FEEDBACK,
+    INTERACTIONS,
+    INTERVENTIONS,
+    RECOMMENDATIONS,
+    USER_STATE,
+)
+from schemas.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
+from schemas.base import Message
+from schemas.chat import ChatReceived
+from schemas.emotions import EmotionRead
+from schemas.interactions import InteractionsReceived
+from schemas.operations import ErasureRequested
+from schemas.state import UserState
+
+MODELS: dict[str, type[Message]] = {
+    CHAT: ChatReceived,
+    INTERACTIONS: InteractionsReceived,
+    EMOTIONS: EmotionRead,
+    FEEDBACK: FeedbackReceived,
+    ERASURES: ErasureRequested,
+    USER_STATE: UserState,
+    RECOMMENDATIONS: RecommendationsMade,
+    INTERVENTIONS: InterventionRaised,
+}
+
+_ESTIMATE = {"value": 0.5, "confidence": 0.25, "source": "measured"}
+
+
+@dataclass(slots=True)
+class Record:
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: object = None
+    timestamp: float = 0.0
+
+
+@dataclass(slots=True)
+class Event:
+    message: Record
+    acknowledged: list[Event]
+
+    def ack(self) -> bool:
+        self.acknowledged.append(self)
+        return True
+
+
+@dataclass(slots=True)
+class Graveyard:
+    """Keeps what was buried."""
+
+    buried: list[tuple[Record, Exception]] = field(default_factory=list)
+
+    async def bury(self, record: Record, error: Exception) -> asyncio.Future[None]:
+        self.buried.append((record, error))
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+class Around:
+    """A stream of records, and what became of them."""
+
+    def __init__(self) -> None:
+        self.acknowledged: list[Event] = []
+        self.graveyard = Graveyard()
+        self.window = InFlight(512, fail=self._failed)
+        self.waited_for: list[str | None] = []
+        self.waits = asyncio.Event()
+        self._offsets: dict[str, int] = {}
+
+    def event(self, topic: str, user: str, value: bytes | Message | None) -> Event:
+        """The next record of a topic."""
+        offset = self._offsets[topic] = self._offsets.get(topic, -1) + 1
+        raw = value.json_bytes() if isinstance(value, Message) else value
+        return Event(Record(topic, 1, offset, user.encode(), raw), self.acknowledged)
+
+    def waiting_for(self, store: str | None) -> None:
+        self.waited_for.append(store)
+        self.waits.set()
+
+    @property
+    def positions(self) -> list[tuple[str, int]]:
+        return [(event.message.topic, event.message.offset) for event in self.acknowledged]
+
+    def _failed(self, error: BaseException) -> None:
+        raise AssertionError("a delivery failed") from error
+
+
+async def stream(events: Iterable[Event]) -> AsyncIterator[Event]:
+    for event in events:
+        yield event
+
+
+def message(topic: str, user: str, n: int, **fields: object) -> Message:
+    """A valid message of a topic; `n` makes its id and its version, 1000 + n its ingest time."""
+    version = fields.get("version", n)
+    common = {
+        "eventId": f"{topic}-{user}-{n}",
+        "userId": user,
+        "eventTime": 1_700_000_000_000 + n,
+        "ingestTime": 1_700_000_000_000 + n,
+        "causedBy": [f"cause-{n}"],
+        "version": version,
+        "text": f"text {n}",
+        "interactions": [{"timestamp": 1_700_000_000_000, "interactionType": "click"}],
+        "recommendations": [],
+        "level": "mild",
+        "confidence": 0.75,
+        "because": ["valence fell"],
+        "raisedAt": 1_700_000_000_000 + n,
+        "targetType": "intervention",
+        "targetId": "i1",
+        "outcome": "helped",
+        "updatedAt": 1_700_000_000_000 + n,
+        "valence": _ESTIMATE,
+        "arousal": _ESTIMATE,
+        "dominance": _ESTIMATE,
+        "trajectory": {"points": 0},
+        "activity": {"interactions": n, "messages": 0},
+    }
+    if topic == RECOMMENDATIONS:
+        common["recommendations"] = [
+            {"id": f"r{n}", "action": "simplify", "confidence": 0.5, "because": ["load"]}
+        ]
+    return MODELS[topic].read(common | fields)

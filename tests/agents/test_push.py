@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import TypeAdapter
+
+from agents import push
+from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, USER_STATE
+from app.embedded import RedisServer
+from app.settings import RedisSettings
+from app.stores.pushlog import PushLog, StoredPush, redis_client
+from schemas.state import UserState
+from schemas.wire import Intervention, Recommendations, ServerMessage, UserStateUpdate
+from tests.agents.records import Around, Event, message, stream
+
+WIRE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
+
+
+@pytest.fixture
+async def server(tmp_path) -> AsyncIterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def log(server: RedisServer) -> AsyncIterator[PushLog]:
+    settings = RedisSettings(url=server.endpoint)
+    client = redis_client(settings)
+    yield PushLog(client, settings)
+    await client.aclose()
+
+
+@pytest.fixture
+def around() -> Around:
+    return Around()
+
+
+async def run(events: list[Event], log: PushLog, around: Around, batch_size: int = 256) -> None:
+    await push.run(
+        stream(events),
+        log=log,
+        dead_letters=around.graveyard,
+        window=around.window,
+        logical=str,
+        batch_size=batch_size,
+        waiting_for=around.waiting_for,
+    )
+
+
+async def pushes(log: PushLog, user: str) -> list[StoredPush]:
+    head = await log.head(user)
+    stored = await log.since(user, head.epoch, 0)
+    assert stored is not None
+    return stored
+
+
+def positions(events: list[Event]) -> list[tuple[str, int]]:
+    return [(event.message.topic, event.message.offset) for event in events]
+
+
+async def test_each_output_becomes_its_wire_message(log: PushLog, around: Around) -> None:
+    topics = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS)
+    events = [around.event(topic, "ada", message(topic, "ada", 1)) for topic in topics]
+    await run(events, log, around)
+    state, recommendations, intervention = [
+        WIRE.validate_json(item.wire()) for item in await pushes(log, "ada")
+    ]
+    assert isinstance(state, UserStateUpdate)
+    assert state.user_state == message(USER_STATE, "ada", 1)
+    assert (state.offset, state.caused_by) == (1, ("cause-1",))
+    assert isinstance(recommendations, Recommendations)
+    assert [item.id for item in recommendations.recommendations] == ["r1"]
+    assert isinstance(intervention, Intervention)
+    assert intervention.id == f"{INTERVENTIONS}-ada-1"
+    assert (intervention.level, intervention.because) == ("mild", ("valence fell",))
+    latest = await log.latest("ada")
+    assert UserState.read(latest.user_state) == state.user_state
+    assert positions(events) == around.positions
+
+
+async def test_poison_among_others_costs_only_itself(log: PushLog, around: Around) -> None:
+    events = [
+        around.event(USER_STATE, "ada", message(USER_STATE, "ada", 1)),
+        around.event(USER_STATE, "ada", b"\xff not json"),
+        around.event(RECOMMENDATIONS, "ada", b'{"schemaVersion":1}'),
+        around.event(RECOMMENDATIONS, "ada", None),
+        around.event(INTERVENTIONS, "bob", message(INTERVENTIONS, "ada", 1)),
+        around.event(USER_STATE, "ada", None),
+        around.event(USER_STATE, "ada", message(USER_STATE, "ada", 2)),
+    ]
+    await run(events, log, around)
+    assert [item.kind for item in await pushes(log, "ada")] == ["user_state_update"] * 2
+    assert (await log.head("bob")).offset == 0
+    assert [type(error).__name__ for _, error in around.graveyard.buried] == [
+        "InvalidJson",
+        "InvalidMessage",
+        "InvalidMessage",
+        "InvalidMessage",
+    ]
+    # A tombstone is no poison; and all is acknowledged, each partition in order.
+    await asyncio.sleep(0)
+    assert sorted(around.positions) == sorted(positions(events))
+    for topic in (USER_STATE, RECOMMENDATIONS):
+        offsets = [offset for name, offset in around.positions if name == topic]
+        assert offsets == sorted(offsets)
+
+
+async def test_a_redelivered_stream_pushes_nothing_again(log: PushLog, around: Around) -> None:
+    events = [
+        around.event(topic, "ada", message(topic, "ada", n))
+        for n in range(1, 6)
+        for topic in (USER_STATE, RECOMMENDATIONS)
+    ]
+    await run(events, log, around, batch_size=3)
+    await run(events[4:], log, around, batch_size=2)
+    assert (await log.head("ada")).offset == 10
+
+
+async def test_an_erasure_takes_what_came_before_it_and_leaves_what_came_after(
+    log: PushLog, around: Around
+) -> None:
+    erasure = message(ERASURES, "ada", 2)
+    events = [
+        around.event(USER_STATE, "ada", message(USER_STATE, "ada", 1, version=9)),
+        around.event(USER_STATE, "bob", message(USER_STATE, "bob", 1)),
+        around.event(ERASURES, "ada", erasure),
+        # Ingested before the erasure, and late; then the first of a new life.
+        around.event(RECOMMENDATIONS, "ada", message(RECOMMENDATIONS, "ada", 1)),
+        around.event(USER_STATE, "ada", message(USER_STATE, "ada", 3, version=1)),
+    ]
+    await run(events, log, around)
+    latest = await log.latest("ada")
+    assert latest.offset == 1
+    assert latest.user_state is not None
+    assert latest.user_state["version"] == 1
+    assert latest.recommendations is None
+    assert (await log.head("bob")).offset == 1
+
+
+async def test_while_redis_is_away_nothing_is_acknowledged_and_nothing_is_lost(
+    log: PushLog, around: Around, server: RedisServer
+) -> None:
+    first = around.event(USER_STATE, "ada", message(USER_STATE, "ada", 1))
+    await run([first], log, around)
+    await server.stop()
+    events = [around.event(USER_STATE, "ada", message(USER_STATE, "ada", n)) for n in (2, 3, 4)]
+    running = asyncio.create_task(run(events, log, around, batch_size=2))
+    await asyncio.wait_for(around.waits.wait(), 30)
+    assert positions([first]) == around.positions
+    await server.start()
+    await asyncio.wait_for(running, 30)
+    assert positions([first, *events]) == around.positions
+    assert [item.caused_by for item in await pushes(log, "ada")] == [
+        (f"cause-{n}",) for n in (1, 2, 3, 4)
+    ]
+    assert around.waited_for[0] == "redis"
+    assert around.waited_for[-1] is None
