@@ -7,6 +7,7 @@ against the code and against `contracts/baseline/`, the last released ones.
     readers/<topic>.json    what our own workers accept from it (older records, replays)
     wire/<message>.json     WebSocket messages and REST bodies
     asyncapi.json           topics and WebSocket in one AsyncAPI 3 document
+    openapi.json            the gateway's REST paths
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 from app.asyncapi import document as asyncapi
+from app.gateway.server import create_app
 from app.json_schema import AsTransmitted, Direction, require_type, type_name
-from app.settings import KafkaSettings
+from app.settings import KafkaSettings, Settings
 from app.topics import catalogue
 from schemas.base import SCHEMA_VERSION, Message
 from schemas.wire import (
     Accepted,
     ChatRequest,
     ClientMessage,
+    FeedbackRequest,
     InteractionRequest,
     Problem,
     Profile,
@@ -66,6 +69,7 @@ def contracts() -> Iterator[Contract]:
         yield Contract(f"wire/{type_name(model)}.json", model, Direction.SENT)
     yield Contract("wire/interaction_request.json", InteractionRequest, Direction.RECEIVED)
     yield Contract("wire/chat_request.json", ChatRequest, Direction.RECEIVED)
+    yield Contract("wire/feedback_request.json", FeedbackRequest, Direction.RECEIVED)
     yield Contract("wire/accepted.json", Accepted, Direction.SENT)
     yield Contract("wire/problem.json", Problem, Direction.SENT)
     yield Contract("wire/profile.json", Profile, Direction.SENT)
@@ -75,6 +79,8 @@ def documents() -> dict[str, dict[str, Any]]:
     """Every document by its path below the directory."""
     found = {contract.path: contract.json_schema() for contract in contracts()}
     found["asyncapi.json"] = asyncapi()
+    # Defaults, whatever the environment says.
+    found["openapi.json"] = create_app(Settings.model_construct()).openapi()
     return found
 
 

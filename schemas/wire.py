@@ -158,6 +158,7 @@ class Hello(Message):
     epoch: str
     offset: Count
     user_state: UserState | None = None
+    recommendations: tuple[Recommendation, ...] | None = None
     limits: Limits
 
 
@@ -194,6 +195,7 @@ class Resumed(Message):
     epoch: str
     offset: Count
     user_state: UserState | None = None
+    recommendations: tuple[Recommendation, ...] | None = None
 
 
 class Pong(Message):
@@ -267,7 +269,7 @@ class FeedbackRequest(Message):
     """Body of POST /feedback."""
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
-    user_id: str | None = None
+    user_id: UserId | None = None
     target_type: TargetType
     target_id: OpaqueId
     outcome: str = Field(min_length=1, max_length=64)

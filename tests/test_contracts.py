@@ -24,6 +24,7 @@ COMMITTED = Path(__file__).parent.parent / "contracts"
 BASELINE = COMMITTED / "baseline"
 CONTRACTS = {contract.path: contract for contract in contracts()}
 ASYNCAPI = documents()["asyncapi.json"]
+OPENAPI = documents()["openapi.json"]
 
 # Every keyword that our schemas may use. A misplaced pydantic constraint shows up
 # as an unknown one ("ge"), which every validator would silently ignore.
@@ -150,9 +151,9 @@ def references(node: Any) -> Iterator[str]:
             yield from references(value)
 
 
-def resolve(reference: str) -> Any:
+def resolve(reference: str, document: Any = ASYNCAPI) -> Any:
     assert reference.startswith("#/"), f"{reference} points outside the document"
-    node: Any = ASYNCAPI
+    node = document
     for part in reference.removeprefix("#/").split("/"):
         assert part in node, f"{reference} points nowhere"
         node = node[part]
@@ -229,6 +230,33 @@ def test_retention_and_compaction_are_those_of_the_catalogue(topic):
     assert ("compact" in binding["cleanup.policy"]) == topic.compacted
     assert str(binding.get("retention.ms")) == config.get("retention.ms", "None")
     assert str(binding["max.message.bytes"]) == config["max.message.bytes"]
+
+
+# -- OpenAPI ------------------------------------------------------------------------------
+
+
+def test_every_reference_of_the_rest_document_resolves():
+    found = set(references(OPENAPI))
+
+    assert found
+    for reference in found:
+        resolve(reference, OPENAPI)
+
+
+def test_the_rest_document_is_openapi_3_1_with_valid_schemas():
+    assert OPENAPI["openapi"].startswith("3.1.")
+    for schema in OPENAPI["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_path_of_a_learner_needs_a_token_and_names_its_refusals():
+    learners = [path for path in OPENAPI["paths"] if path.startswith("/api/")]
+
+    assert learners
+    for path in learners:
+        for operation in OPENAPI["paths"][path].values():
+            assert operation["security"] == [{"bearer": []}], path
+            assert {"401", "403", "429"} <= set(operation["responses"]), path
 
 
 # -- backward compatibility ---------------------------------------------------------------

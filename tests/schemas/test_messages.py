@@ -358,7 +358,7 @@ def test_a_dead_letter_can_always_be_written():
 
 
 def test_an_event_cannot_be_of_a_learner_whose_key_cannot_be_encoded():
-    with pytest.raises(ValidationError, match="lone surrogate|unicode"):
+    with pytest.raises(ValidationError, match="valid string"):
         ChatReceived(event_id="e", user_id="\ud800", event_time=NOON, ingest_time=NOON, text="hm")
 
 
