@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 
 from agents.emotion import TOPICS, EmotionAgent
 from app.roles import Agent, Parts, stateless
+from app.roles.model_metrics import ModelMetrics
 from models.emotion.serving import EmotionReader
 
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Load and warm the model, then read chat messages."""
-    reader = EmotionReader(parts.settings.emotion)
+    reader = EmotionReader(parts.settings.emotion, observer=ModelMetrics())
     await reader.start()
     parts.watch.degraded = lambda: None if reader.status == "ok" else f"model {reader.status}"
     try:
