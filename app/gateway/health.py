@@ -1,0 +1,159 @@
+"""Is the gateway alive, and is everything ready that it leads to?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.admin import list_topics
+from app.gateway import metrics
+from app.gateway.eventlog import EventLog
+from app.probes import Unavailable, without_password
+from app.settings import ROLES, Settings
+from app.stores import heartbeats
+
+_TICK: Final = 0.25
+_WINDOW: Final = 40
+"""Ticks over which the worst loop lag is told: ten seconds."""
+_WITHIN: Final = 2.0
+"""Seconds in which a dependency has to answer."""
+_FRESH: Final = 1.0
+"""Seconds that an answer is kept: anyone may ask as often as they like."""
+
+
+class LoopLag:
+    """How late the event loop comes to what is due; the worst of the last ten seconds."""
+
+    def __init__(self) -> None:
+        self._lags: deque[float] = deque(maxlen=_WINDOW)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def worst(self) -> float:
+        """Seconds."""
+        return max(self._lags, default=0.0)
+
+    def open(self) -> None:
+        """Begin to measure."""
+        self._task = asyncio.create_task(self._measure(), name="loop-lag")
+
+    async def close(self) -> None:
+        """End measuring."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _measure(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _TICK
+            await asyncio.sleep(_TICK)
+            self._lags.append(max(0.0, loop.time() - due))
+            metrics.LOOP_LAG_SECONDS.set(self.worst)
+
+
+class Readiness:
+    """Asks every dependency and every worker role how it is."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        events: EventLog,
+        redis: Redis,
+        mongo: AsyncMongoClient[dict[str, Any]],
+    ) -> None:
+        self._settings = settings
+        self._events = events
+        self._redis = redis
+        self._mongo = mongo
+        self._asking = asyncio.Lock()
+        self._answer: dict[str, Any] = {}
+        self._answered_at = float("-inf")
+
+    async def report(self) -> dict[str, Any]:
+        """`{"ready": bool, "dependencies": {...}, "roles": {...}}`, at most a second old."""
+        loop = asyncio.get_running_loop()
+        async with self._asking:
+            if loop.time() - self._answered_at > _FRESH:
+                self._answer = await self._ask()
+                self._answered_at = loop.time()
+            return self._answer
+
+    async def _ask(self) -> dict[str, Any]:
+        settings = self._settings
+        kafka, redis, mongo, roles = await asyncio.gather(
+            self._dependency(settings.kafka.bootstrap, self._kafka),
+            self._dependency(settings.redis.url, self._ping_redis),
+            self._dependency(settings.mongo.url, self._ping_mongo),
+            self._roles(),
+        )
+        dependencies = {"kafka": kafka, "redis": redis, "mongo": mongo}
+        every = [*dependencies.values(), *roles.values()]
+        return {
+            "ready": all(one["ready"] for one in every),
+            "dependencies": dependencies,
+            "roles": roles,
+        }
+
+    async def _dependency(
+        self, endpoint: str, ask: Callable[[], Awaitable[object]]
+    ) -> dict[str, Any]:
+        trouble: str | None = None
+        try:
+            async with asyncio.timeout(_WITHIN):
+                await ask()
+        except TimeoutError:
+            trouble = f"no answer within {_WITHIN:g} s"
+        except Unavailable as error:
+            trouble = str(error)
+        except (KafkaError, RedisError, PyMongoError, OSError, RuntimeError) as error:
+            trouble = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+        answer: dict[str, Any] = {"ready": trouble is None, "at": without_password(endpoint)}
+        return answer if trouble is None else answer | {"detail": trouble}
+
+    async def _kafka(self) -> None:
+        topics = await list_topics(self._settings)
+        missing = [topic.physical for topic in topics if not topic.ready]
+        if missing:
+            raise RuntimeError(
+                f"not usable: {', '.join(missing)}; `masterx topics list` says how they stand"
+            )
+        if self._events.trouble is not None:
+            raise RuntimeError(self._events.trouble)
+
+    async def _ping_redis(self) -> None:
+        await self._redis.ping()
+
+    async def _ping_mongo(self) -> None:
+        await self._mongo.admin.command("ping")
+
+    async def _roles(self) -> dict[str, dict[str, Any]]:
+        try:
+            async with asyncio.timeout(_WITHIN):
+                beats = await heartbeats.roles(self._redis, self._settings.redis)
+        except (RedisError, OSError, TimeoutError):
+            beats = {}
+        return {role: _role(beats.get(role, [])) for role in ROLES}
+
+
+def _role(beats: list[dict[str, Any]]) -> dict[str, Any]:
+    """Ready with one instance that is; otherwise told as the first one that is not."""
+    if not beats:
+        return {"ready": False, "state": "absent", "detail": "no worker", "instances": []}
+    shown = next((beat for beat in beats if beat["state"] == "ready"), beats[0])
+    return {
+        "ready": shown["state"] == "ready",
+        "state": shown["state"],
+        "detail": shown["detail"],
+        "instances": beats,
+    }

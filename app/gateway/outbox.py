@@ -1,0 +1,175 @@
+"""What one connection has yet to be sent. Pure, bounded, in order.
+
+Errors:
+    Overflow    more is unsent than the bound allows: the client is too slow
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import orjson
+
+_OVERHEAD: Final = 64
+"""Bytes that an entry costs beside its payload, roughly."""
+
+
+class Kind(StrEnum):
+    """How a frame may be treated while the client is slow."""
+
+    ANSWER = "answer"
+    """hello, ack, error, resumed, pong: never dropped."""
+    STATE = "user_state_update"
+    """The latest wins."""
+    RECOMMENDATIONS = "recommendations"
+    """The latest wins."""
+    INTERVENTION = "intervention"
+    """Never dropped."""
+
+    @classmethod
+    def of(cls, push: str) -> Kind:
+        """The kind of a push; one that we do not know is never dropped."""
+        return cls(push) if push in (cls.STATE, cls.RECOMMENDATIONS) else cls.INTERVENTION
+
+    @property
+    def conflates(self) -> bool:
+        """Whether a newer frame of this kind makes an unsent one superfluous."""
+        return self in (Kind.STATE, Kind.RECOMMENDATIONS)
+
+
+class Overflow(Exception):
+    """The bound is reached; the connection is to be closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message, encoded.
+
+    Attributes:
+        kind: how it may be treated.
+        payload: the JSON as it goes over the wire.
+        offset: its place in the push log; 0 for an answer.
+        caused_by: what `causedBy` in the payload says.
+    """
+
+    kind: Kind
+    payload: bytes
+    offset: int = 0
+    caused_by: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Entry:
+    frame: Frame
+    inherited: dict[str, None] = field(default_factory=dict)
+    """Causes of the frames that this one took the place of, in order."""
+    inherited_bytes: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.frame.payload) + _OVERHEAD + self.inherited_bytes
+
+    def inherit(self, other: _Entry) -> None:
+        # The older one's memory is taken over, not copied: a client that reads nothing
+        # must not make each push dearer than the one before.
+        older = other.inherited
+        for cause in (*other.frame.caused_by, *self.inherited):
+            if cause not in older:
+                older[cause] = None
+                other.inherited_bytes += len(cause) + 3
+        self.inherited, self.inherited_bytes = older, other.inherited_bytes
+
+    def payload(self) -> bytes:
+        if not self.inherited:
+            return self.frame.payload
+        document = orjson.loads(self.frame.payload)
+        document["causedBy"] = list(dict.fromkeys((*self.inherited, *self.frame.caused_by)))
+        return orjson.dumps(document)
+
+
+class Outbox:
+    """The unsent frames of one connection.
+
+    Up to `conflate_above` unsent bytes everything is kept. Above it the client counts
+    as slow: a state update takes the place of all unsent ones, recommendations likewise,
+    with the union of their `causedBy`. The newcomer goes to the *end*: what a client has
+    seen must be all up to the last offset it has seen, or resume would leave a hole.
+
+    Args:
+        max_bytes: unsent bytes at which `push` raises Overflow.
+        conflate_above: unsent bytes from which on the client counts as slow.
+    """
+
+    def __init__(self, max_bytes: int, conflate_above: int) -> None:
+        self._max_bytes = max_bytes
+        self._conflate_above = conflate_above
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._unsent: dict[Kind, list[int]] = {Kind.STATE: [], Kind.RECOMMENDATIONS: []}
+        self._next = 0
+        self.bytes = 0
+        """Unsent bytes, entries' overhead included."""
+        self.conflated = 0
+        """Frames that a newer one took the place of, so far."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def slow(self) -> bool:
+        """Whether the client counts as slow."""
+        return self.bytes > self._conflate_above
+
+    def push(self, frame: Frame) -> None:
+        """Append a frame. Raises Overflow; the frame is then not in the outbox."""
+        entry = _Entry(frame)
+        if frame.kind.conflates and self.slow:
+            self._replace_unsent(entry)
+        # A lone message always goes out, whatever its size.
+        if self._entries and self.bytes + entry.size > self._max_bytes:
+            raise Overflow
+        self._entries[self._next] = entry
+        if frame.kind.conflates:
+            self._unsent[frame.kind].append(self._next)
+        self._next += 1
+        self.bytes += entry.size
+
+    def pop(self) -> bytes | None:
+        """The payload to be sent next; None when all is sent."""
+        if not self._entries:
+            return None
+        number, entry = self._entries.popitem(last=False)
+        if entry.frame.kind.conflates:
+            self._unsent[entry.frame.kind].remove(number)
+        self.bytes -= entry.size
+        return entry.payload()
+
+    def drop_pushes(self) -> None:
+        """Drop unsent pushes: they are about to be read from the log again."""
+        for number in [n for n, entry in self._entries.items() if entry.frame.offset]:
+            self.bytes -= self._entries.pop(number).size
+        for numbers in self._unsent.values():
+            numbers.clear()
+
+    def clear(self) -> None:
+        """Drop everything: the connection is gone."""
+        self._entries.clear()
+        for numbers in self._unsent.values():
+            numbers.clear()
+        self.bytes = 0
+
+    def _replace_unsent(self, newcomer: _Entry) -> None:
+        numbers = self._unsent[newcomer.frame.kind]
+        merged: _Entry | None = None
+        for number in numbers:
+            entry = self._entries.pop(number)
+            self.bytes -= entry.size
+            self.conflated += 1
+            if merged is not None:
+                entry.inherit(merged)
+            merged = entry
+        numbers.clear()
+        if merged is not None:
+            newcomer.inherit(merged)

@@ -1,0 +1,86 @@
+"""The latest that is known of a learner: from the push log, else from history."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+
+from app.gateway.refusal import Refusal
+from app.stores.pushlog import PushLog
+from schemas.base import InvalidMessage
+from schemas.state import UserState
+from schemas.wire import ErrorCode, Profile, Recommendations
+
+_WITHIN: Final = 2.0
+_STATES: Final = "states"
+
+log = structlog.get_logger(__name__)
+
+
+class Profiles:
+    """Reads profiles; keeps none."""
+
+    def __init__(self, pushes: PushLog, history: AsyncDatabase[dict[str, Any]]) -> None:
+        self._pushes = pushes
+        self._history = history
+
+    async def read(self, user_id: str) -> Profile:
+        """What is known of a learner.
+
+        Raises Refusal: NOT_FOUND, or UNAVAILABLE when nobody can tell.
+        """
+        profile = await self._from_push_log(user_id)
+        answered = profile is not None
+        if profile is None or not profile.known:
+            from_history = await self._from_history(user_id)
+            answered = from_history is not None
+            profile = from_history or profile
+        if profile is not None and profile.known:
+            return profile
+        if not answered:
+            raise Refusal.unavailable("the learner's state cannot be read")
+        raise Refusal(ErrorCode.NOT_FOUND, "nothing is known of this learner", "userId")
+
+    async def _from_push_log(self, user_id: str) -> Profile | None:
+        """None when Redis does not answer."""
+        try:
+            async with asyncio.timeout(_WITHIN):
+                latest = await self._pushes.latest(user_id)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("push_log_unavailable", error=type(error).__name__)
+            return None
+        if latest.user_state is None:
+            return Profile(user_id=user_id, known=False)
+        made = latest.recommendations or {}
+        recommendations = Recommendations.read(
+            {"epoch": latest.epoch, "offset": max(1, latest.offset), **made}
+        ).recommendations
+        return Profile(
+            user_id=user_id,
+            known=True,
+            user_state=UserState.read(latest.user_state),
+            recommendations=recommendations,
+            details={"source": "live"},
+        )
+
+    async def _from_history(self, user_id: str) -> Profile | None:
+        """None when MongoDB does not answer."""
+        try:
+            async with asyncio.timeout(_WITHIN):
+                found = await self._history[_STATES].find_one({"_id": user_id})
+        except (PyMongoError, OSError, TimeoutError) as error:
+            log.warning("history_unavailable", error=type(error).__name__)
+            return None
+        if found is None:
+            return Profile(user_id=user_id, known=False)
+        try:
+            state = UserState.read(found.get("state", found))
+        except InvalidMessage as error:
+            log.error("stored_state_unreadable", field=error.field)
+            return Profile(user_id=user_id, known=False)
+        return Profile(user_id=user_id, known=True, user_state=state, details={"source": "history"})

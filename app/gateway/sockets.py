@@ -1,0 +1,169 @@
+"""The WebSocket's door: who may come in, and how many.
+
+A client that may not is accepted and closed at once with a code of ours: a browser
+shows its page the close code, but not the status of a refused handshake. Only a page
+of a foreign origin is refused before that, with 403.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
+
+import structlog
+from redis.exceptions import RedisError
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from app.auth import InvalidToken, KeysUnavailable
+from app.gateway import metrics, trace
+from app.gateway.connection import Connection
+from app.gateway.intake import Sender
+from app.gateway.protocol import STATE_KEY, GatewayProtocol
+from schemas.wire import CloseCode
+
+if TYPE_CHECKING:
+    from app.gateway.gateway import Gateway
+
+SUBPROTOCOL: Final = "masterx.v1"
+_BEARER: Final = "bearer."
+_TOKEN_PARAMETERS: Final = frozenset({"token", "access_token", "jwt", "bearer", "authorization"})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not let in: the close code and the reason."""
+
+    code: int
+    reason: str
+
+
+class Connections:
+    """The open connections of this process, counted in all and per learner."""
+
+    def __init__(self, limit: int, per_user: int) -> None:
+        self._limit = limit
+        self._per_user = per_user
+        self._open: set[Connection] = set()
+        self._users: defaultdict[str, int] = defaultdict(int)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def snapshot(self) -> list[Connection]:
+        """Those open now."""
+        return list(self._open)
+
+    def full(self, user_id: str) -> str | None:
+        """Why one more of this learner cannot come in; None when it can."""
+        if len(self._open) >= self._limit:
+            return "too many connections"
+        if self._users.get(user_id, 0) >= self._per_user:
+            return "too many connections of this learner"
+        return None
+
+    def add(self, connection: Connection) -> None:
+        """It is open."""
+        self._open.add(connection)
+        self._users[connection.sender.user_id] += 1
+        metrics.CONNECTIONS.set(len(self._open))
+
+    def remove(self, connection: Connection) -> None:
+        """It is closed."""
+        self._open.discard(connection)
+        user_id = connection.sender.user_id
+        self._users[user_id] -= 1
+        if not self._users[user_id]:
+            del self._users[user_id]
+        metrics.CONNECTIONS.set(len(self._open))
+
+
+class WebSocketDoor:
+    """ASGI endpoint of `/ws/{user_id}`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        await receive()  # websocket.connect
+        headers = Headers(scope=scope)
+        if not self._gateway.origin_allowed(headers.get("origin")):
+            await send({"type": "websocket.close"})  # before accept: 403
+            metrics.CLOSES.labels("403").inc()
+            return
+        offered = scope.get("subprotocols", [])
+        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
+        sender = await self._admit(scope, headers)
+        await send({"type": "websocket.accept", "subprotocol": chosen, "headers": []})
+        if isinstance(sender, Refused):
+            await _close(send, sender)
+            return
+        full = self._gateway.connections.full(sender.user_id)
+        if full is not None:
+            await _close(send, Refused(CloseCode.TRY_AGAIN, full))
+            return
+        await self._serve(sender, scope, receive, send)
+
+    async def _serve(self, sender: Sender, scope: Scope, receive: Receive, send: Send) -> None:
+        protocol = scope["state"].get(STATE_KEY)
+        if not isinstance(protocol, GatewayProtocol):
+            raise RuntimeError("the server runs without GatewayProtocol (app.gateway.server)")
+        connection = Connection(self._gateway, sender, protocol, receive, send)
+        self._gateway.connections.add(connection)
+        try:
+            code = await connection.run()
+        except (RedisError, OSError) as error:
+            log.warning("push_log_unavailable", error=type(error).__name__)
+            await _close(send, Refused(CloseCode.TRY_AGAIN, "pushes are not available"))
+        else:
+            metrics.CLOSES.labels(_label(code)).inc()
+        finally:
+            self._gateway.connections.remove(connection)
+
+    async def _admit(self, scope: Scope, headers: Headers) -> Sender | Refused:
+        user_id = scope["path_params"]["user_id"]
+        query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+        if any(name.lower() in _TOKEN_PARAMETERS for name, _ in query):
+            # Addresses end up in logs. This token has; its owner should know.
+            return Refused(CloseCode.UNAUTHORIZED, "no token in the address, please")
+        try:
+            principal = await self._gateway.authenticator.verify(_token(scope, headers))
+        except InvalidToken as error:
+            return Refused(CloseCode.UNAUTHORIZED, str(error))
+        except KeysUnavailable as error:
+            return Refused(CloseCode.TRY_AGAIN, str(error))
+        if not principal.may_see(user_id):
+            return Refused(CloseCode.FORBIDDEN, "this token may not see this learner")
+        traceparent = headers.get("traceparent")
+        return Sender(principal, user_id, traceparent if trace.valid(traceparent) else None)
+
+
+def _token(scope: Scope, headers: Headers) -> str | None:
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    for offered in scope.get("subprotocols", []):
+        if offered.startswith(_BEARER):
+            return str(offered.removeprefix(_BEARER))
+    return None
+
+
+async def _close(send: Send, refused: Refused) -> None:
+    metrics.CLOSES.labels(str(refused.code)).inc()
+    with suppress(OSError):  # it may be gone already
+        await send(
+            {"type": "websocket.close", "code": refused.code, "reason": refused.reason[:120]}
+        )
+
+
+def _label(code: int) -> str:
+    # A client may close with any code; a label may not take any value.
+    known = {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 1011, 1012}
+    ours = {value for name, value in vars(CloseCode).items() if name.isupper()}
+    return str(code) if code in known | ours else "other"
