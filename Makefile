@@ -1,0 +1,91 @@
+# What people type. `make` alone lists it.
+
+PYTHON ?= python3
+# On its own and without hashes, so that a CPU build offered by PIP_FIND_LINKS fits as well.
+TORCH ?= torch==2.13.0
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SERVICES := $(PYTHON) deploy/services/services.py
+STAMPS := .venv/stamps
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-real services services-stop lint format types lock schemas install install-dev clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+run: install ## install, then start everything on this machine; Ctrl-C ends it
+	@exec $(BIN)/masterx up
+
+test: install-dev ## the whole suite on embedded services
+	@$(BIN)/pytest -m "not slow"
+
+test-real: install-dev services ## integration and crash tests on Kafka, Redis and FerretDB
+	@env $$($(SERVICES) environment) $(BIN)/pytest -m "services or crash or slow"
+
+services: ## fetch and start Apache Kafka, redis-server and FerretDB under .masterx/services
+	@$(SERVICES) start
+
+services-stop: ## end what `make services` started; data is kept
+	@$(SERVICES) stop
+
+lint: install-dev ## style and common mistakes
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+format: install-dev ## put into the house style
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: install-dev ## mypy --strict
+	@$(BIN)/mypy
+
+schemas: install ## write JSON Schema and AsyncAPI from the messages
+	@$(BIN)/masterx export-schemas contracts
+
+clean: ## remove caches and builds; .venv and the data in .masterx stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist *.egg-info
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# -- installing ------------------------------------------------------------------------------
+
+install: $(STAMPS)/masterx
+install-dev: $(STAMPS)/dev $(STAMPS)/masterx
+
+$(STAMPS)/venv:
+	@echo "making .venv ..."
+	@$(PYTHON) -m venv .venv
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/torch: | $(STAMPS)/venv
+	@echo "installing torch (the largest part, once) ..."
+	@$(PIP) install --progress-bar on "$(TORCH)"
+	@touch $@
+
+$(STAMPS)/lock: requirements/lock.txt $(STAMPS)/torch
+	@echo "installing the locked dependencies ..."
+	@$(PIP) install --quiet --progress-bar on --no-deps --require-hashes -r requirements/lock.txt
+	@touch $@
+
+$(STAMPS)/dev: requirements/dev.txt $(STAMPS)/lock
+	@echo "installing what tests and linters need ..."
+	@$(PIP) install --quiet --progress-bar on --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(STAMPS)/masterx: pyproject.toml $(STAMPS)/lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# -- locking ---------------------------------------------------------------------------------
+# torch and its CUDA stack stay out: they are installed by themselves, see TORCH above.
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
+RUNTIME := pyproject.toml --extra embedded --group build
+
+lock: install-dev ## pin every dependency by hash
+	@unlocked=$$($(COMPILE) $(RUNTIME) | sed -nE 's/^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==.*/--no-emit-package \1/p'); \
+	$(COMPILE) $(RUNTIME) $$unlocked --upgrade -o requirements/lock.txt; \
+	$(COMPILE) --group dev -c requirements/lock.txt --upgrade -o requirements/dev.txt
+	@touch $(STAMPS)/torch

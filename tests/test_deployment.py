@@ -1,0 +1,148 @@
+"""Compose, Procfile, Makefile, supervisor and settings name the same things."""
+
+import ipaddress
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from app.auth import Role as AuthRole
+from app.cli import app as cli
+from app.cli.models import DataFormat
+from app.cli.processes import WorkerRole
+from app.cli.tokens import TokenRole
+from app.environment import environment
+from app.settings import ROLES, GatewaySettings, Role, Settings
+from app.supervisor import programs
+from models.emotion.figures import Format
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+OURS = {name: service for name, service in COMPOSE.items() if service["image"] == "masterx"}
+ALWAYS = {name: service for name, service in OURS.items() if "profiles" not in service}
+SECRET = "a secret of thirty-two characters"
+
+
+def procfile() -> dict[str, list[str]]:
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    pairs = (line.split(":", 1) for line in lines if line.strip())
+    return {name.strip(): command.split() for name, command in pairs}
+
+
+def settings_of(service: dict, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name in list(os.environ):
+        if name.upper().startswith("MASTERX_"):
+            monkeypatch.delenv(name)
+    for name, value in service["environment"].items():
+        monkeypatch.setenv(name, re.sub(r"\$\{MASTERX_AUTH__SECRET[^}]*\}", SECRET, value))
+    return Settings()
+
+
+def test_procfile_compose_and_supervisor_run_the_same_programs():
+    ours = {name: command[1:] for name, command in procfile().items()}
+    assert set(ours) == {"gateway", *ROLES}
+    composed = {
+        name.removeprefix("worker-"): service["command"]
+        for name, service in ALWAYS.items()
+        if name != "topics"
+    }
+    assert ours == composed
+    supervised = {p.name: list(p.command[3:]) for p in programs(Settings())}
+    assert ours == supervised
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_commands_of_compose_exist(name):
+    outcome = CliRunner().invoke(cli, [*OURS[name]["command"], "--help"])
+    assert outcome.exit_code == 0, outcome.output
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_environment_of_compose_makes_settings(name, monkeypatch):
+    unknown = set(OURS[name]["environment"]) - set(environment(Settings()))
+    assert not unknown, "a variable that no setting reads is a typing error"
+    settings = settings_of(OURS[name], monkeypatch)
+    assert settings.environment == "production"
+    assert settings.auth.secret.get_secret_value() == SECRET
+    assert settings.kafka.bootstrap == "kafka:9092"
+    assert settings.redis.url.startswith("redis://redis:6379")
+    assert settings.mongo.url == "mongodb://mongo:27017"
+    assert not settings.embedded.enabled
+
+
+def test_ports_of_compose_are_those_of_the_settings(monkeypatch):
+    port = settings_of(OURS["gateway"], monkeypatch).gateway.port
+    assert COMPOSE["gateway"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f":{port}/healthz" in COMPOSE["gateway"]["healthcheck"]["test"][-1]
+    for name, service in OURS.items():
+        if name.startswith("worker-"):
+            status = settings_of(service, monkeypatch).worker.status_port
+            assert f":{status}/healthz" in service["healthcheck"]["test"][-1]
+
+
+def test_nothing_is_published_beyond_loopback():
+    for name, service in COMPOSE.items():
+        for published in service.get("ports", ()):
+            host = published.rsplit(":", 2)[0]
+            assert ipaddress.ip_address(host).is_loopback, f"{name}: {published}"
+    defaults = GatewaySettings()
+    assert ipaddress.ip_address(defaults.host).is_loopback
+    assert ipaddress.ip_address(Settings().embedded.host).is_loopback
+    assert ipaddress.ip_address(Settings().worker.status_host).is_loopback
+
+
+def test_every_long_running_service_has_a_healthcheck():
+    for name, service in COMPOSE.items():
+        assert "healthcheck" in service or name == "topics", name
+
+
+def test_the_gpu_worker_asks_for_a_gpu(monkeypatch):
+    gpu = COMPOSE["worker-emotion-gpu"]
+    assert gpu["profiles"] == ["gpu"]
+    devices = gpu["deploy"]["resources"]["reservations"]["devices"]
+    assert devices[0]["capabilities"] == ["gpu"]
+    assert settings_of(gpu, monkeypatch).emotion.device == "cuda"
+
+
+def test_the_command_line_knows_every_role():
+    assert tuple(WorkerRole) == ROLES == get_args(Role)
+    assert {role.value for role in TokenRole} == {role.value for role in AuthRole}
+    assert {one.value for one in DataFormat} == set(get_args(Format))
+
+
+def test_locks_pin_by_hash_and_name_no_address():
+    for name in ("lock.txt", "dev.txt"):
+        text = (ROOT / "requirements" / name).read_text()
+        pins = re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE | re.IGNORECASE)
+        assert pins
+        # Each pin is followed by at least one hash.
+        assert not re.search(r"^[a-z0-9._-]+==[^\\\n]*$", text, re.MULTILINE | re.IGNORECASE)
+        assert "://" not in text
+        assert not {p for p in pins if re.match(r"torch$|triton$|nvidia-|cuda-", p)}
+
+
+def test_direct_dependencies_are_locked():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lock = (ROOT / "requirements" / "lock.txt").read_text()
+    wanted = (
+        project["project"]["dependencies"] + project["project"]["optional-dependencies"]["embedded"]
+    )
+    for requirement in wanted:
+        name = re.match(r"[a-z0-9_-]+", requirement, re.IGNORECASE).group()
+        if name == "torch":
+            assert f"TORCH ?= {requirement}\n" in (ROOT / "Makefile").read_text()
+            assert f"ARG TORCH={requirement}\n" in (ROOT / "Dockerfile").read_text()
+            continue
+        assert re.search(rf"^{re.escape(name).replace('_', '[-_]')}==", lock, re.MULTILINE), name
+
+
+def test_ci_runs_every_proof():
+    text = (ROOT / ".ci" / "run").read_text()
+    for target in ("lint", "types", "test", "test-real"):
+        assert re.search(rf"^make .*\b{target}$", text, re.MULTILINE), target
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
