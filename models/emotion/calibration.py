@@ -1,0 +1,87 @@
+"""From logits to probabilities that mean what they say, and to labels.
+
+Guo et al. (2017), On Calibration of Modern Neural Networks: temperature, and the
+expected calibration error. All arrays: n texts by C labels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+BINS = 15
+
+
+def probabilities(logits: npt.ArrayLike, temperature: float, shift: npt.ArrayLike = 0.0) -> Floats:
+    """sigmoid(logits / temperature + shift), each in [0, 1]."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature + np.asarray(shift)
+    result: Floats = 1.0 / (1.0 + np.exp(-np.clip(scaled, -60, 60)))
+    return result
+
+
+def reliability(confidence: Floats, correct: Bools, bins: int = BINS) -> list[dict[str, float]]:
+    """Equal-width bins that hold a text: their mean confidence, accuracy and share."""
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    rows = []
+    for b in range(bins):
+        inside = index == b
+        if inside.any():
+            rows.append(
+                {
+                    "confidence": float(confidence[inside].mean()),
+                    "accuracy": float(correct[inside].mean()),
+                    "share": float(inside.mean()),
+                }
+            )
+    return rows
+
+
+def expected_calibration_error(confidence: Floats, correct: Bools, bins: int = BINS) -> float:
+    """Mean over the bins, weighted by share, of |accuracy - confidence|; 0 is perfect."""
+    rows = reliability(confidence, correct, bins)
+    return float(sum(r["share"] * abs(r["accuracy"] - r["confidence"]) for r in rows))
+
+
+def top_label(probability: Floats, truth: Bools) -> tuple[Floats, Bools]:
+    """Confidence of the most probable label, and whether it is among the true ones."""
+    best = probability.argmax(1)
+    rows = np.arange(len(best))
+    return probability[rows, best], truth[rows, best]
+
+
+def fit_temperature(logits: Floats, truth: Floats, known: Bools) -> float:
+    """The temperature with the least negative log likelihood on the known cells."""
+    if not known.any():
+        return 1.0
+    z, y = logits[known], truth[known]
+    candidates = np.geomspace(0.3, 4.0, 120)
+
+    def loss(t: float) -> float:
+        return float(np.mean(np.logaddexp(0, z / t) - y * z / t))
+
+    return float(min(candidates, key=loss))
+
+
+def fit_threshold(probability: Floats, truth: Bools) -> float:
+    """The threshold on one label's probability with the best F1.
+
+    Candidates lie halfway between neighbouring probabilities. F1 is smoothed over a
+    window of candidates: a rare label's best single point is mostly luck.
+    """
+    positives = int(truth.sum())
+    if positives == 0:
+        return 0.5
+    order = np.argsort(-probability, kind="stable")
+    hits = np.cumsum(truth[order])
+    predicted = np.arange(1, len(order) + 1)
+    f1 = 2 * hits / (predicted + positives)
+    window = max(1, positives // 4) | 1
+    padded = np.pad(f1, window // 2, mode="edge")
+    smooth = np.convolve(padded, np.ones(window) / window, mode="valid")
+    best = int(smooth[: min(len(smooth), 4 * positives + window)].argmax())
+    ranked = probability[order]
+    below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
+    return float((ranked[best] + below) / 2)

@@ -1,0 +1,89 @@
+"""Finding a text encoder (an installed package, a folder, a hub id), its tokeniser and weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+Tokens = list[int]
+
+
+class EncoderNotFound(RuntimeError):
+    """The encoder's name is no installed package, no folder, and no hub id that can be loaded."""
+
+
+def locate(name: str) -> str:
+    """The folder of an encoder that comes as a package or path; else the name, as a hub id."""
+    if Path(name).is_dir():
+        return name
+    if name.isidentifier() and (spec := importlib.util.find_spec(name)) and spec.origin:
+        folder = Path(spec.origin).parent
+        for candidate in (folder / "model", folder):
+            if (candidate / "config.json").is_file():
+                return str(candidate)
+        raise EncoderNotFound(f"encoder: package {name!r} holds no config.json of a model")
+    if name.isidentifier():
+        raise EncoderNotFound(
+            f"encoder: {name!r} is neither an installed package nor a folder; "
+            "install it or set MASTERX_EMOTION__ENCODERS"
+        )
+    return name
+
+
+class Tokeniser:
+    """Texts to token ids, cut at `max_tokens`; safe to call from one thread at a time."""
+
+    def __init__(self, encoder: str, max_tokens: int) -> None:
+        from transformers import AutoTokenizer  # noqa: PLC0415 (seconds to import)
+
+        loaded = AutoTokenizer.from_pretrained(locate(encoder))
+        self._tokenizer = loaded.backend_tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens)
+        self.padding_id: int = loaded.pad_token_id or 0
+
+    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
+        """Token ids of each text, special tokens included: at least 2, at most `max_tokens`."""
+        return [e.ids for e in self._tokenizer.encode_batch_fast(list(texts))]
+
+
+class Encoder(nn.Module):
+    """A transformer with mean pooling: ids and mask (n, length) to (n, width)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        from transformers import AutoModel  # noqa: PLC0415
+        from transformers.utils import logging as hub_logging  # noqa: PLC0415
+
+        hub_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        try:
+            self.transformer: Any = AutoModel.from_pretrained(
+                locate(name), dtype=torch.float32, attn_implementation="sdpa"
+            )
+        except OSError as error:
+            raise EncoderNotFound(f"encoder: {name!r} cannot be loaded: {error}") from error
+        self.name = name
+        self.width: int = self.transformer.config.hidden_size
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Mean of the last layer over the tokens that are not padding."""
+        hidden = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+        weight = mask.unsqueeze(-1).to(hidden.dtype)
+        pooled: torch.Tensor = (hidden * weight).sum(1) / weight.sum(1)
+        return pooled
+
+
+def pad(rows: Sequence[Tokens], padding_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask, both (n, longest), of token lists."""
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([row + [padding_id] * (longest - len(row)) for row in rows])
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = (torch.arange(longest)[None, :] < lengths[:, None]).long()
+    return ids, mask

@@ -1,0 +1,126 @@
+"""`masterx evaluate emotion`: measure an artefact on labelled rows, or predict any rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from models.emotion import examples as readers
+from models.emotion import plots
+from models.emotion.artefact import Artefact, load
+from models.emotion.config import EmotionSettings
+from models.emotion.examples import DataProblem, Example
+from models.emotion.figures import (
+    AXES,
+    Figures,
+    Format,
+    Labelled,
+    columns,
+    figures,
+    label_names,
+    labelled_part,
+)
+from models.emotion.inference import Calibrated, calibrate, outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The outcome: `figures` for --json, `labelled` for the tables and pictures."""
+
+    version: str
+    form: Format
+    figures: Figures
+    labelled: Labelled | None
+
+
+def evaluate(
+    data: Path,
+    form: Format,
+    settings: EmotionSettings,
+    *,
+    predictions: Path | None = None,
+    plot: Path | None = None,
+) -> Evaluation:
+    """Read `data`, run the artefact of the settings over it, measure what is labelled.
+
+    predictions: JSON lines, one a row of the data in its order
+    plot: folder for reliability.svg and confusion.svg
+
+    Raises DataProblem for a file that cannot be read as `form`, ArtefactProblem,
+    EncoderNotFound.
+    """
+    rows = read(data, form)
+    artefact = load(settings.artefact)
+    calibrated = predict(artefact, [row.text for row in rows], settings)
+    part = None
+    if form != "emobank":
+        part = labelled_part(artefact.card, form, rows, calibrated)
+    if predictions is not None:
+        write_predictions(predictions, artefact, form, calibrated)
+    if plot is not None and part is not None and len(part.truth):
+        plot.mkdir(parents=True, exist_ok=True)
+        (plot / "reliability.svg").write_text(plots.reliability(part.reliability), "utf-8")
+        (plot / "confusion.svg").write_text(plots.confusion(part.names, part.confusion), "utf-8")
+    elif plot is not None and form == "emobank":
+        plot.mkdir(parents=True, exist_ok=True)
+        rated = [(row.pad, i) for i, row in enumerate(rows) if row.pad is not None]
+        for k, axis in enumerate(AXES):
+            points = [(truth[k], float(calibrated.pad[i, k])) for truth, i in rated]
+            (plot / f"{axis}.svg").write_text(plots.scatter(axis, points), "utf-8")
+    return Evaluation(artefact.version, form, figures(artefact.card, form, rows, calibrated), part)
+
+
+def read(data: Path, form: Format) -> list[Example]:
+    """Every row of the file. Raises DataProblem."""
+    source = {"goemotions": readers.goemotions, "emobank": readers.emobank, "tsv": readers.tsv}
+    try:
+        return list(source[form](data))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataProblem(f"{data}: {error}") from error
+
+
+def predict(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings) -> Calibrated:
+    """Calibrated probabilities, as serving would give them, in float32."""
+    torch.set_num_threads(max(settings.threads, torch.get_num_threads()))
+    raw = outputs(
+        artefact,
+        texts,
+        encoders=settings.encoders,
+        max_tokens=settings.max_tokens,
+        batch_tokens=settings.batch_tokens,
+    )
+    return calibrate(artefact.card, raw)
+
+
+def write_predictions(path: Path, artefact: Artefact, form: Format, calibrated: Calibrated) -> None:
+    """A line a row; with the format's labels, less those that the artefact does not know."""
+    card = artefact.card
+    probability, _ = columns(card, form, calibrated)
+    names = label_names(form)
+    kept = [i for i, name in enumerate(names) if form == "goemotions" or name in card.emotions]
+    with path.open("w", encoding="utf-8") as file:
+        for row, (values, pad) in enumerate(
+            zip(probability.tolist(), calibrated.pad.tolist(), strict=True)
+        ):
+            line = {
+                "row": row,
+                "probabilities": {names[i]: values[i] for i in kept},
+                "pad": dict(zip(AXES, pad, strict=True)),
+            }
+            file.write(json.dumps(line) + "\n")
+
+
+def confusions(part: Labelled, most: int = 15) -> list[tuple[str, str, int]]:
+    """(true label, most probable label, texts) of the most frequent confusions."""
+    table = part.confusion
+    pairs = [
+        (part.names[i], part.names[j], int(table[i, j]))
+        for i in range(len(table))
+        for j in range(len(table))
+        if i != j and table[i, j]
+    ]
+    return sorted(pairs, key=lambda pair: -pair[2])[:most]

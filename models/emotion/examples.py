@@ -1,0 +1,118 @@
+"""Labelled texts: what one example teaches, and how each source is read.
+
+An example only speaks of the classes that its source annotates: `emotions` maps
+those to their target in [0, 1], and every other class is masked out of the loss.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.emotion.labels import EMOTIONS, GOEMOTIONS, annotated, emotion_of
+from schemas.emotions import Emotion
+
+Pad = tuple[float, float, float]
+
+
+class DataProblem(ValueError):
+    """A data file that cannot be used; the message names file, line and field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One text and what is known of it.
+
+    emotions: target of each annotated emotion, in [0, 1]
+    goemotions: indices into the 28 labels, or None where not annotated
+    pad: valence, arousal, dominance in [0, 1], or None
+    authored: written for the corpus by its batch's name; such a text carries all its
+        emotions, so it also teaches their order (a softmax over the 41)
+    """
+
+    text: str
+    emotions: dict[Emotion, float] = field(default_factory=dict)
+    goemotions: tuple[int, ...] | None = None
+    pad: Pad | None = None
+    authored: str = ""
+
+
+def goemotions(path: Path) -> Iterator[Example]:
+    """`text<TAB>comma-joined label ids[<TAB>comment id]`, no quoting; no labels: none known."""
+    known = annotated("goemotions")
+    for line, columns in _tab_separated(path):
+        ids = columns[1].strip() if len(columns) > 1 else ""
+        if not ids:
+            yield Example(columns[0])
+            continue
+        try:
+            chosen = tuple(int(i) for i in ids.split(","))
+            names = [GOEMOTIONS[i] for i in chosen]
+        except (ValueError, IndexError):
+            raise DataProblem(f"{path}:{line}: labels {ids!r}: expected ids 0-27") from None
+        taught = {emotion_of("goemotions", name) for name in names}
+        yield Example(columns[0], {e: float(e in taught) for e in known}, chosen)
+
+
+def emobank(path: Path, split: str | None = None) -> Iterator[Example]:
+    """CSV with text and V, A, D on 1-5 (rescaled to [0, 1]); empty ratings: none known."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if split is not None and row.get("split") != split:
+                continue
+            if "text" not in row:
+                raise DataProblem(f"{path}: text: column missing (id,split,V,A,D,text expected)")
+            ratings = [(row.get(axis) or "").strip() for axis in "VAD"]
+            if not all(ratings):
+                yield Example(row["text"])
+                continue
+            try:
+                v, a, d = ((float(rating) - 1) / 4 for rating in ratings)
+            except ValueError:
+                raise DataProblem(f"{path}: V,A,D: not numbers: {ratings}") from None
+            yield Example(row["text"], pad=(v, a, d))
+
+
+def mathbuddy(path: Path) -> Iterator[tuple[str, Example]]:
+    """(dialogue, example) of each student turn; the dialogue's opening names it."""
+    known = annotated("mathbuddy")
+    for row in json.loads(path.read_text(encoding="utf-8")):
+        taught = emotion_of("mathbuddy", row["emotion"])
+        opening = row["history"][:200]
+        yield opening, Example(row["utterance"], {e: float(e == taught) for e in known})
+
+
+def empathy_distress(path: Path) -> Iterator[tuple[str, Example]]:
+    """(writer, example) of each essay; distress as its published bin."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            writer = row["message_id"].rsplit("_", 1)[0]
+            yield writer, Example(row["essay"], {Emotion.DISTRESS: float(row["distress_bin"])})
+
+
+def tsv(path: Path) -> Iterator[Example]:
+    """`text<TAB>label[,label][<TAB>batch]` with names of the 41; no labels: none known."""
+    for line, columns in _tab_separated(path):
+        names = [n.strip() for n in (columns[1] if len(columns) > 1 else "").split(",")]
+        names = [n for n in names if n]
+        unknown = [n for n in names if n not in set(EMOTIONS)]
+        if unknown:
+            raise DataProblem(f"{path}:{line}: label {unknown[0]!r} is not one of the 41 emotions")
+        targets = {e: float(e in names) for e in EMOTIONS} if names else {}
+        batch = columns[2].strip() if len(columns) > 2 else path.stem
+        yield Example(columns[0], targets, authored=batch)
+
+
+def corpus(folder: Path) -> list[Example]:
+    """The authored learner utterances: every .tsv of the folder, in name order."""
+    return [example for path in sorted(folder.glob("*.tsv")) for example in tsv(path)]
+
+
+def _tab_separated(path: Path) -> Iterator[tuple[int, list[str]]]:
+    # Only "\n" ends a row: texts hold U+2028 and others that str.splitlines would split at.
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line, row in enumerate(file, start=1):
+            yield line, row.rstrip("\r\n").split("\t")

@@ -1,0 +1,118 @@
+"""After training: calibration and thresholds from dev, and the figures for the card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from models.emotion.artefact import Artefact
+from models.emotion.calibration import (
+    Bools,
+    Floats,
+    fit_temperature,
+    fit_threshold,
+    probabilities,
+)
+from models.emotion.card import Calibration, Card
+from models.emotion.card import Figures as CardFigures
+from models.emotion.examples import Example
+from models.emotion.figures import Format, figures, truth_of
+from models.emotion.inference import Calibrated, Output, calibrate, outputs
+from models.emotion.labels import GOEMOTIONS
+from models.emotion.metrics import f1
+from models.emotion.sources import SplitSource
+
+BATCH_TOKENS = 4_096
+
+
+def fit_card(
+    artefact: Artefact, sources: Sequence[SplitSource], phase: Callable[[str], None]
+) -> Card:
+    """The card with calibration and figures, all from the sources' dev parts."""
+    phase("calibrating")
+    card = artefact.card
+    dev = [example for source in sources for example in source.dev]
+    raw = outputs(
+        artefact, [e.text for e in dev], max_tokens=card.max_tokens, batch_tokens=BATCH_TOKENS
+    )
+    card = card.model_copy(update={"calibration": fit_calibration(card, dev, raw)})
+    measured: dict[str, CardFigures] = {}
+    at = 0
+    for source in sources:
+        rows = slice(at, at + len(source.dev))
+        at += len(source.dev)
+        part = calibrate(card, Output(*(t[rows] for t in raw)))
+        form = _format(source.name)
+        if form and source.dev:
+            measured[f"{source.name} (dev)"] = figures(card, form, source.dev, part).as_json()
+        if form == "goemotions":
+            measured[f"{source.name} (dev)"]["macro_f1_cross_fitted"] = cross_fitted(
+                source.dev, part
+            )
+        if form is None and source.dev:
+            measured[f"{source.name} (dev)"] = _binary_figures(card, source.dev, part)
+    return card.model_copy(update={"metrics": measured})
+
+
+def fit_calibration(card: Card, dev: Sequence[Example], raw: Output) -> Calibration:
+    """Temperatures by likelihood; thresholds by F1 on the dev texts that know the class."""
+    logits = raw.emotions.numpy().astype(np.float64)
+    value = np.array([[e.emotions.get(c, np.nan) for c in card.emotions] for e in dev])
+    known, truth = ~np.isnan(value), np.nan_to_num(value) > 0.5
+    temperature = fit_temperature(logits, truth.astype(float), known)
+    scores = probabilities(logits, temperature)
+    own_rows, own_truth = truth_of("goemotions", dev)
+    own_logits = raw.goemotions.numpy().astype(np.float64)[own_rows]
+    own_truth = own_truth[own_rows]
+    own = fit_temperature(own_logits, own_truth.astype(float), np.ones_like(own_truth))
+    own_scores = probabilities(own_logits, own)
+    return Calibration(
+        emotions_temperature=temperature,
+        goemotions_temperature=own,
+        emotions_threshold={
+            str(c): fit_threshold(scores[known[:, i], i], truth[known[:, i], i])
+            for i, c in enumerate(card.emotions)
+        },
+        goemotions_threshold={
+            name: fit_threshold(own_scores[:, i], own_truth[:, i])
+            for i, name in enumerate(GOEMOTIONS)
+        },
+    )
+
+
+def cross_fitted(dev: Sequence[Example], calibrated: Calibrated) -> float:
+    """GoEmotions macro-F1 with each half's thresholds taken from the other half.
+
+    The plain dev figure has seen its thresholds; this one has not.
+    """
+    labelled, truth = truth_of("goemotions", dev)
+    scores, truth = calibrated.goemotions[labelled], truth[labelled]
+    even = np.arange(len(truth)) % 2 == 0
+    predicted = np.zeros_like(truth)
+    for fit, use in ((even, ~even), (~even, even)):
+        predicted[use] = scores[use] >= _thresholds(scores[fit], truth[fit])
+    return float(f1(predicted, truth).mean())
+
+
+def _thresholds(scores: Floats, truth: Bools) -> Floats:
+    return np.array([fit_threshold(scores[:, i], truth[:, i]) for i in range(scores.shape[1])])
+
+
+def _format(source: str) -> Format | None:
+    forms: dict[str, Format] = {"goemotions": "goemotions", "emobank": "emobank", "corpus": "tsv"}
+    return forms.get(source)
+
+
+def _binary_figures(card: Card, dev: Sequence[Example], calibrated: Calibrated) -> CardFigures:
+    """Area under the ROC curve of each class that a small source annotates."""
+    result: dict[str, float] = {}
+    for i, emotion in enumerate(card.emotions):
+        rows = [n for n, e in enumerate(dev) if emotion in e.emotions]
+        truth = np.array([dev[n].emotions[emotion] > 0.5 for n in rows], dtype=bool)
+        if truth.any() and not truth.all():
+            score = calibrated.emotions[rows, i]
+            above = (score[truth][:, None] > score[~truth][None, :]).mean()
+            equal = (score[truth][:, None] == score[~truth][None, :]).mean()
+            result[str(emotion)] = float(above + equal / 2)
+    return {"n": len(dev), "auc": result}

@@ -1,0 +1,170 @@
+"""The three steps of reading a text, apart from how they are scheduled: tokenise, run, post.
+
+`serving` runs each step in its own thread; `evaluation` runs them one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from models.emotion.artefact import Artefact
+from models.emotion.calibration import Floats, probabilities
+from models.emotion.card import Card
+from models.emotion.encoders import Tokeniser, Tokens, pad
+from models.emotion.labels import GOEMOTIONS
+from models.emotion.network import EmotionNetwork
+from models.emotion.reading import Reading
+
+TokenisedText = tuple[Tokens, ...]  # one list of ids for each encoder
+
+
+class Batch(NamedTuple):
+    """Padded inputs: (ids, mask) for each encoder, each (n, length)."""
+
+    inputs: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+
+    @property
+    def size(self) -> int:
+        """How many texts."""
+        return len(self.inputs[0][0])
+
+
+class Output(NamedTuple):
+    """Raw outputs of the model for n texts, on the CPU, float32."""
+
+    emotions: torch.Tensor  # (n, C) logits
+    goemotions: torch.Tensor  # (n, 28) logits
+    pad: torch.Tensor  # (n, 3) logits
+    affect: torch.Tensor  # (n, affect_width)
+
+
+Tokenise = Callable[[Sequence[str]], list[TokenisedText]]
+Collate = Callable[[Sequence[TokenisedText]], Batch]
+Run = Callable[[Batch], Output]
+Post = Callable[[Output], list[Reading]]
+
+
+class TokeniseTexts:
+    """Texts to ids, by each encoder's tokeniser."""
+
+    def __init__(self, encoders: Sequence[str], max_tokens: int) -> None:
+        self._tokenisers = [Tokeniser(name, max_tokens) for name in encoders]
+
+    def __call__(self, texts: Sequence[str]) -> list[TokenisedText]:
+        """One entry a text, in order. Raises what the tokeniser raises at bad Unicode."""
+        return list(zip(*(t(texts) for t in self._tokenisers), strict=True))
+
+    def collate(self, texts: Sequence[TokenisedText]) -> Batch:
+        """Pad to the longest of the batch."""
+        return Batch(
+            tuple(
+                pad([text[i] for text in texts], t.padding_id)
+                for i, t in enumerate(self._tokenisers)
+            )
+        )
+
+
+class RunNetwork:
+    """One forward pass on the device."""
+
+    def __init__(self, network: EmotionNetwork, device: torch.device, dtype: torch.dtype) -> None:
+        self._network = network.to(device=device, dtype=dtype).eval()
+        self._network.heads.float()  # small, and the last digits of a probability come from here
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, batch: Batch) -> Output:
+        """Raises what torch raises (`torch.OutOfMemoryError` among it), and ArithmeticError."""
+        moved = [
+            (ids.to(self._device, non_blocking=True), mask.to(self._device, non_blocking=True))
+            for ids, mask in batch.inputs
+        ]
+        output = Output(*(t.float().cpu() for t in self._network(moved)))
+        if not all(torch.isfinite(t).all() for t in output):
+            raise ArithmeticError("the model gave values that are not numbers")
+        return output
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """Probabilities of n texts."""
+
+    emotions: Floats  # (n, C)
+    goemotions: Floats  # (n, 28)
+    pad: Floats  # (n, 3)
+
+
+def calibrate(card: Card, output: Output) -> Calibrated:
+    """Apply the card's temperatures and shifts."""
+    c = card.calibration
+    emotions = [c.emotions_shift.get(e, 0.0) for e in card.emotions]
+    own = [c.goemotions_shift.get(name, 0.0) for name in GOEMOTIONS]
+    return Calibrated(
+        probabilities(output.emotions.numpy(), c.emotions_temperature, emotions),
+        probabilities(output.goemotions.numpy(), c.goemotions_temperature, own),
+        probabilities(output.pad.numpy(), 1.0),
+    )
+
+
+class PostReadings:
+    """Raw outputs to readings."""
+
+    def __init__(self, card: Card, version: str) -> None:
+        self._card = card
+        self._version = version
+
+    def __call__(self, output: Output) -> list[Reading]:
+        """One reading a text, in order."""
+        calibrated = calibrate(self._card, output)
+        emotions = self._card.emotions
+        readings = []
+        for row, pad_row, affect in zip(
+            calibrated.emotions.tolist(),
+            calibrated.pad.tolist(),
+            output.affect.tolist(),
+            strict=True,
+        ):
+            top = max(range(len(row)), key=row.__getitem__)
+            readings.append(
+                Reading(
+                    probabilities=dict(zip(emotions, row, strict=True)),
+                    top=emotions[top],
+                    valence=pad_row[0],
+                    arousal=pad_row[1],
+                    dominance=pad_row[2],
+                    affect=tuple(affect),
+                    version=self._version,
+                )
+            )
+        return readings
+
+
+def outputs(
+    artefact: Artefact,
+    texts: Sequence[str],
+    *,
+    encoders: Sequence[str] = (),
+    max_tokens: int,
+    batch_tokens: int,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Output:
+    """Raw outputs of many texts in their order, in batches sorted by length."""
+    tokenise = TokeniseTexts(list(encoders) or artefact.card.encoders, max_tokens)
+    run = RunNetwork(artefact.network(encoders), torch.device(device), dtype)
+    tokenised = tokenise(texts)
+    order = sorted(range(len(texts)), key=lambda i: -len(tokenised[i][0]))
+    rows: list[tuple[torch.Tensor, ...]] = []
+    start = 0
+    while start < len(order):
+        count = max(1, batch_tokens // len(tokenised[order[start]][0]))
+        chosen = order[start : start + count]
+        rows.extend(zip(*run(tokenise.collate([tokenised[i] for i in chosen])), strict=True))
+        start += count
+    back = torch.empty(len(order), dtype=torch.long)
+    back[torch.tensor(order)] = torch.arange(len(order))
+    return Output(*(torch.stack(column)[back] for column in zip(*rows, strict=True)))

@@ -1,0 +1,86 @@
+"""Multi-task losses with masks: a source only teaches what it annotates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+from models.emotion.examples import Example
+from models.emotion.labels import GOEMOTIONS
+from models.emotion.network import Logits
+from models.emotion.recipe import LossWeights
+from schemas.emotions import Emotion
+
+UNKNOWN = float("nan")
+
+
+class Targets(NamedTuple):
+    """What is known of n texts; NaN where nothing is."""
+
+    emotions: torch.Tensor  # (n, C)
+    goemotions: torch.Tensor  # (n, 28)
+    pad: torch.Tensor  # (n, 3) in [0, 1]
+    authored: torch.Tensor  # (n,) bool
+
+
+def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets:
+    """Tensors of the examples' labels, for the classes of the artefact."""
+    n = len(examples)
+    result = Targets(
+        torch.full((n, len(emotions)), UNKNOWN),
+        torch.full((n, len(GOEMOTIONS)), UNKNOWN),
+        torch.full((n, 3), UNKNOWN),
+        torch.zeros(n, dtype=torch.bool),
+    )
+    for i, example in enumerate(examples):
+        for c, emotion in enumerate(emotions):
+            result.emotions[i, c] = example.emotions.get(emotion, UNKNOWN)
+        if example.goemotions is not None:
+            result.goemotions[i] = 0.0
+            result.goemotions[i, list(example.goemotions)] = 1.0
+        if example.pad is not None:
+            result.pad[i] = torch.tensor(example.pad)
+        result.authored[i] = bool(example.authored) and bool(example.emotions)
+    return result
+
+
+def pad_variance(known: torch.Tensor) -> torch.Tensor:
+    """Variance of valence, arousal, dominance (3,); makes their errors comparable."""
+    rows = known[~known.isnan().any(1)]
+    return rows.var(0) if len(rows) > 1 else torch.ones(3)
+
+
+def loss(
+    logits: Logits, target: Targets, weights: LossWeights, variance: torch.Tensor
+) -> torch.Tensor:
+    """The weighted sum of the tasks' losses over this batch."""
+    total = weights.goemotions * _binary(logits.goemotions, target.goemotions)
+    total = total + weights.emotions * _binary(logits.emotions, target.emotions)
+    rated = ~target.pad.isnan().any(1)
+    if rated.any():
+        error = (torch.sigmoid(logits.pad[rated]) - target.pad[rated]) ** 2 / variance
+        total = total + weights.pad * error.sum() / 3 / len(rated)
+    if target.authored.any():
+        chosen = target.emotions[target.authored]
+        share = chosen / chosen.sum(1, keepdim=True)
+        log_order = functional.log_softmax(logits.emotions[target.authored], 1)
+        total = total - weights.order * (share * log_order).sum() / len(rated)
+    return total
+
+
+def _binary(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross entropy, averaged over the columns and over all texts of the batch.
+
+    Over all texts, not the labelled ones: a source's weight then follows from how
+    often its texts are drawn, not from which texts they meet in a batch.
+    """
+    known = ~target.isnan()
+    if not known.any():
+        return logits.sum() * 0.0
+    cells = functional.binary_cross_entropy_with_logits(
+        logits[known], target[known], reduction="sum"
+    )
+    return cells / target.numel()

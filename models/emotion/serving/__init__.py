@@ -1,0 +1,21 @@
+"""Serving the emotion model inside one process: tokenise, batch, run, post."""
+
+from models.emotion.reading import Reading
+from models.emotion.serving.errors import (
+    ModelUnavailable,
+    ReaderError,
+    ReaderStopped,
+    UnreadableText,
+)
+from models.emotion.serving.observer import Observer
+from models.emotion.serving.reader import EmotionReader
+
+__all__ = [
+    "EmotionReader",
+    "ModelUnavailable",
+    "Observer",
+    "ReaderError",
+    "ReaderStopped",
+    "Reading",
+    "UnreadableText",
+]

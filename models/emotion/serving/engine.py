@@ -1,0 +1,81 @@
+"""One loaded model: the steps that the reader schedules. torch is imported only from here on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from models.emotion.artefact import Artefact, load
+from models.emotion.config import EmotionSettings
+from models.emotion.inference import (
+    Collate,
+    Post,
+    PostReadings,
+    Run,
+    RunNetwork,
+    Tokenise,
+    TokeniseTexts,
+)
+from models.emotion.serving.hardware import Bfloat16Trial
+
+# Known-good texts of several lengths: they warm the model, and tell a failing model
+# from a failing text.
+WARM_TEXTS = (
+    "ok",
+    "I think I finally get it, thank you so much!",
+    "I have tried this exercise five times now and I still do not see where the minus comes from. "
+    * 3,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The steps of one model version; tests replace single ones."""
+
+    tokenise: Tokenise
+    collate: Collate
+    run: Run
+    post: Post
+    version: str
+
+    def warm(self, texts: Sequence[str] = WARM_TEXTS) -> None:
+        """Run every step once for each text. Raises what the model raises."""
+        for text in texts:
+            self.post(self.run(self.collate(self.tokenise([text]))))
+
+
+def load_engine(settings: EmotionSettings) -> Engine:
+    """Load the settings' artefact and its encoders onto the device (some seconds).
+
+    Raises ArtefactProblem, EncoderNotFound, or torch's error for a device that is not there.
+    """
+    return build_engine(load(settings.artefact), settings)
+
+
+def build_engine(artefact: Artefact, settings: EmotionSettings) -> Engine:
+    """The engine of an artefact in memory."""
+    device = choose_device(settings)
+    on_cpu = settings.dtype == "auto" and device.type == "cpu"
+    trial = Bfloat16Trial(settings.threads) if on_cpu else None
+    tokenise = TokeniseTexts(settings.encoders or artefact.card.encoders, settings.max_tokens)
+    network = artefact.network(settings.encoders)
+    run = RunNetwork(network, device, choose_dtype(settings, trial))
+    post = PostReadings(artefact.card, artefact.version)
+    return Engine(tokenise, tokenise.collate, run, post, artefact.version)
+
+
+def choose_device(settings: EmotionSettings) -> torch.device:
+    """`auto`: CUDA when there is one."""
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(settings.device)
+
+
+def choose_dtype(settings: EmotionSettings, trial: Bfloat16Trial | None) -> torch.dtype:
+    """`auto`: bfloat16 on CUDA, and on a CPU where the trial shows that it works and pays."""
+    if settings.dtype != "auto":
+        chosen: torch.dtype = getattr(torch, settings.dtype)
+        return chosen
+    return torch.bfloat16 if trial is None or trial.pays() else torch.float32

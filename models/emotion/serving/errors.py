@@ -1,0 +1,32 @@
+"""What can go wrong with a reading.
+
+ReaderError
+├── UnreadableText      this text makes the model raise, while others pass: a dead letter
+├── ModelUnavailable    the model does not work at present: try again later
+└── ReaderStopped       the reader was stopped, or not started
+"""
+
+from __future__ import annotations
+
+
+class ReaderError(Exception):
+    """Any failure of a reading."""
+
+
+class UnreadableText(ReaderError):
+    """The model raises at this text alone and still reads others; trying again will not help.
+
+    The cause is chained; the message never holds the text.
+    """
+
+
+class ModelUnavailable(ReaderError):
+    """The model fails at known-good texts too. `retry_after`: seconds until it is tried again."""
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        super().__init__(f"the emotion model does not work at present: {reason}")
+        self.retry_after = retry_after
+
+
+class ReaderStopped(ReaderError):
+    """The reader is not running."""

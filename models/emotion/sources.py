@@ -1,0 +1,92 @@
+"""The labelled sources of a training run, split into train and dev by person or dialogue."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.emotion import examples
+from models.emotion.card import Source
+from models.emotion.examples import Example
+from models.emotion.recipe import Recipe
+
+DEV_SHARE = 0.15  # of the sources that come without a split of their own
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSource:
+    """One source's examples."""
+
+    name: str
+    licence: str
+    teaches: str
+    train: list[Example]
+    dev: list[Example]
+
+    def describe(self) -> Source:
+        """For the model card."""
+        return Source(
+            name=self.name,
+            licence=self.licence,
+            train=len(self.train),
+            dev=len(self.dev),
+            teaches=self.teaches,
+        )
+
+
+def load_sources(data: Path, recipe: Recipe) -> list[SplitSource]:
+    """Every source that the recipe does not leave out. Raises FileNotFoundError with its path."""
+    known = {
+        "goemotions": _goemotions,
+        "emobank": _emobank,
+        "mathbuddy": _mathbuddy,
+        "empathy_distress": _empathy_distress,
+    }
+    found = [load(data / name) for name, load in known.items() if recipe.repeat(name)]
+    if recipe.repeat("corpus") and recipe.corpus.is_dir() and list(recipe.corpus.glob("*.tsv")):
+        found.append(_corpus(recipe.corpus))
+    return found
+
+
+def _goemotions(folder: Path) -> SplitSource:
+    return SplitSource(
+        "goemotions",
+        "CC-BY 4.0",
+        "28 labels; 21 of the 41",
+        list(examples.goemotions(folder / "train.tsv")),
+        list(examples.goemotions(folder / "dev.tsv")),
+    )
+
+
+def _emobank(folder: Path) -> SplitSource:
+    file = folder / "emobank.csv"
+    train, dev = (list(examples.emobank(file, split)) for split in ("train", "dev"))
+    return SplitSource("emobank", "CC-BY-SA 4.0", "valence, arousal, dominance", train, dev)
+
+
+def _mathbuddy(folder: Path) -> SplitSource:
+    train, dev = by_group(examples.mathbuddy(folder / "mathbuddy.json"))
+    return SplitSource("mathbuddy", "CC-BY-SA 4.0", "boredom, engagement, neutral", train, dev)
+
+
+def _empathy_distress(folder: Path) -> SplitSource:
+    train, dev = by_group(examples.empathy_distress(folder / "messages.csv"))
+    return SplitSource("empathy_distress", "CC-BY 4.0", "distress", train, dev)
+
+
+def _corpus(folder: Path) -> SplitSource:
+    train, dev = by_group((e.authored, e) for e in examples.corpus(folder))
+    return SplitSource("corpus", "Apache-2.0 (written for this project)", "all 41", train, dev)
+
+
+def by_group(rows: Iterable[tuple[str, Example]]) -> tuple[list[Example], list[Example]]:
+    """Train and dev, a whole group on one side; which one depends on the group's name only."""
+    train: list[Example] = []
+    dev: list[Example] = []
+    for group, example in rows:
+        digest = hashlib.sha256(group.encode()).digest()
+        side = int.from_bytes(digest[:4]) / 2**32
+        (dev if side < DEV_SHARE else train).append(example)
+    return train, dev
