@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from models.emotion.reading import Reading
+from schemas.operations import ErasureRequested
 
 
 class NotOwned(LookupError):
@@ -148,4 +149,48 @@ class PushLogWriter(Protocol):
 
     async def forget(self, user_id: str, erased_at: int | None = None) -> None:
         """Remove the learner; pushes ingested up to `erased_at` (ms) no longer count."""
+        ...
+
+
+class HistoryKind(StrEnum):
+    """What is kept; the values are MongoDB collections."""
+
+    MESSAGES = "messages"
+    INTERACTIONS = "interactions"
+    EMOTIONS = "emotions"
+    STATES = "state_history"
+    """Also replaces the learner's document in `states`, where it is newer."""
+    RECOMMENDATIONS = "recommendations"
+    INTERVENTIONS = "interventions"
+    FEEDBACK = "feedback"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One record on its way into history.
+
+    Attributes:
+        event_id: unique for the learner; the first entry with it is kept.
+        ingest_time: of the event it came from, ms; what an erasure compares.
+        version: of a state; None otherwise.
+        document: JSON-ready, camelCase, with `userId` and `ingestTime`.
+    """
+
+    kind: HistoryKind
+    user_id: str
+    event_id: str
+    ingest_time: int
+    version: int | None
+    document: dict[str, Any]
+
+
+class HistoryWriter(Protocol):
+    """History, as its only writer sees it. Both may be repeated; both raise PyMongoError."""
+
+    async def write(self, entries: Sequence[HistoryEntry]) -> list[Exception | None]:
+        """Store entries; for each None, or why the store does not take this document."""
+        ...
+
+    async def erase(self, request: ErasureRequested) -> None:
+        """Remove what was ingested of the learner up to the request, and keep the request."""
         ...

@@ -1,17 +1,22 @@
-"""A Redis of this directory's own, so that tests may empty, stop and break it."""
+"""Servers of this directory's own, so that tests may empty, stop and break it."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
 import redis.asyncio as redis
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 
-from app.embedded import RedisServer
-from app.settings import RedisSettings
+from app.embedded import DocumentStore, RedisServer
+from app.settings import MongoSettings, RedisSettings
+from app.stores.history import HistoryStore
 from app.stores.pushlog import PushLog, redis_client
+from tests.servers import Remote, Server
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +43,38 @@ def redis_settings(redis_server: RedisServer) -> RedisSettings:
 @pytest.fixture
 def push_log(client: redis.Redis, redis_settings: RedisSettings) -> PushLog:
     return PushLog(client, redis_settings)
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server named in the environment, or an embedded one."""
+    named = os.environ.get("MASTERX_MONGO__URL")
+    server: Server = (
+        Remote("mongo", named) if named else DocumentStore(tmp_path_factory.mktemp("mongo"))
+    )
+    asyncio.run(server.start())
+    yield server
+    if not named:
+        asyncio.run(server.stop())
+
+
+@pytest.fixture
+async def mongo_settings(mongo_server: Server) -> AsyncIterator[MongoSettings]:
+    await mongo_server.start()
+    settings = MongoSettings(url=mongo_server.endpoint, database=f"t{uuid4().hex[:8]}")
+    yield settings
+    async with AsyncMongoClient(settings.url) as client:
+        await client.drop_database(settings.database)
+
+
+@pytest.fixture
+async def history(mongo_settings: MongoSettings) -> AsyncIterator[HistoryStore]:
+    store = HistoryStore(mongo_settings)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def database(mongo_settings: MongoSettings) -> AsyncIterator[AsyncDatabase]:
+    async with AsyncMongoClient(mongo_settings.url) as client:
+        yield client[mongo_settings.database]

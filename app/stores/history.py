@@ -1,0 +1,272 @@
+"""History in MongoDB: what was said and done, what was read in it, what came of it.
+
+Collections (all documents carry `userId`, `ingestTime` in ms and `expiresAt`):
+    messages interactions emotions state_history recommendations interventions feedback
+               one document an event; `_id` is the user id, a line feed, the event id,
+               because event ids come from clients and two learners may choose the same
+    states     one document a learner, its newest state; `_id` is the user id
+    erasures   one document a request: the audit, and what keeps erased records out
+
+Events never change, so the first document with an id stays and the same one again is no
+error: any replay leads to the same collections. A state replaces an older version only.
+
+`expiresAt` is set when a document is written: a changed setting holds for later ones.
+
+Only plain inserts, replaces and deletes are used; MongoDB-wire servers differ beyond that
+(FerretDB v1 answers a failed upsert in a way that PyMongo cannot read, and has no TTL
+index: there expired documents are deleted between writes).
+
+Reads and writes raise pymongo.errors.PyMongoError as it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import bson
+import structlog
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from pymongo import AsyncMongoClient, ReplaceOne, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError, OperationFailure
+
+from agents.ports import HistoryEntry, HistoryKind
+from app.settings import MongoSettings
+from schemas.operations import ErasureRequested
+
+log = structlog.get_logger(__name__)
+
+STATES: Final = "states"
+ERASURES: Final = "erasures"
+
+MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+"""What MongoDB takes (a protocol limit)."""
+_TIMEOUT: Final = 3.0
+"""Seconds to find the server; the caller decides whether to try again."""
+_SOCKET_TIMEOUT: Final = 20.0
+_DUPLICATE: Final = 11000
+_NOT_IMPLEMENTED: Final = 238
+_SWEEP_INTERVAL: Final = 60.0
+"""Seconds between deletions of expired documents, where the server has no TTL index; as MongoDB."""
+
+# Codes by which a server refuses this document, now and for ever: BadValue, FailedToParse,
+# TypeMismatch, InvalidBSON, DollarPrefixedFieldName, EmptyFieldName, DottedFieldName,
+# DocumentValidationFailure, BSONObjectTooLarge, KeyTooLong; 8 is how nx-27017 says it.
+_REFUSED: Final = frozenset({2, 8, 9, 14, 22, 52, 56, 57, 121, 10334, 17280})
+_TRIES: Final = 8
+"""Of a document that fails, alone, with a code we do not know: then it is refused too."""
+
+
+class Refused(ValueError):
+    """The store does not take this document, however often it is tried."""
+
+
+class HistoryStore:
+    """Writes and erases history; reads a learner's newest state."""
+
+    def __init__(self, settings: MongoSettings) -> None:
+        self._settings = settings
+        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+            settings.url,
+            serverSelectionTimeoutMS=int(_TIMEOUT * 1000),
+            connectTimeoutMS=int(_TIMEOUT * 1000),
+            socketTimeoutMS=int(_SOCKET_TIMEOUT * 1000),
+        )
+        # Journalled: Kafka offsets are committed once this says that it is written.
+        self._database = self._client.get_database(
+            settings.database, write_concern=WriteConcern(w="majority", j=True)
+        )
+        self._prepared = False
+        self._sweeps = False
+        self._swept_at = 0.0
+        # Failures of single documents since the last write that went through.
+        self._unexplained: Counter[str] = Counter()
+
+    async def prepare(self) -> None:
+        """Create the indexes; nothing happens when they are there. `write` does it too."""
+        for name in (*HistoryKind, STATES, ERASURES):
+            collection = self._database[name]
+            if name != STATES:
+                await collection.create_index([("userId", 1), ("eventTime", 1)])
+            try:
+                await collection.create_index("expiresAt", expireAfterSeconds=0)
+            except OperationFailure as error:
+                if error.code != _NOT_IMPLEMENTED:
+                    raise
+                await collection.create_index("expiresAt")
+                self._sweeps = True
+        if self._sweeps:
+            log.warning("the store has no TTL index; expired documents are deleted between writes")
+        self._prepared = True
+
+    async def write(self, entries: Sequence[HistoryEntry]) -> list[Exception | None]:
+        """Store entries in any order; harmless to repeat.
+
+        Returns for each None, or `Refused` where the store does not take the document.
+        Entries ingested before their learner's erasure are left out.
+        """
+        if not self._prepared:
+            await self.prepare()
+        outcomes: list[Exception | None] = [None] * len(entries)
+        erased_at = await self.erased_at({entry.user_id for entry in entries})
+        by_kind: dict[HistoryKind, list[tuple[int, RawBSONDocument]]] = {}
+        newest: dict[str, tuple[HistoryEntry, int]] = {}
+        for position, entry in enumerate(entries):
+            if entry.ingest_time <= erased_at.get(entry.user_id, -1):
+                continue
+            try:
+                encoded = self._encode(entry, f"{entry.user_id}\n{entry.event_id}")
+            except Refused as error:
+                outcomes[position] = error
+                continue
+            by_kind.setdefault(entry.kind, []).append((position, encoded))
+            if entry.version is not None:
+                best = newest.get(entry.user_id)
+                if best is None or (best[0].version or 0) < entry.version:
+                    newest[entry.user_id] = (entry, position)
+        writes = [self._insert(kind, documents) for kind, documents in by_kind.items()]
+        writes.append(self._replace_states(list(newest.values())))
+        # Waits for all, so that none is still under way when the caller tries again.
+        for result in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+            for position, refused in result.items():
+                outcomes[position] = refused
+        self._unexplained.clear()
+        await self._sweep()
+        return outcomes
+
+    async def erase(self, request: ErasureRequested) -> None:
+        """Remove what was ingested of the learner up to the request's ingest time.
+
+        The request itself is kept first: from then on `write` leaves out what of that
+        time comes late. What was ingested later stays, so that a repeat takes nothing.
+        """
+        if not self._prepared:
+            await self.prepare()
+        audit = {
+            "_id": f"{request.user_id}\n{request.event_id}",
+            "expiresAt": _expiry(request.ingest_time, self._settings.history_days),
+            **request.document(),
+        }
+        await self._database[ERASURES].replace_one({"_id": audit["_id"]}, audit, upsert=True)
+        until = {"ingestTime": {"$lte": request.ingest_time}}
+        await asyncio.gather(
+            self._database[STATES].delete_many({"_id": request.user_id} | until),
+            *(
+                self._database[kind].delete_many({"userId": request.user_id} | until)
+                for kind in HistoryKind
+            ),
+        )
+
+    async def erased_at(self, user_ids: set[str]) -> dict[str, int]:
+        """When learners were last erased, ms; those never erased are left out."""
+        found: dict[str, int] = {}
+        if user_ids:
+            requests = self._database[ERASURES].find({"userId": {"$in": sorted(user_ids)}})
+            async for request in requests:
+                moment = max(request["ingestTime"], found.get(request["userId"], 0))
+                found[request["userId"]] = moment
+        return found
+
+    async def profile(self, user_id: str) -> dict[str, Any] | None:
+        """The learner's newest state as a UserState document (camelCase), or None."""
+        found = await self._database[STATES].find_one({"_id": user_id})
+        if found is not None:
+            del found["_id"], found["expiresAt"]
+        return found
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    def _encode(self, entry: HistoryEntry, key: str) -> RawBSONDocument:
+        settings = self._settings
+        days = settings.chat_days if entry.kind is HistoryKind.MESSAGES else settings.history_days
+        document = {
+            "_id": key,
+            "expiresAt": _expiry(entry.ingest_time, days),
+            **entry.document,
+        }
+        try:
+            encoded = bson.encode(document)
+        except (BSONError, OverflowError, RecursionError, ValueError, TypeError) as error:
+            raise Refused(f"cannot be written as BSON ({type(error).__name__})") from error
+        if len(encoded) > MAX_DOCUMENT_BYTES:
+            raise Refused(f"{len(encoded)} bytes as BSON, at most {MAX_DOCUMENT_BYTES} are taken")
+        return RawBSONDocument(encoded)
+
+    async def _insert(
+        self, kind: HistoryKind, documents: Sequence[tuple[int, RawBSONDocument]]
+    ) -> dict[int, Refused]:
+        """Insert what is not there yet; the positions that were refused."""
+        collection = self._database[kind]
+        refused = await self._insert_new(collection, [document for _, document in documents])
+        return {documents[index][0]: error for index, error in refused.items()}
+
+    async def _replace_states(
+        self, states: Sequence[tuple[HistoryEntry, int]]
+    ) -> dict[int, Refused]:
+        if not states:
+            return {}
+        collection = self._database[STATES]
+        encoded = [self._encode(entry, entry.user_id) for entry, _ in states]
+        refused = await self._insert_new(collection, encoded)
+        # Two steps instead of an upsert that fails on a newer version: see above. The
+        # filter makes the second safe whoever else writes.
+        replacements: list[ReplaceOne[Any]] = [
+            ReplaceOne({"_id": entry.user_id, "version": {"$lt": entry.version}}, document)
+            for index, ((entry, _), document) in enumerate(zip(states, encoded, strict=True))
+            if index not in refused
+        ]
+        if replacements:
+            await collection.bulk_write(replacements, ordered=False)
+        return {states[index][1]: error for index, error in refused.items()}
+
+    async def _insert_new(
+        self, collection: AsyncCollection[dict[str, Any]], documents: Sequence[RawBSONDocument]
+    ) -> dict[int, Refused]:
+        """Insert those whose `_id` is new; the indexes of those that were refused.
+
+        Raises BulkWriteError when a document failed for a reason that may pass.
+        """
+        try:
+            await collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            refused: dict[int, Refused] = {}
+            may_pass = bool(error.details.get("writeConcernErrors"))
+            for failure in error.details["writeErrors"]:
+                code, index = failure["code"], failure["index"]
+                if code == _DUPLICATE:
+                    continue
+                if code in _REFUSED or self._tried_enough(documents[index]["_id"]):
+                    refused[index] = Refused(f"the store refused the document (code {code})")
+                else:
+                    may_pass = True
+            if may_pass:
+                raise
+            return refused
+        return {}
+
+    def _tried_enough(self, key: str) -> bool:
+        self._unexplained[key] += 1
+        return self._unexplained[key] >= _TRIES
+
+    async def _sweep(self) -> None:
+        if self._sweeps and time.monotonic() - self._swept_at > _SWEEP_INTERVAL:
+            for name in (*HistoryKind, STATES, ERASURES):
+                await self._database[name].delete_many({"expiresAt": {"$lt": datetime.now(UTC)}})
+            self._swept_at = time.monotonic()
+
+
+def _expiry(ingest_time: int, days: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(ingest_time / 1000, UTC) + timedelta(days=days)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from agents import history
+from agents.topics import CHAT, EMOTIONS, ERASURES, INTERACTIONS, RECOMMENDATIONS, USER_STATE
+from app.embedded import DocumentStore
+from app.settings import MongoSettings
+from app.stores.history import HistoryStore
+from schemas.state import UserState
+from tests.agents.records import Around, Event, message, stream
+
+
+@pytest.fixture
+async def server(tmp_path) -> AsyncIterator[DocumentStore]:
+    server = DocumentStore(tmp_path)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def store(server: DocumentStore) -> AsyncIterator[HistoryStore]:
+    # Kept for ever: the messages of these tests are of 2023.
+    settings = MongoSettings(url=server.endpoint, chat_days=100_000, history_days=100_000)
+    store = HistoryStore(settings)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def database(server: DocumentStore):
+    async with AsyncMongoClient(server.endpoint) as client:
+        yield client["masterx"]
+
+
+@pytest.fixture
+def around() -> Around:
+    return Around()
+
+
+async def run(
+    events: list[Event], store: HistoryStore, around: Around, batch_size: int = 256
+) -> None:
+    await history.run(
+        stream(events),
+        store=store,
+        dead_letters=around.graveyard,
+        window=around.window,
+        logical=str,
+        batch_size=batch_size,
+        waiting_for=around.waiting_for,
+    )
+    await asyncio.sleep(0)
+
+
+async def test_every_topic_has_its_collection(store, database, around: Around) -> None:
+    events = [around.event(topic, "ada", message(topic, "ada", 1)) for topic in history.TOPICS[:-1]]
+    await run(events, store, around)
+    for name in (
+        "messages",
+        "interactions",
+        "emotions",
+        "state_history",
+        "states",
+        "recommendations",
+        "interventions",
+        "feedback",
+    ):
+        [document] = await database[name].find().to_list()
+        assert document["userId"] == "ada", name
+    assert len(around.acknowledged) == len(events)
+    found = await store.profile("ada")
+    assert UserState.read(found) == message(USER_STATE, "ada", 1)
+    [batch] = await database.interactions.find().to_list()
+    assert batch["interactions"] == [{"timestamp": 1_700_000_000_000, "interactionType": "click"}]
+
+
+async def test_poison_among_others_costs_only_itself(store, database, around: Around) -> None:
+    too_big = message(
+        RECOMMENDATIONS,
+        "ada",
+        2,
+        recommendations=[
+            {
+                "id": "r",
+                "action": "a",
+                "confidence": 1,
+                "because": [],
+                "parameters": {"n": 2**64 - 1},
+            }
+        ],
+    )
+    events = [
+        around.event(CHAT, "ada", message(CHAT, "ada", 1)),
+        around.event(CHAT, "ada", b"{"),
+        around.event(CHAT, "ada", message(CHAT, "bob", 1)),
+        around.event(RECOMMENDATIONS, "ada", too_big),
+        around.event(USER_STATE, "ada", None),
+        around.event(EMOTIONS, "ada", message(EMOTIONS, "ada", 1)),
+        around.event(CHAT, "ada", message(CHAT, "ada", 2)),
+    ]
+    await run(events, store, around)
+    assert [type(error).__name__ for _, error in around.graveyard.buried] == [
+        "InvalidJson",
+        "InvalidMessage",
+        "Refused",
+    ]
+    assert await database.messages.count_documents({}) == 2
+    assert await database.emotions.count_documents({}) == 1
+    assert len(around.acknowledged) == len(events)
+
+
+async def test_an_erasure_in_a_batch_takes_what_came_before_it(
+    store, database, around: Around
+) -> None:
+    events = [
+        around.event(CHAT, "ada", message(CHAT, "ada", 1)),
+        around.event(CHAT, "bob", message(CHAT, "bob", 1)),
+        around.event(ERASURES, "ada", message(ERASURES, "ada", 5)),
+        around.event(INTERACTIONS, "ada", message(INTERACTIONS, "ada", 4)),
+        around.event(CHAT, "ada", message(CHAT, "ada", 6)),
+    ]
+    # However the batches are cut, and if everything comes again
+    for batch_size in (256, 2, 1):
+        await run(events, store, around, batch_size)
+        found = await database.messages.find().sort("_id").to_list()
+        assert [(m["userId"], m["text"]) for m in found] == [("ada", "text 6"), ("bob", "text 1")]
+        assert await database.interactions.count_documents({}) == 0
+        [audit] = await database.erasures.find().to_list()
+        assert audit["userId"] == "ada"
+
+
+async def test_while_mongo_is_away_nothing_is_acknowledged_and_nothing_is_lost(
+    store, database, around: Around, server: DocumentStore
+) -> None:
+    await run([around.event(CHAT, "ada", message(CHAT, "ada", 0))], store, around)
+    await server.stop()
+    events = [
+        around.event(topic, "ada", message(topic, "ada", n))
+        for n in range(1, 20)
+        for topic in (CHAT, USER_STATE)
+    ]
+    running = asyncio.create_task(run(events, store, around, batch_size=8))
+    await asyncio.wait_for(around.waits.wait(), 30)
+    assert len(around.acknowledged) == 1
+    await server.start()
+    await asyncio.wait_for(running, 60)
+    assert len(around.acknowledged) == 1 + len(events)
+    assert around.positions[1:] == [(e.message.topic, e.message.offset) for e in events]
+    assert await database.messages.count_documents({}) == 20
+    assert await database.state_history.count_documents({}) == 19
+    found = await store.profile("ada")
+    assert found is not None
+    assert found["version"] == 19
+    assert (around.waited_for[0], around.waited_for[-1]) == ("mongo", None)
