@@ -44,6 +44,13 @@ class KafkaSettings(BaseModel):
         2_000, ge=1, description="records the gateway holds that Kafka has not acknowledged"
     )
     request_timeout: float = Field(20.0, gt=0, description="seconds until a produce fails")
+    fetch_wait: float = Field(0.5, gt=0, description="seconds an idle broker may hold a fetch")
+    empty_fetch_pause: float = Field(
+        0.008,
+        ge=0,
+        description="seconds to wait after a broker answered a fetch with nothing and at once "
+        "(the embedded one does not hold fetches)",
+    )
 
 
 class WorkerSettings(BaseModel):

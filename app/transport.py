@@ -4,11 +4,14 @@
    worker owns all of a learner (round robin, Faust's choice without tables, does
    that only while the workers divide the partitions evenly).
 2. The group lease (`app.lease`) is renewed from the coordinator's own answers.
-3. A fetch waits a shorter time on an idle broker.
+3. A fetch waits a shorter time on an idle broker; and a broker that does not hold an
+   empty fetch at all (the embedded one) is not asked hundreds of times a second.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any, ClassVar, cast
 
 import aiokafka
@@ -16,6 +19,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 
 from app.lease import Lease
+from app.settings import KafkaSettings
 
 # Kafka's protocol error codes (org.apache.kafka.common.protocol.Errors).
 _NONE = 0
@@ -46,7 +50,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
             max_poll_records=conf.broker_max_poll_records,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=int(cast(LeasedTransport, transport).kafka.fetch_wait * 1000),
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
@@ -58,8 +62,10 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         """Start consuming, and listen to what the coordinator answers."""
         await super().on_start()
         lease = cast(LeasedTransport, self.transport).lease
+        settings = cast(LeasedTransport, self.transport).kafka
         consumer = self._consumer
         assert consumer is not None
+        _pause_after_empty_fetches(consumer, settings)
         coordinator = consumer._coordinator
         send = coordinator._send_req
 
@@ -91,6 +97,37 @@ class LeasedTransport(driver.Transport):
 
     Consumer: ClassVar[type] = LeasedConsumer
 
-    def __init__(self, *args: Any, lease: Lease, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lease: Lease, kafka: KafkaSettings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lease = lease
+        self.kafka = kafka
+
+
+def _pause_after_empty_fetches(
+    consumer: aiokafka.AIOKafkaConsumer, settings: KafkaSettings
+) -> None:
+    """Wait a little after a fetch that came back empty although it was to be held.
+
+    A broker that holds fetches, as Kafka does, is never paused for: its empty answers
+    come after `fetch_wait`.
+    """
+    client = consumer._client
+    send = client.send
+
+    async def paced(node_id: int, request: Any, **options: Any) -> Any:
+        sent_at = time.monotonic()
+        response = await send(node_id, request, **options)
+        if (
+            type(request).__name__ == "FetchRequest"
+            and time.monotonic() - sent_at < settings.fetch_wait / 2
+            and _is_empty(response)
+        ):
+            await asyncio.sleep(settings.empty_fetch_pause)
+        return response
+
+    client.send = paced
+
+
+def _is_empty(response: Any) -> bool:
+    # The record set is the last field of a partition in every version of the response.
+    return not any(partition[-1] for _, partitions in response.topics for partition in partitions)

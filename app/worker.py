@@ -143,7 +143,9 @@ def _faust_app(
         web_enabled=False,
         autodiscover=False,
     )
-    app.transport = LeasedTransport(app.conf.broker_consumer, app=app, lease=lease)
+    app.transport = LeasedTransport(
+        app.conf.broker_consumer, app=app, lease=lease, kafka=settings.kafka
+    )
     topic = app.topic(
         *(physical(settings, name) for name in agent.topics),
         key_type=bytes,

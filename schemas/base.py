@@ -153,9 +153,15 @@ def integral(value: Any) -> Any:
     return value
 
 
+def _no_controls(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("has control characters")
+    return value
+
+
 def _printable(value: str) -> str:
-    if not value.isprintable() or value != value.strip():
-        raise ValueError("has control characters or surrounding blanks")
+    if _no_controls(value) != value.strip():
+        raise ValueError("has surrounding blanks")
     return value
 
 
@@ -208,8 +214,8 @@ Timestamp = Annotated[
 ]
 """Time as a client gives it. Kept as milliseconds."""
 
-OpaqueId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
-"""An id that only its owner can read: printable, 1-64 characters. Ours are UUIDv7."""
+OpaqueId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_no_controls)]
+"""An id that only its owner can read: 1-64 printable characters. Ours are UUIDv7."""
 
 UserId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
 """A learner: printable, 1-128 characters. Its UTF-8 bytes are the key of every topic."""

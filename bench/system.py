@@ -1,0 +1,116 @@
+"""The whole system as `masterx up` starts it, on free ports and in a folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from app.auth import issue
+from app.embedded import free_port
+from app.environment import child_environment
+from app.settings import Settings
+
+READY_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class System:
+    """Where it answers."""
+
+    settings: Settings
+
+    @property
+    def rest(self) -> str:
+        """Base of the REST calls."""
+        return f"http://127.0.0.1:{self.settings.gateway.port}"
+
+    def socket(self, user: str) -> str:
+        """A learner's WebSocket."""
+        port = self.settings.gateway.port
+        return f"ws://127.0.0.1:{port}/api/v1/ml-personalization/ws/{user}"
+
+    def token(self, user: str) -> str:
+        """A learner's token, with consent."""
+        return issue(self.settings.auth, user)
+
+    async def metrics(self) -> dict[str, float]:
+        """Every sample of every worker's /metrics, summed by name and labels."""
+        totals: dict[str, float] = {}
+        async with httpx.AsyncClient() as client:
+            roles = (await client.get(f"{self.rest}/readyz")).json()["roles"]
+            for role in roles.values():
+                for one in role["instances"]:
+                    text = (await client.get(f"http://{one['metrics']}/metrics")).text
+                    for line in text.splitlines():
+                        if not line.startswith("#"):
+                            name, _, value = line.rpartition(" ")
+                            totals[name] = totals.get(name, 0.0) + float(value)
+        return totals
+
+
+@asynccontextmanager
+async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
+    """Start everything, wait until it is ready, stop it again.
+
+    `updates`: settings by group, e.g. gateway={"messages_per_second": 1000}.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        ports = [free_port("127.0.0.1") for _ in range(4)]
+        own: dict[str, dict[str, object]] = {
+            "gateway": {"port": ports[0]},
+            "embedded": {
+                "data_dir": Path(name),
+                "kafka_port": ports[1],
+                "redis_port": ports[2],
+                "mongo_port": ports[3],
+            },
+        }
+        base = Settings()
+        settings = base.model_copy(
+            update={
+                group: getattr(base, group).model_copy(
+                    update={**own.get(group, {}), **updates.get(group, {})}
+                )
+                for group in own.keys() | updates.keys()
+            }
+        )
+        log = Path(name) / "up.log"
+        with log.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "app.cli", "up",
+                env=child_environment(settings), stdout=out, stderr=out, cwd=os.getcwd(),
+            )  # fmt: skip
+        try:
+            await _ready(settings, process, log)
+            yield System(settings)
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGINT)
+                await process.wait()
+
+
+async def _ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:
+    url = f"http://127.0.0.1:{settings.gateway.port}/readyz"
+    async with httpx.AsyncClient() as client:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while True:
+                    if process.returncode is not None:
+                        raise RuntimeError(f"`masterx up` ended:\n{log.read_text()}")
+                    try:
+                        if (await client.get(url)).status_code == 200:
+                            return
+                    except httpx.HTTPError:
+                        pass
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise RuntimeError(f"not ready:\n{log.read_text()}") from None
