@@ -23,6 +23,14 @@ from app.probes import Unavailable, probe_kafka, probe_mongo, probe_redis, until
 # The broker keeps records in memory and writes them when it ends: it must have the time.
 _STOP_GRACE = 30.0
 _FREE_PORT_ATTEMPTS = 5
+# nx-27017 has no log level above INFO, where it writes every command it gets: a log
+# that grows for ever, and no place for what a learner wrote.
+_WITHOUT_COMMANDS_IN_LOG = """
+import logging
+logging.disable(logging.INFO)
+from nx_27017.nx_27017 import main
+main()
+"""
 
 
 class ServiceFailed(OperatorError):
@@ -61,6 +69,11 @@ def packaged(package: str, *path: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         return Path(package, *path)
     return Path(spec.submodule_search_locations[0], *path)
+
+
+def _runnable(program: Path) -> Path:
+    program.chmod(program.stat().st_mode | 0o111)  # unpacking a wheel can lose the mode
+    return program
 
 
 class Service(ABC):
@@ -143,7 +156,7 @@ class Service(ABC):
                 f"port {self.port} is already in use",
                 "End what listens there, or choose another port in the settings.",
             )
-        self._prepare(executable)
+        self.directory.mkdir(parents=True, exist_ok=True)
         process = self._process = spawn(self._command(executable), self.log, cwd=self.directory)
         try:
             await until(self._probe, self._start_timeout, alive=lambda: process.poll() is None)
@@ -161,10 +174,6 @@ class Service(ABC):
         except BaseException:
             await self.stop()
             raise
-
-    def _prepare(self, executable: Path) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        executable.chmod(executable.stat().st_mode | 0o111)  # a wheel can lose the mode
 
     async def stop(self) -> int | None:
         """SIGTERM (it saves its data), after half a minute SIGKILL. Its exit status."""
@@ -202,7 +211,7 @@ class Broker(Service):
 
     def _command(self, executable: Path) -> list[str | Path]:
         return [
-            executable, "start", "--only", "kafka", "--host", self.host,
+            _runnable(executable), "start", "--only", "kafka", "--host", self.host,
             "--data-dir", self.directory, "--kafka-port", str(self.port),
         ]  # fmt: skip
 
@@ -232,7 +241,7 @@ class RedisServer(Service):
             f"bind {self.host}\nport {self.port}\nprotected-mode yes\ndaemonize no\n"
             f'dir "{self.directory}"\nappendonly yes\nappendfsync everysec\nsave ""\n'
         )
-        return [executable, config]
+        return [_runnable(executable), config]
 
     async def _probe(self) -> None:
         await probe_redis(self.endpoint, within=3)
@@ -252,12 +261,12 @@ class DocumentStore(Service):
     @property
     def executable(self) -> Path:
         """Inside the installed wheel."""
-        return Path(sys.executable).with_name("nx-27017")
+        return packaged("nx_27017", "nx_27017.py")
 
     def _command(self, executable: Path) -> list[str | Path]:
         return [
-            executable, "--host", self.host, "--port", str(self.port),
-            "--data-dir", self.directory,
+            sys.executable, "-c", _WITHOUT_COMMANDS_IN_LOG,
+            "--host", self.host, "--port", str(self.port), "--data-dir", self.directory,
             # It writes the same lines to its output, which we keep; its own defaults are in /tmp.
             "--log-file", "/dev/null", "--pid-file", self.directory / "nx-27017.pid",
         ]  # fmt: skip

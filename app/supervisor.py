@@ -271,7 +271,8 @@ class Supervisor:
     def _tell_roles(self, document: dict[str, Any]) -> None:
         roles = document.get("roles", {})
         for role, told in roles.items() if isinstance(roles, dict) else ():
-            if isinstance(told, dict) and "state" in told:
+            # Before its first heartbeat a role is "absent"; we know that it is starting.
+            if isinstance(told, dict) and told.get("state", "absent") != "absent":
                 self._report(role, str(told["state"]), str(told.get("detail", "")))
 
     # -- ending ---------------------------------------------------------------------------

@@ -125,9 +125,14 @@ def run(settings: Settings) -> None:
 async def _run(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     with Progress(Console(stderr=True)) as progress:
+
+        def end(number: signal.Signals) -> None:
+            progress.report("masterx", "stopping", number.name)
+            stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, end, number)
 
         def on_ready(connected: Settings) -> None:
             progress.settle()
