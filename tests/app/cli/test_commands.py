@@ -1,0 +1,165 @@
+"""The commands as a shell meets them: exit status, stdout, stderr."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.auth import Authenticator
+from app.embedded import free_port
+from app.environment import child_environment
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def masterx(*arguments, settings=None, **variables):
+    clean = {k: v for k, v in os.environ.items() if not k.upper().startswith("MASTERX_")}
+    environment = clean if settings is None else child_environment(settings)
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments],
+        env=environment | variables,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+async def test_token_prints_the_bare_token_and_nothing_else():
+    run = masterx("token", "ann", "--role", "observer", "--learners", "bob, cy", "--no-consent")
+    assert run.returncode == 0
+    assert run.stderr == ""
+    token = run.stdout.removesuffix("\n")
+    assert "\n" not in token
+    principal = await Authenticator(Settings().auth).verify(token)
+    assert (principal.subject, principal.role.value) == ("ann", "observer")
+    assert principal.learners == {"bob", "cy"}
+    assert not principal.consent
+
+
+def test_token_for_nobody_is_refused():
+    run = masterx("token", " ")
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.startswith("error: USER")
+
+
+def test_token_with_a_jwks_says_where_tokens_come_from():
+    run = masterx("token", "ann", MASTERX_AUTH__JWKS_URL="http://127.0.0.1:9/jwks")
+    assert run.returncode == 1
+    assert "identity provider" in run.stderr
+
+
+def test_no_command_but_the_emotion_worker_loads_torch():
+    program = (
+        "import sys; from app.cli import app; import app.cli.up, app.cli.live, app.redrive,"
+        "app.replay, app.gateway.server, app.cli.sign;"
+        "print(sorted(m for m in ('torch', 'transformers') if m in sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"
+
+
+def test_settings_shows_everything_and_no_secret():
+    variables = {
+        "MASTERX_AUTH__SECRET": "very secret indeed, and long enough",
+        "MASTERX_REDIS__URL": "redis://me:hidden@127.0.0.1:6379/0",
+        "MASTERX_KAFKA__PARTITIONS": "5",
+    }
+    for form in ((), ("--json",)):
+        run = masterx("settings", *form, **variables)
+        assert run.returncode == 0
+        assert "very secret" not in run.stdout
+        assert "hidden" not in run.stdout
+    assert json.loads(run.stdout)["kafka"]["partitions"] == 5
+    assert "MASTERX_KAFKA__PARTITIONS=5" in masterx("settings", **variables).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MASTERX_KAFKA__PARTITIONS", "0"),
+        ("MASTERX_GATEWAY__PORT", "eighty"),
+        ("MASTERX_LOG__LEVEL", "loud"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_by_its_variable(name, value):
+    run = masterx("settings", **{name: value})
+    assert run.returncode == 2
+    assert run.stderr.startswith(f"error: {name}: ")
+    assert "Traceback" not in run.stderr
+
+
+def test_a_missing_broker_is_told_in_one_line():
+    place = f"127.0.0.1:{free_port('127.0.0.1')}"
+    for command in (("topics", "list"), ("dead-letters", "list")):
+        run = masterx(*command, MASTERX_KAFKA__BOOTSTRAP=place)
+        assert run.returncode == 1
+        assert place in run.stderr
+        assert "MASTERX_KAFKA__BOOTSTRAP" in run.stderr
+        assert "Traceback" not in run.stderr
+        assert len(run.stderr.strip().splitlines()) == 1, run.stderr
+
+
+def test_a_missing_gateway_is_told():
+    run = masterx("replay", "examples/session.jsonl", "--url", "http://127.0.0.1:9")
+    assert run.returncode == 1
+    assert "no gateway answers" in run.stderr
+    assert "masterx up" in run.stderr
+
+
+def test_a_speed_that_is_none_is_told():
+    run = masterx("replay", "examples/session.jsonl", "--speed", "fast")
+    assert run.returncode == 2
+    assert "--speed" in run.stderr
+
+
+@pytest.mark.services
+def test_topics_are_created_listed_and_named_by_their_prefix(settings):
+    before = masterx("topics", "list", settings=settings)
+    assert before.stdout.count("missing") == 10
+    assert masterx("topics", "create", settings=settings).stdout.count("created") == 10
+    after = masterx("topics", "list", settings=settings)
+    assert after.stdout.count(" ready ") == 10
+    assert f"{settings.kafka.topic_prefix}chat-messages" in after.stdout
+
+
+@pytest.mark.services
+def test_doctor_examines_servers_that_are_named(topics):
+    run = masterx("doctor", settings=topics)
+    assert run.returncode == 0, run.stderr
+    for name in ("kafka: answers", "redis: answers", "mongo: answers", "topics: 10 of 10"):
+        assert name in run.stderr
+    broken = topics.model_copy(
+        update={
+            "redis": topics.redis.model_copy(
+                update={"url": f"redis://:pw@127.0.0.1:{free_port('127.0.0.1')}/0"}
+            ),
+            "emotion": topics.emotion.model_copy(update={"artefact": ROOT / "no-such-folder"}),
+        }
+    )
+    run = masterx("doctor", settings=broken)
+    assert run.returncode == 1
+    assert "MASTERX_REDIS__URL" in run.stderr
+    assert "MASTERX_EMOTION__ARTEFACT" in run.stderr
+    assert "2 of " in run.stderr
+    assert "pw" not in run.stderr
+
+
+@pytest.mark.services
+def test_dead_letters_need_to_be_named_before_they_are_replayed(topics):
+    assert masterx("dead-letters", "replay", settings=topics).returncode == 2
+    run = masterx("dead-letters", "replay", "--id", "chat-messages:0:99", settings=topics)
+    assert run.returncode == 1
+    assert "no such dead letter: chat-messages:0:99" in run.stderr
+    run = masterx("dead-letters", "list", "--since", "yesterday", settings=topics)
+    assert run.returncode == 2
+    assert "--since" in run.stderr
+    assert "0 dead letters" in masterx("dead-letters", "list", settings=topics).stderr

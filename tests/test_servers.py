@@ -1,0 +1,28 @@
+"""What outage tests build on: a server that stops, answers nobody, and comes back."""
+
+import pytest
+
+from agents.topics import CHAT
+from app.admin import list_topics
+from app.probes import Unavailable, probe_kafka, probe_mongo, probe_redis
+from app.topics import physical
+
+pytestmark = pytest.mark.services
+
+PROBES = {"kafka": probe_kafka, "redis": probe_redis, "mongo": probe_mongo}
+
+
+@pytest.mark.parametrize("name", PROBES)
+async def test_a_server_stops_and_comes_back_at_the_same_place(services, topics, name):
+    server = getattr(services, name)
+    place = server.endpoint
+    await server.stop()
+    try:
+        with pytest.raises(Unavailable):
+            await PROBES[name](place, within=2)
+    finally:
+        await server.start()
+    assert server.endpoint == place
+    await PROBES[name](place)
+    names = {topic.physical: topic for topic in await list_topics(topics)}
+    assert names[physical(topics, CHAT)].ready, "the broker kept its topics"
