@@ -18,7 +18,7 @@ What is sent again, and where:
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +28,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from agents.topics import CHAT, DEAD_LETTERS, EMOTIONS
+from app.admin import list_topics
 from app.probes import Unavailable
 from app.settings import Settings
 from app.topics import MAX_DEAD_LETTER_BYTES, catalogue, physical
@@ -92,7 +93,8 @@ async def read(settings: Settings, since_ms: int = 0) -> list[Letter]:
     """
     letters: dict[Place, Letter] = {}
     async with _reader(settings) as consumer:
-        async for record in _scan(consumer, physical(settings, DEAD_LETTERS), None, since_ms):
+        name = physical(settings, DEAD_LETTERS)
+        async for record in _scan(consumer, await _counts(settings), name, None, since_ms):
             try:
                 letter = Letter(record.key, DeadLetter.parse(record.value or b""))
             except DecodeError:
@@ -204,19 +206,30 @@ async def _replayed_before(
         oldest[name] = min(oldest.get(name, letter.letter.failed_at), letter.letter.failed_at)
         partitions.setdefault(name, set()).add(letter.letter.partition)
     found: set[str] = set()
+    counts = await _counts(settings)
     for name, since in oldest.items():
-        async for record in _scan(consumer, physical(settings, name), partitions[name], since):
+        place = physical(settings, name)
+        async for record in _scan(consumer, counts, place, partitions[name], since):
             found |= {
                 bytes(v).decode(errors="replace") for k, v in record.headers if k == REPLAY_OF
             }
     return found
 
 
+async def _counts(settings: Settings) -> dict[str, int]:
+    # A consumer knows the partitions of topics that it is assigned, and no others.
+    return {topic.physical: topic.partitions for topic in await list_topics(settings)}
+
+
 async def _scan(
-    consumer: AIOKafkaConsumer, topic: str, partitions: set[int] | None, since_ms: int
+    consumer: AIOKafkaConsumer,
+    counts: Mapping[str, int],
+    topic: str,
+    partitions: set[int] | None,
+    since_ms: int,
 ) -> AsyncIterator[ConsumerRecord]:
-    """Every record from `since_ms` to the end as it is now."""
-    known = await _partitions(consumer, topic)
+    """Every record from `since_ms` to the end as it is now. `counts`: partitions by topic."""
+    known = range(counts.get(topic, 0))
     places = [
         TopicPartition(topic, p) for p in sorted(known) if partitions is None or p in partitions
     ]
@@ -242,12 +255,6 @@ async def _scan(
             # By position, not by the last record: compaction and transactions leave gaps.
             if await consumer.position(place) >= ends[place]:
                 open_places.discard(place)
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    if topic not in await consumer.topics():
-        return set()
-    return set(consumer.partitions_for_topic(topic) or ())
 
 
 @asynccontextmanager
