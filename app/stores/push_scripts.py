@@ -119,9 +119,10 @@ return redis.call('LRANGE', KEYS[2], after - first, -1)
 FORGET: Final = """
 -- KEYS meta log ids fence; ARGV erasure time ms, ttl ms, channel.
 -- The fence holds no data of the learner but when it was erased; it goes with its ttl.
+-- Where it stands already the erasure has been made: what is in the log came later.
+if tonumber(redis.call('GET', KEYS[4]) or -1) >= tonumber(ARGV[1]) then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-if tonumber(redis.call('GET', KEYS[4]) or -1) < tonumber(ARGV[1]) then
-  redis.call('SET', KEYS[4], ARGV[1], 'PX', ARGV[2])
-end
+redis.call('SET', KEYS[4], ARGV[1], 'PX', ARGV[2])
 redis.call('PUBLISH', ARGV[3], '')
+return 1
 """

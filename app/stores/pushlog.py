@@ -157,6 +157,7 @@ class PushLog:
 
         Pushes ingested up to `erased_at` (UTC ms; default now) are dropped from then
         on for `log_ttl`: Kafka may still hold some that the push worker has not read.
+        In that time the same or an earlier erasure again takes nothing away.
         """
         moment = now_ms() if erased_at is None else erased_at
         keys = self._keys(user_id)

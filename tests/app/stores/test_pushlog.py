@@ -16,7 +16,7 @@ from redis.crc import key_slot
 from app.embedded import RedisServer
 from app.settings import RedisSettings
 from app.stores.push_scripts import APPEND
-from app.stores.pushlog import Appended, NewPush, PushKind, PushLog, redis_client
+from app.stores.pushlog import Appended, Head, NewPush, PushKind, PushLog, redis_client
 from app.stores.subscription import Forgotten, Reconnected, StoredPush
 from schemas import wire
 
@@ -241,8 +241,10 @@ async def test_forget_removes_every_key_and_keeps_out_what_was_ingested_before(
     assert dropped is None
     assert appended is not None
     assert (appended.offset, appended.epoch == before.epoch) == (1, False)
-    # An older erasure that is redelivered does not open the fence.
+    # Redelivered, it takes nothing of the new life; an older one does not open the fence.
+    await push_log.forget("ada", erased_at=2_000)
     await push_log.forget("ada", erased_at=1_500)
+    assert await push_log.head("ada") == Head(appended.epoch, 1)
     assert offsets(await push_log.append_many([push(8, ingest_time=1_900)])) == [None]
 
 

@@ -1,0 +1,212 @@
+"""Erasing a learner: everywhere we can reach at once, by the workers for the rest.
+
+1. `ErasureRequested` on topic `erasures`: the learner worker replaces its record by a
+   marker, push and history erase again, each in the order of its own stream.
+2. A tombstone on `user-state`, so that compaction drops the states there.
+3. Push log and history are deleted here too: they do not wait for a worker that is down.
+4. When the learner worker has passed the request, a second tombstone: it may have sent
+   a state after the first.
+
+Topics are a log: what stands there remains until its retention ends, and the report says
+how long that is.
+
+Raises app.probes.Unavailable when Kafka cannot take the request: then nothing was erased.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+
+from agents import envelope
+from agents.topics import ERASURES, LEARNER_CHANGELOG, USER_STATE
+from app.probes import Unavailable
+from app.producer import Producer
+from app.settings import Role, Settings
+from app.stores.history import HistoryStore
+from app.stores.pushlog import PushLog, redis_client
+from app.topics import catalogue
+from schemas.base import new_event_id, now_ms
+from schemas.operations import ErasureRequested
+
+ERASING_ROLES: Final[tuple[Role, ...]] = ("learner", "push", "history")
+_ASK_AGAIN: Final = 0.25
+"""Seconds between two looks at the committed offsets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What a topic still holds of the learner; `days` at most, counted from each record."""
+
+    topic: str
+    days: float
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReport:
+    """What was erased, and what was not yet.
+
+    Attributes:
+        erased_at: UTC ms; records ingested up to then no longer count.
+        partition, offset: of the request in topic `erasures`.
+        stores: for `redis` and `mongo` None when deleted here, else why not.
+        passed: for each worker role whether it has processed the request.
+        remaining: topics that hold records of the learner until their retention ends.
+        compaction: seconds until compaction may drop the learner's states (see below).
+        edge: seconds that the gateway remembers ids of the learner's last messages.
+    """
+
+    user_id: str
+    erased_at: int
+    partition: int
+    offset: int
+    stores: dict[str, str | None]
+    passed: dict[Role, bool]
+    remaining: tuple[Remaining, ...]
+    compaction: float
+    edge: float
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to be done; what remains in topics goes with its retention."""
+        return all(self.passed.values()) and not any(self.stores.values())
+
+    def __str__(self) -> str:
+        lines = [f"Erased {self.user_id}: request at {ERASURES}/{self.partition}/{self.offset}."]
+        for store, failure in self.stores.items():
+            said = "deleted" if failure is None else f"NOT deleted here ({failure})"
+            lines.append(f"  {store:<8} {said}")
+        for role, passed in self.passed.items():
+            said = "processed" if passed else "NOT YET processed; it will when it runs"
+            lines.append(f"  {role:<8} {said}")
+        if not self.passed["learner"]:
+            lines.append("  Run this again once the learner worker has caught up.")
+        lines.append("Remains in Kafka until its retention ends:")
+        lines += [f"  {one.topic:<18} {one.days:g} days" for one in self.remaining]
+        lines.append(
+            f"  {USER_STATE}, {LEARNER_CHANGELOG}: tombstone and marker written; earlier values go"
+            f" with compaction, {self.compaction / 86_400:g} days from now at the earliest."
+        )
+        lines.append(f"The gateway remembers ids of the last messages for {self.edge:g} s.")
+        lines.append("The request itself is kept as audit, without content.")
+        return "\n".join(lines)
+
+
+async def forget(
+    settings: Settings, user_id: str, requested_by: str = "", within: float = 30.0
+) -> ErasureReport:
+    """Erase a learner, and wait at most `within` seconds for the workers to have done so too.
+
+    Harmless to repeat. Raises app.probes.Unavailable; pydantic.ValidationError for what
+    is no user id.
+    """
+    now = now_ms()
+    request = ErasureRequested(
+        event_id=new_event_id(),
+        user_id=user_id,
+        event_time=now,
+        ingest_time=now,
+        requested_by=requested_by,
+    )
+    try:
+        async with Producer(settings, client_id="masterx-erasure") as producer:
+            position, offset = await _send_request(producer, request)
+            await _send_tombstone(producer, user_id)
+            redis, mongo = await asyncio.gather(
+                _outcome(_forget_pushes(settings, request)),
+                _outcome(_forget_history(settings, request)),
+            )
+            passed = await _until_passed(settings, position, offset, within)
+            if passed["learner"]:
+                await _send_tombstone(producer, user_id)
+    except (KafkaError, OSError) as error:
+        raise Unavailable(
+            "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
+        ) from error
+    return ErasureReport(
+        user_id=user_id,
+        erased_at=request.ingest_time,
+        partition=position.partition,
+        offset=offset,
+        stores={"redis": redis, "mongo": mongo},
+        passed=passed,
+        remaining=tuple(
+            Remaining(topic.name, topic.retention_days)
+            for topic in catalogue(settings.kafka)
+            if topic.retention_days is not None
+        ),
+        compaction=settings.kafka.min_compaction_lag,
+        edge=settings.redis.dedupe_ttl,
+    )
+
+
+async def _send_request(
+    producer: Producer, request: ErasureRequested
+) -> tuple[TopicPartition, int]:
+    delivery = await producer.send(
+        ERASURES,
+        key=request.user_id.encode(),
+        value=request.json_bytes(),
+        headers=envelope.headers(ErasureRequested),
+    )
+    metadata = await delivery
+    return TopicPartition(metadata.topic, metadata.partition), metadata.offset
+
+
+async def _send_tombstone(producer: Producer, user_id: str) -> None:
+    await (await producer.send(USER_STATE, key=user_id.encode(), value=None))
+
+
+async def _forget_pushes(settings: Settings, request: ErasureRequested) -> None:
+    async with redis_client(settings.redis) as client:
+        await PushLog(client, settings.redis).forget(request.user_id, request.ingest_time)
+
+
+async def _forget_history(settings: Settings, request: ErasureRequested) -> None:
+    store = HistoryStore(settings.mongo)
+    try:
+        await store.erase(request)
+    finally:
+        await store.close()
+
+
+async def _outcome(deletion: Awaitable[None]) -> str | None:
+    try:
+        await deletion
+    except (RedisError, PyMongoError, OSError) as error:
+        return type(error).__name__
+    return None
+
+
+async def _until_passed(
+    settings: Settings, position: TopicPartition, offset: int, within: float
+) -> dict[Role, bool]:
+    """Which roles have committed an offset beyond the request, at latest after `within`."""
+    passed: dict[Role, bool] = dict.fromkeys(ERASING_ROLES, False)
+    deadline = asyncio.get_running_loop().time() + within
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka.bootstrap,
+        client_id="masterx-erasure",
+        request_timeout_ms=int(settings.kafka.request_timeout * 1000),
+    )
+    await admin.start()
+    try:
+        while True:
+            for role in [role for role in ERASING_ROLES if not passed[role]]:
+                group = f"{settings.worker.group_prefix}-{role}"
+                committed = await admin.list_consumer_group_offsets(group, partitions=[position])
+                found = committed.get(position)
+                passed[role] = found is not None and found.offset > offset
+            if all(passed.values()) or asyncio.get_running_loop().time() >= deadline:
+                return passed
+            await asyncio.sleep(_ASK_AGAIN)
+    finally:
+        await admin.close()
