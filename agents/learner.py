@@ -2,12 +2,18 @@
 
 One writer per learner: the records of a partition are applied one after the other,
 each by a pure function, with no await between reading the record and writing it.
+
+Outputs leave once the record that they tell of is in the changelog. Otherwise a crash
+between the two would leave a state or an intervention in the world that the next
+worker does not remember, and contradicts.
 """
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from agents import envelope, metrics
@@ -42,6 +48,16 @@ from schemas.operations import ErasureRequested
 TOPICS: Final = (INTERACTIONS, EMOTIONS, FEEDBACK, ERASURES)
 
 
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    event: Acknowledgeable
+    stored: Future[Any] | None
+    """Of the changelog or the dead letter; None where the record stands as it was."""
+    outputs: Outputs | None
+    forgets: bool = False
+    """The learner was erased: the state is to be deleted as well."""
+
+
 class LearnerAgent:
     """Keeps the learners of this worker's partitions.
 
@@ -70,47 +86,74 @@ class LearnerAgent:
         self._window = window
         self._settings = settings
         self._logical = logical
+        # Bounded by the window: nothing enters without a slot.
+        self._applied: asyncio.Queue[_Applied] = asyncio.Queue()
 
     async def run(self, events: AsyncIterator[Acknowledgeable]) -> None:
         """Apply every event, until the stream ends."""
+        emitting = asyncio.create_task(self._emit())
+        applying = asyncio.create_task(self._apply(events))
+        try:
+            await asyncio.wait({emitting, applying}, return_when=asyncio.FIRST_COMPLETED)
+            if applying.done() and applying.exception() is None:
+                await self.drain()
+        finally:
+            emitting.cancel()
+            applying.cancel()
+            await asyncio.wait({emitting, applying})
+        for task in (emitting, applying):
+            if not task.cancelled():
+                task.result()
+
+    async def drain(self) -> None:
+        """Wait until the outputs of everything applied so far are sent."""
+        await self._applied.join()
+
+    async def _apply(self, events: AsyncIterator[Acknowledgeable]) -> None:
         async for event in events:
             await self._window.slot()
             try:
                 async with self._table.writing(event.message.partition):
-                    deliveries = await self._handle(event.message)
+                    self._applied.put_nowait(await self._handle(event))
             except NotOwned:
                 # Read before a rebalance; its new owner reads it again.
                 self._window.abandon()
-                continue
-            self._window.track(event, deliveries)
 
-    async def _handle(self, source: SourceRecord) -> list[Future[Any]]:
+    async def _emit(self) -> None:
+        """Send outputs in the order of the updates, each when its record is stored."""
+        while True:
+            applied = await self._applied.get()
+            deliveries: list[Future[Any]] = []
+            if applied.stored is not None:
+                deliveries.append(applied.stored)
+                await asyncio.wait({applied.stored})
+            if applied.outputs is not None and _delivered(applied.stored):
+                deliveries += await self._send(applied.outputs, applied.event.message)
+            if applied.forgets and _delivered(applied.stored):
+                deliveries.append(await self._forget(applied.event.message))
+            self._window.track(applied.event, deliveries)
+            self._applied.task_done()
+
+    async def _handle(self, event: Acknowledgeable) -> _Applied:
+        source = event.message
         topic = self._logical(source.topic)
         try:
             step = self._step(topic, source)
         except Exception as error:
             # Whatever the update raises, the record was not touched: it is replaced whole.
             metrics.RECORDS.labels(topic, "dead_letter").inc()
-            return [await self._dead_letters.bury(source, error)]
+            return _Applied(event, await self._dead_letters.bury(source, error), None)
         metrics.RECORDS.labels(topic, step.effect).inc()
         metrics.DUPLICATES.labels(topic).inc(step.duplicates)
         metrics.LATE.inc(step.late)
         metrics.CLAMPED.inc(step.clamped)
-        deliveries: list[Future[Any]] = []
+        stored: Future[Any] | None = None
         if step.changed:
             value = step.record.to_bytes() if step.record is not None else None
-            deliveries.append(await self._table.put(source.partition, _key(source), value))
-        if step.outputs is not None:
-            deliveries += await self._send(step.outputs, source)
-        elif topic == ERASURES and (step.record is None or step.record.evidence.newest is None):
-            # This worker is the only writer of states: no state of before can come in
-            # behind. A redelivered erasure must not erase what came after it.
-            deliveries.append(
-                await self._outbox.send(
-                    USER_STATE, key=source.key, value=None, partition=source.partition
-                )
-            )
-        return deliveries
+            stored = await self._table.put(source.partition, _key(source), value)
+        # A redelivered erasure must not erase what came after it.
+        forgets = topic == ERASURES and (step.record is None or step.record.evidence.newest is None)
+        return _Applied(event, stored, step.outputs, forgets)
 
     def _step(self, topic: str, source: SourceRecord) -> Step:
         """Read the record, apply the message. Raises DecodeError, or what the update raises."""
@@ -128,6 +171,12 @@ class LearnerAgent:
             return apply_feedback(record, feedback, position, settings)
         erasure = envelope.read(ErasureRequested, source)
         return apply_erasure(record, erasure, position, settings)
+
+    async def _forget(self, source: SourceRecord) -> Future[Any]:
+        # This worker is the only writer of states: no state of before can come in behind.
+        return await self._outbox.send(
+            USER_STATE, key=source.key, value=None, partition=source.partition
+        )
 
     async def _send(self, outputs: Outputs, source: SourceRecord) -> list[Future[Any]]:
         key = _key(source)
@@ -151,6 +200,10 @@ class LearnerAgent:
             max(0.0, (now_ms() - outputs.state.ingest_time) / 1000)
         )
         return deliveries
+
+
+def _delivered(stored: Future[Any] | None) -> bool:
+    return stored is None or not (stored.cancelled() or stored.exception())
 
 
 def _key(source: SourceRecord) -> bytes:

@@ -40,9 +40,17 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         settings=parts.settings.learner,
         logical=partial(logical, parts.settings),
     )
+
+    async def revoked() -> None:
+        # No update begins; what the last ones say stands in the topics before the next
+        # owner's does (user-state is compacted: the last one stays).
+        await table.suspend()
+        await agent.drain()
+        await parts.outbox.flush()
+
     sweeping = asyncio.create_task(_sweep(table, parts.settings.learner))
     try:
-        yield Agent(TOPICS, agent.run, table.suspend, table.assign)
+        yield Agent(TOPICS, agent.run, revoked, table.assign)
     finally:
         sweeping.cancel()
         await asyncio.wait({sweeping})
