@@ -11,6 +11,15 @@ from app.gateway.refusal import Refusal
 from schemas.wire import ErrorCode
 
 
+def may_go_on(request: Request, max_bytes: int) -> bool:
+    """Whether an unread body may be larger than allowed: then the connection has to end,
+    or the server would read on and throw away for as long as the client likes to send.
+    """
+    declared = request.headers.get("content-length", "")
+    small = declared.isascii() and declared.isdigit() and int(declared) <= max_bytes
+    return "transfer-encoding" in request.headers or (bool(declared) and not small)
+
+
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
     """Read the body.
 

@@ -98,6 +98,11 @@ class Connection:
             self._closed = code
             self._protocol.close_now(code, reason)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes queued for the client."""
+        return self._outbox.bytes
+
     async def flushed(self) -> None:
         """Return once everything queued was handed to the transport."""
         while self._outbox and self._closed is None:

@@ -67,6 +67,8 @@ class Delivery:
 
     async def _listen(self, subscription: Subscription) -> None:
         async for heard in subscription:
+            # Pushes that wait are read without a pause; let what they woke run between.
+            await asyncio.sleep(0)
             if isinstance(heard, Reconnected):
                 for feeds in self._feeds.values():
                     for feed in feeds:

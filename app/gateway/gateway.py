@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from pymongo import AsyncMongoClient
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.auth import Authenticator, Principal, Role
 from app.gateway.delivery import Delivery
@@ -22,12 +24,12 @@ from app.gateway.refusal import Refusal
 from app.gateway.retries import RetryMemory
 from app.gateway.sockets import Connections
 from app.settings import Settings
+from app.stores.history import HistoryStore
 from app.stores.pushlog import PushLog
 from schemas.wire import ErrorCode
 
 _REDIS_CONNECTIONS: Final = 32
 _REDIS_TIMEOUT: Final = 5.0
-_MONGO_TIMEOUT_MS: Final = 2_000
 
 log = structlog.get_logger(__name__)
 
@@ -46,23 +48,24 @@ class Gateway:
                 timeout=_REDIS_TIMEOUT,
                 socket_timeout=_REDIS_TIMEOUT,
                 socket_connect_timeout=_REDIS_TIMEOUT,
+                # After a restart of Redis the pool's connections are dead; all that we
+                # ask is harmless to ask again.
+                retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 2, (RedisConnectionError,)),
             )
-        )
-        self.mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-            settings.mongo.url, serverSelectionTimeoutMS=_MONGO_TIMEOUT_MS
         )
         pushes = PushLog(self.redis, settings.redis)
         self.events = EventLog(settings)
         self.intake = Intake(settings, self.events, RetryMemory(self.redis, settings.redis))
         self.delivery = Delivery(pushes)
-        self.profiles = Profiles(pushes, self.mongo[settings.mongo.database])
+        self.history = HistoryStore(settings.mongo)
+        self.profiles = Profiles(pushes, self.history)
         self.connections = Connections(bounds.max_connections, bounds.max_connections_per_user)
         self.socket_limit = TokenBuckets(bounds.messages_per_second, bounds.message_burst)
         self.request_limit = TokenBuckets(
             bounds.requests_per_minute / 60, bounds.requests_per_minute
         )
         self.loop_lag = LoopLag()
-        self.readiness = Readiness(settings, self.events, self.redis, self.mongo)
+        self.readiness = Readiness(settings, self.events, self.redis)
         self._origins = {origin.lower() for origin in origins(settings)}
 
     async def open(self) -> None:
@@ -97,7 +100,7 @@ class Gateway:
         await self.loop_lag.close()
         await self.authenticator.close()
         await self.redis.aclose()
-        await self.mongo.close()
+        await self.history.close()
 
     def origin_allowed(self, origin: str | None) -> bool:
         """Whether a page of this origin may connect; programs send none."""

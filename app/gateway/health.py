@@ -9,15 +9,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
-from pymongo import AsyncMongoClient
-from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.admin import list_topics
+from app.errors import OperatorError
 from app.gateway import metrics
 from app.gateway.eventlog import EventLog
-from app.probes import Unavailable, without_password
+from app.probes import probe_mongo, without_password
 from app.settings import ROLES, Settings
 from app.stores import heartbeats
 
@@ -70,12 +69,10 @@ class Readiness:
         settings: Settings,
         events: EventLog,
         redis: Redis,
-        mongo: AsyncMongoClient[dict[str, Any]],
     ) -> None:
         self._settings = settings
         self._events = events
         self._redis = redis
-        self._mongo = mongo
         self._asking = asyncio.Lock()
         self._answer: dict[str, Any] = {}
         self._answered_at = float("-inf")
@@ -88,6 +85,10 @@ class Readiness:
                 self._answer = await self._ask()
                 self._answered_at = loop.time()
             return self._answer
+
+    def forget(self) -> None:
+        """Ask again next time."""
+        self._answered_at = float("-inf")
 
     async def _ask(self) -> dict[str, Any]:
         settings = self._settings
@@ -114,9 +115,9 @@ class Readiness:
                 await ask()
         except TimeoutError:
             trouble = f"no answer within {_WITHIN:g} s"
-        except Unavailable as error:
+        except OperatorError as error:
             trouble = str(error)
-        except (KafkaError, RedisError, PyMongoError, OSError, RuntimeError) as error:
+        except (KafkaError, RedisError, OSError) as error:
             trouble = f"{type(error).__name__}: {error}".split("\n")[0][:200]
         answer: dict[str, Any] = {"ready": trouble is None, "at": without_password(endpoint)}
         return answer if trouble is None else answer | {"detail": trouble}
@@ -125,17 +126,18 @@ class Readiness:
         topics = await list_topics(self._settings)
         missing = [topic.physical for topic in topics if not topic.ready]
         if missing:
-            raise RuntimeError(
-                f"not usable: {', '.join(missing)}; `masterx topics list` says how they stand"
+            raise OperatorError(
+                f"topics not usable: {', '.join(missing)}. Run `masterx topics create`; "
+                "`masterx topics list` says how they stand."
             )
         if self._events.trouble is not None:
-            raise RuntimeError(self._events.trouble)
+            raise OperatorError(self._events.trouble)
 
     async def _ping_redis(self) -> None:
         await self._redis.ping()
 
     async def _ping_mongo(self) -> None:
-        await self._mongo.admin.command("ping")
+        await probe_mongo(self._settings.mongo.url, within=_WITHIN)
 
     async def _roles(self) -> dict[str, dict[str, Any]]:
         try:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from app.gateway.refusal import Refusal
+from app.stores.history import HistoryStore
 from app.stores.pushlog import PushLog
 from schemas.base import InvalidMessage
 from schemas.state import UserState
 from schemas.wire import ErrorCode, Profile, Recommendations
 
 _WITHIN: Final = 2.0
-_STATES: Final = "states"
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +24,7 @@ log = structlog.get_logger(__name__)
 class Profiles:
     """Reads profiles; keeps none."""
 
-    def __init__(self, pushes: PushLog, history: AsyncDatabase[dict[str, Any]]) -> None:
+    def __init__(self, pushes: PushLog, history: HistoryStore) -> None:
         self._pushes = pushes
         self._history = history
 
@@ -72,14 +71,14 @@ class Profiles:
         """None when MongoDB does not answer."""
         try:
             async with asyncio.timeout(_WITHIN):
-                found = await self._history[_STATES].find_one({"_id": user_id})
+                found = await self._history.profile(user_id)
         except (PyMongoError, OSError, TimeoutError) as error:
             log.warning("history_unavailable", error=type(error).__name__)
             return None
         if found is None:
             return Profile(user_id=user_id, known=False)
         try:
-            state = UserState.read(found.get("state", found))
+            state = UserState.read(found)
         except InvalidMessage as error:
             log.error("stored_state_unreadable", field=error.field)
             return Profile(user_id=user_id, known=False)

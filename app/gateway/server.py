@@ -24,6 +24,7 @@ from starlette.responses import FileResponse
 from starlette.routing import WebSocketRoute
 
 from app.gateway import openapi, rest, status
+from app.gateway.bodies import may_go_on
 from app.gateway.gateway import Gateway, origins
 from app.gateway.protocol import GatewayProtocol
 from app.gateway.refusal import STATUS, Refusal
@@ -157,6 +158,8 @@ async def _refused(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.code is ErrorCode.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if may_go_on(request, request.app.state.gateway.settings.gateway.max_message_bytes):
+        headers["Connection"] = "close"
     problem = Problem(error=error.error(getattr(request.state, "message_id", None)))
     response = rest.answer(problem, STATUS[error.code])
     response.headers.update(headers)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import orjson
 from aiokafka import AIOKafkaConsumer
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from websockets.asyncio.client import ClientConnection, connect
 
 from agents.ports import NewPush, PushKind
@@ -127,15 +128,25 @@ class Pusher:
     ) -> str:
         """One push; returns the id of the event that it says it was caused by."""
         cause = new_event_id()
-        await self._log.append_many([self._new(user, kind, cause, size, body)])
+        await self._append([self._new(user, kind, cause, size, body)])
         return cause
 
     async def push_many(
         self, user: str, number: int, kind: PushKind = PushKind.INTERVENTION, size: int = 0
     ) -> list[str]:
         causes = [new_event_id() for _ in range(number)]
-        await self._log.append_many([self._new(user, kind, one, size, {}) for one in causes])
+        await self._append([self._new(user, kind, one, size, {}) for one in causes])
         return causes
+
+    async def push_each(self, users: list[str], kind: PushKind, size: int = 0) -> None:
+        """One push for each of these learners."""
+        await self._append([self._new(user, kind, new_event_id(), size, {}) for user in users])
+
+    async def _append(self, pushes: list[NewPush]) -> None:
+        try:
+            await self._log.append_many(pushes)
+        except RedisConnectionError:  # of before a restart of Redis
+            await self._log.append_many(pushes)
 
     def _new(
         self, user: str, kind: PushKind, cause: str, size: int, body: dict[str, Any]
