@@ -78,6 +78,24 @@ def replay(environment, url, token):
     )
 
 
+def first_picture(environment, url):
+    """What `masterx watch` shows once it is connected."""
+    process = subprocess.Popen(
+        [*MASTERX, "watch", "demo", "--url", url],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        return process.stdout.readline()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+        process.stdout.close()
+
+
 def profile(url, token):
     request = urllib.request.Request(
         f"{url}/api/v1/ml-personalization/profile/demo",
@@ -108,6 +126,7 @@ def test_up_runs_the_chain_ends_cleanly_and_finds_its_state_again(environment, t
         outcome = replay(environment, url, token)
         assert outcome.returncode == 0, outcome.stderr + outcome.stdout
         assert profile(url, token)["userState"]["version"] > second["userState"]["version"]
+        assert first_picture(environment, url).startswith("valence")
     logs = (tmp_path / "masterx" / "logs").glob("*.log")
     assert not any("harder one" in log.read_text(errors="replace") for log in logs), (
         "what a learner wrote stands in no log"

@@ -34,6 +34,8 @@ def watch(
 def forget(
     user: Annotated[str, typer.Argument(help="whom to forget")],
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    requested_by: Annotated[str, typer.Option(help="who asked for it, for the record")] = "",
+    wait: Annotated[float, typer.Option(help="seconds to wait for the workers")] = 30.0,
 ) -> None:
     """Erase a learner everywhere, and say what remains until its retention ends."""
     settings = load_settings()
@@ -41,9 +43,17 @@ def forget(
         fail("nothing was erased")
     import asyncio
 
+    from pydantic import ValidationError
+
     from app.erasure import forget as erase
 
-    typer.echo(asyncio.run(erase(settings, user)))
+    try:
+        report = asyncio.run(erase(settings, user, requested_by=requested_by, within=wait))
+    except ValidationError as error:
+        fail(f"USER {user!r}: {error.errors(include_url=False)[0]['msg']}")
+    typer.echo(str(report))
+    if not report.complete:
+        raise typer.Exit(1)
 
 
 def register(app: typer.Typer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -79,17 +80,24 @@ async def follow(url: str, token: str) -> None:
     """
     view = View()
     console = Console()
+    if not console.is_terminal:  # a pipe gets one picture after the other
+        await _follow(url, token, view, lambda: console.print(view))
+        return
     with Live(view, console=console, auto_refresh=False) as live:
-        while True:
+        await _follow(url, token, view, live.refresh)
+
+
+async def _follow(url: str, token: str, view: View, draw: Callable[[], None]) -> None:
+    while True:
+        async with connected(url, token) as socket:
             try:
-                async with connected(url, token) as socket:
-                    async for raw in socket:
-                        view.take(orjson.loads(raw))
-                        live.refresh()
-            except ConnectionClosed as error:
-                code = error.rcvd.code if error.rcvd else None
-                if code in _FINAL and error.rcvd is not None:
-                    raise OperatorError(
-                        f"closed by the gateway: {code} {error.rcvd.reason}"
-                    ) from error
-            await asyncio.sleep(_RECONNECT_AFTER)
+                async for raw in socket:
+                    view.take(orjson.loads(raw))
+                    draw()
+            except ConnectionClosed:
+                pass  # the close code says whether to come back
+            if socket.close_code in _FINAL:
+                raise OperatorError(
+                    f"closed by the gateway: {socket.close_code} {socket.close_reason}"
+                )
+        await asyncio.sleep(_RECONNECT_AFTER)
