@@ -1,0 +1,148 @@
+"""Reads every topic after a run, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from agents.topics import (
+    CHAT,
+    DEAD_LETTERS,
+    EMOTIONS,
+    FEEDBACK,
+    INTERACTIONS,
+    INTERVENTIONS,
+    LEARNER_CHANGELOG,
+    RECOMMENDATIONS,
+    USER_STATE,
+)
+from app.settings import Role, Settings
+from app.topics import physical
+from tests.crash import oracle
+from tests.topics import read_all
+
+READS: dict[Role, tuple[str, ...]] = {
+    "emotion": (CHAT,),
+    "learner": (INTERACTIONS, EMOTIONS, FEEDBACK),
+    "push": (USER_STATE, RECOMMENDATIONS, INTERVENTIONS),
+    "history": (
+        CHAT, EMOTIONS, USER_STATE, RECOMMENDATIONS, INTERVENTIONS, FEEDBACK,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found."""
+
+    problems: list[str]
+    records: int
+    learners: int
+    redelivered_readings: int
+    redelivered_states: int
+    interventions: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.records} records of {self.learners} learners; "
+            f"{self.redelivered_readings} readings and {self.redelivered_states} states again; "
+            f"{self.interventions} interventions; {len(self.problems)} problems"
+        )
+
+
+def decays(settings: Settings) -> oracle.Decays:
+    learner = settings.learner
+    return oracle.Decays(
+        session=learner.evidence.session_half_life,
+        long=learner.evidence.long_half_life,
+        trend=learner.trajectory.half_life,
+        skew=learner.evidence.skew,
+    )
+
+
+async def judge(settings: Settings) -> Verdict:
+    """Compare every output with the input."""
+    names = (
+        INTERACTIONS, CHAT, FEEDBACK, EMOTIONS, LEARNER_CHANGELOG,
+        USER_STATE, RECOMMENDATIONS, INTERVENTIONS, DEAD_LETTERS,
+    )  # fmt: skip
+    topics = {name: await read_all(settings, name) for name in names}
+    decay = decays(settings)
+    readings, problems = oracle.first_readings(topics[EMOTIONS])
+    sources = {name: topics[name] for name in (INTERACTIONS, CHAT, FEEDBACK)}
+    wanted, unread = oracle.expected(sources, readings, decay)
+    latest, written = oracle.check_changelog(topics[LEARNER_CHANGELOG])
+    problems += unread + written
+    problems += [f"dead letter: {letter.document}" for letter in topics[DEAD_LETTERS]]
+
+    states: dict[str, dict] = {}
+    told: dict[str, set[str]] = {}
+    for entry in sorted(topics[USER_STATE], key=lambda r: (r.partition, r.offset)):
+        document = entry.document
+        user = document["userId"]
+        told.setdefault(user, set()).update(document["causedBy"])
+        if user in states and document["version"] < states[user]["version"]:
+            # Compaction keeps the last one.
+            problems.append(f"{user}: state {document['version']} stands behind a newer one")
+        else:
+            states[user] = document
+    for user, want in wanted.items():
+        if user not in latest:
+            problems.append(f"{user}: no record")
+            continue
+        problems += oracle.check_record(user, want, latest[user], decay)
+        if lost := want.ids - told.get(user, set()):
+            problems.append(f"{user}: no state was caused by {sorted(lost)}")
+        if user in states:
+            problems += oracle.check_state(user, want, states[user], decay)
+        elif want.events:
+            problems.append(f"{user}: no state")
+    problems += [f"{user}: from nowhere" for user in latest.keys() - wanted.keys()]
+    problems += oracle.contradictions(topics[USER_STATE], USER_STATE, ("userId", "version"))
+    problems += oracle.contradictions(
+        topics[RECOMMENDATIONS], RECOMMENDATIONS, ("eventId", "version")
+    )
+    problems += oracle.contradictions(topics[INTERVENTIONS], INTERVENTIONS, ("eventId",))
+    behind = {r: left for r in ("emotion", "learner") if (left := await lag(settings, r))}
+    problems += [f"{role} has {left} records not committed" for role, left in behind.items()]
+    return Verdict(
+        problems,
+        records=sum(len(records) for records in sources.values()),
+        learners=len(wanted),
+        redelivered_readings=len(topics[EMOTIONS]) - len(readings),
+        redelivered_states=len(topics[USER_STATE])
+        - len(
+            {(r.key, r.document["eventId"], r.document["sourceOffset"]) for r in topics[USER_STATE]}
+        ),
+        interventions=len(topics[INTERVENTIONS]),
+    )
+
+
+async def lag(settings: Settings, role: Role) -> int:
+    """Records of a role's topics behind which its group's commits stand."""
+    group = f"{settings.worker.group_prefix}-{role}"
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka.bootstrap, group_id=group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        left = 0
+        for topic in READS[role]:
+            name = physical(settings, topic)
+            await consumer._client._wait_on_metadata(name)
+            tps = [TopicPartition(name, p) for p in consumer.partitions_for_topic(name) or ()]
+            ends = await consumer.end_offsets(tps)
+            for tp in tps:
+                left += ends[tp] - (await consumer.committed(tp) or 0)
+        return left
+    finally:
+        await consumer.stop()
+
+
+async def settled(settings: Settings, *roles: Role, within: float = 90.0) -> None:
+    """Wait until the roles, in the order of the chain, have committed all there is."""
+    async with asyncio.timeout(within):
+        while any([await lag(settings, role) for role in roles]):
+            await asyncio.sleep(0.5)

@@ -1,0 +1,153 @@
+"""A worker that kills itself at a chosen moment: `python -m tests.crash.worker_entry ROLE`.
+
+    CRASH_POINT    one of `Point`; empty: never
+    CRASH_AT       at which pass of it (1 is the first)
+    CRASH_READER   `hash` (default): tests.crash.reader instead of the model; `model`: the model
+
+Nothing in the production code knows of this: the wrappers stand around what a worker
+is given (its outbox, its window, its model).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio import Future
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+
+from agents.emotion import TOPICS, EmotionAgent
+from agents.inflight import Acknowledgeable, InFlight
+from agents.ports import Outbox
+from agents.topics import EMOTIONS, LEARNER_CHANGELOG, USER_STATE
+from app import roles, worker
+from app.roles import Agent, Parts, stateless
+from app.settings import get_settings
+from models.emotion.reading import Reading
+from tests.crash.reader import HashReader
+
+
+class Point(StrEnum):
+    """Where a worker dies."""
+
+    NEVER = ""
+    BEFORE_INFERENCE = "before-inference"
+    AFTER_INFERENCE = "after-inference"
+    """Read, and nothing of it sent."""
+    BEFORE_CHANGELOG = "before-changelog"
+    """Applied in memory, and nothing of it sent."""
+    AFTER_CHANGELOG = "after-changelog"
+    """The record is in Kafka, its outputs are not."""
+    OUTPUTS_FIRST = "outputs-first"
+    """From here on no record reaches Kafka; what does not wait for that is in Kafka."""
+    BEFORE_COMMIT = "before-commit"
+    """All is in Kafka, the source's offset is not committed."""
+
+
+POINT = Point(os.environ.get("CRASH_POINT", ""))
+AT = int(os.environ.get("CRASH_AT", "1"))
+_passes: Counter[Point] = Counter()
+
+
+def passed(point: Point) -> bool:
+    """Count a pass; whether this is the one to die at."""
+    _passes[point] += 1
+    return point is POINT and _passes[point] == AT
+
+
+def die() -> None:
+    """As `kill -9` would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DeadlyReader(HashReader):
+    async def submit(self, text: str) -> Future[Reading]:
+        if passed(Point.BEFORE_INFERENCE):
+            die()
+        return await super().submit(text)
+
+
+class DeadlyOutbox:
+    """Dies before, between or after sends."""
+
+    def __init__(self, inner: Outbox) -> None:
+        self._inner = inner
+        self._held = False
+
+    async def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> Future[Any]:
+        if topic == EMOTIONS and passed(Point.AFTER_INFERENCE):
+            die()
+        if topic == LEARNER_CHANGELOG:
+            if passed(Point.BEFORE_CHANGELOG):
+                die()
+            if self._held or passed(Point.OUTPUTS_FIRST):
+                if not self._held:
+                    asyncio.get_running_loop().call_later(1.0, die)
+                self._held = True
+                return asyncio.get_running_loop().create_future()
+        if topic == USER_STATE and passed(Point.AFTER_CHANGELOG):
+            await self._inner.flush()
+            die()
+        return await self._inner.send(
+            topic, key=key, value=value, partition=partition, headers=headers
+        )
+
+    async def flush(self) -> None:
+        await self._inner.flush()
+
+
+class DeadlyEvent:
+    def __init__(self, inner: Acknowledgeable) -> None:
+        self._inner = inner
+        self.message = inner.message
+
+    def ack(self) -> bool:
+        if passed(Point.BEFORE_COMMIT):
+            die()
+        return self._inner.ack()
+
+
+class DeadlyWindow(InFlight):
+    def track(self, event: Acknowledgeable, deliveries: Any) -> None:
+        super().track(DeadlyEvent(event), deliveries)
+
+
+@asynccontextmanager
+async def emotion_without_model(parts: Parts) -> AsyncIterator[Agent]:
+    reader = DeadlyReader()
+    reader.start()
+    agent = EmotionAgent(
+        source=reader,
+        outbox=parts.outbox,
+        dead_letters=parts.dead_letters,
+        window=parts.window,
+        settings=parts.settings.emotion,
+    )
+    yield stateless(parts, TOPICS, agent.run)
+
+
+def builder(role: Any) -> roles.Builder:
+    """The role's own builder, with a deadly outbox; for emotion one without a model."""
+    hashed = role == "emotion" and os.environ.get("CRASH_READER", "hash") == "hash"
+    build = emotion_without_model if hashed else roles.builder(role)
+    return lambda parts: build(replace(parts, outbox=DeadlyOutbox(parts.outbox)))
+
+
+if __name__ == "__main__":
+    worker.InFlight = DeadlyWindow  # type: ignore[misc]
+    worker.builder = builder
+    worker.run(sys.argv[1], get_settings())  # type: ignore[arg-type]
