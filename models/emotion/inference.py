@@ -165,6 +165,10 @@ def outputs(
         chosen = order[start : start + count]
         rows.extend(zip(*run(tokenise.collate([tokenised[i] for i in chosen])), strict=True))
         start += count
+    if not rows:
+        card = artefact.card
+        widths = (len(card.emotions), len(GOEMOTIONS), 3, card.shape.affect)
+        return Output(*(torch.empty(0, width) for width in widths))
     back = torch.empty(len(order), dtype=torch.long)
     back[torch.tensor(order)] = torch.arange(len(order))
     return Output(*(torch.stack(column)[back] for column in zip(*rows, strict=True)))

@@ -53,8 +53,11 @@ class Recipe(BaseModel):
         default_factory=dict, description="times a source is seen an epoch; 0 leaves it out"
     )
     corpus: Path = Field(CORPUS, description="folder of the authored utterances")
+    corpus_dev: list[str] = Field(
+        default_factory=list, description="author batches of the corpus that are kept for dev"
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0: every core")
-    checkpoint_steps: int = Field(200, ge=1)
+    checkpoint_steps: int = Field(100, ge=1)
 
     def repeat(self, source: str) -> int:
         """Times the source is seen in one epoch."""

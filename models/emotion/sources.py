@@ -46,7 +46,7 @@ def load_sources(data: Path, recipe: Recipe) -> list[SplitSource]:
     }
     found = [load(data / name) for name, load in known.items() if recipe.repeat(name)]
     if recipe.repeat("corpus") and recipe.corpus.is_dir() and list(recipe.corpus.glob("*.tsv")):
-        found.append(_corpus(recipe.corpus))
+        found.append(_corpus(recipe))
     return found
 
 
@@ -76,8 +76,13 @@ def _empathy_distress(folder: Path) -> SplitSource:
     return SplitSource("empathy_distress", "CC-BY 4.0", "distress", train, dev)
 
 
-def _corpus(folder: Path) -> SplitSource:
-    train, dev = by_group((e.authored, e) for e in examples.corpus(folder))
+def _corpus(recipe: Recipe) -> SplitSource:
+    every = examples.corpus(recipe.corpus)
+    unknown = set(recipe.corpus_dev) - {e.authored for e in every}
+    if unknown:
+        raise examples.DataProblem(f"{recipe.corpus}: corpus_dev: no batch {min(unknown)!r}")
+    train = [e for e in every if e.authored not in recipe.corpus_dev]
+    dev = [e for e in every if e.authored in recipe.corpus_dev]
     return SplitSource("corpus", "Apache-2.0 (written for this project)", "all 41", train, dev)
 
 
