@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,17 @@ def first_picture(environment, url):
         process.stdout.close()
 
 
+def connected_places(url):
+    """Where the embedded services listen, as /readyz tells it."""
+    with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
+        dependencies = json.load(answer)["dependencies"]
+    return {
+        "MASTERX_KAFKA__BOOTSTRAP": dependencies["kafka"]["at"],
+        "MASTERX_REDIS__URL": dependencies["redis"]["at"],
+        "MASTERX_MONGO__URL": dependencies["mongo"]["at"],
+    }
+
+
 def profile(url, token):
     request = urllib.request.Request(
         f"{url}/api/v1/ml-personalization/profile/demo",
@@ -127,6 +139,20 @@ def test_up_runs_the_chain_ends_cleanly_and_finds_its_state_again(environment, t
         assert outcome.returncode == 0, outcome.stderr + outcome.stdout
         assert profile(url, token)["userState"]["version"] > second["userState"]["version"]
         assert first_picture(environment, url).startswith("valence")
+        # And when the learner is forgotten, it is as if never met
+        places = environment | connected_places(url)
+        erased = subprocess.run(
+            [*MASTERX, "forget", "demo", "--yes"],
+            env=places,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert erased.returncode == 0, erased.stderr + erased.stdout
+        assert "NOT" not in erased.stdout
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            profile(url, token)
     logs = (tmp_path / "masterx" / "logs").glob("*.log")
     assert not any("harder one" in log.read_text(errors="replace") for log in logs), (
         "what a learner wrote stands in no log"
