@@ -97,6 +97,10 @@ def connected(settings: Settings, services: Sequence[Service]) -> Settings:
         )
         for service in services
     }
+    if any(isinstance(service, Broker) for service in services) and not settings.worker.instance:
+        # The embedded broker never puts a dead leader out of its group: after a kill the
+        # role would stand for ever. A worker with a name takes its predecessor's place.
+        update["worker"] = settings.worker.model_copy(update={"instance": "local"})
     return settings.model_copy(update=update)
 
 
