@@ -22,6 +22,7 @@ Reads and writes raise pymongo.errors.PyMongoError as it comes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, ReplaceOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from agents.ports import HistoryEntry, HistoryKind
 from app.settings import MongoSettings
@@ -155,7 +156,9 @@ class HistoryStore:
             "expiresAt": _expiry(request.ingest_time, self._settings.history_days),
             **request.document(),
         }
-        await self._database[ERASURES].replace_one({"_id": audit["_id"]}, audit, upsert=True)
+        # By whoever comes first: `masterx forget` and the history worker both erase.
+        with contextlib.suppress(DuplicateKeyError):
+            await self._database[ERASURES].insert_one(audit)
         until = {"ingestTime": {"$lte": request.ingest_time}}
         await asyncio.gather(
             self._database[STATES].delete_many({"_id": request.user_id} | until),
