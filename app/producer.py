@@ -51,7 +51,11 @@ class Producer:
         )
         if self._before_write is not None:
             _check_before_write(producer, self._before_write)
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()  # or its client would linger, and say so at exit
+            raise
         self._producer = producer
 
     async def stop(self) -> None:

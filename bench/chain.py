@@ -91,7 +91,7 @@ async def at_rate(
         due = began + number / rate
         if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
-        message_id = f"{rate:g}-{number}"
+        message_id = f"{began:.3f}-{number}"
         text = f"{lines[number % len(lines)]} ({rng.randrange(10**6)})"  # never twice the same
         timed.sent[message_id] = time.perf_counter()
         await sockets[number % len(sockets)].send(

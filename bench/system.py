@@ -83,11 +83,14 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
                 for group in own.keys() | updates.keys()
             }
         )
+        # Left out, so that `up` starts its own services instead of looking there.
+        elsewhere = ("MASTERX_KAFKA__BOOTSTRAP", "MASTERX_REDIS__URL", "MASTERX_MONGO__URL")
+        environment = {k: v for k, v in child_environment(settings).items() if k not in elsewhere}
         log = Path(name) / "up.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "app.cli", "up",
-                env=child_environment(settings), stdout=out, stderr=out, cwd=os.getcwd(),
+                env=environment, stdout=out, stderr=out, cwd=os.getcwd(),
             )  # fmt: skip
         try:
             await _ready(settings, process, log)

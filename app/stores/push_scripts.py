@@ -2,7 +2,8 @@
 
 Keys, all in one Redis Cluster slot (`{...}` is the learner):
     meta   hash    epoch, offset, run; h:<topic>:<partition> highest appended source offset;
-                   v:<kind> newest version, b:<kind> its body
+                   v:<kind> newest version, b:<kind> its body;
+                   waiting  recommendations whose state has not come yet, as JSON
     log    list    entries, oldest first; the newest has the offset in `meta`
     ids    set     event ids of the entries in `log`
     fence  string  an erasure's time, ms; what was ingested up to it no longer counts
@@ -47,36 +48,74 @@ APPEND: Final = (
     + """
 -- KEYS meta log ids fence; ARGV fresh epoch, ttl ms, log length, channel, then per push:
 -- source, source offset, event id, kind, version or '', ingest time, causedBy, body
--- Returns {epoch, offset or 0 for each push}.
+-- Returns {epoch, offset or 0 for each push}; 0 for one that waits, too.
 local meta, log, ids, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ttl, length, channel = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local epoch, head = open(meta, log, ids, ARGV[1], ttl)
 local erased_at = tonumber(redis.call('GET', fence) or -1)
-local result = {epoch}
+local state, advice = 'user_state_update', 'recommendations'
+local WAITING = 64  -- a state that never comes must not hold its advice for ever
 local appended = false
+
+local function put(id, kind, version, ingested, caused_by, body)
+  local newest = redis.call('HGET', meta, 'v:' .. kind)
+  if version ~= '' and newest and tonumber(version) < tonumber(newest) then return 0 end
+  if tonumber(ingested) <= erased_at or redis.call('SADD', ids, id) == 0 then return 0 end
+  head = redis.call('HINCRBY', meta, 'offset', 1)
+  local entry = id .. '\\n' .. kind .. '\\n' .. caused_by .. '\\n' .. body
+  if redis.call('RPUSH', log, entry) > length then
+    local dropped = redis.call('LPOP', log)
+    redis.call('SREM', ids, string.sub(dropped, 1, string.find(dropped, '\\n', 1, true) - 1))
+  end
+  if version ~= '' then
+    redis.call('HSET', meta, 'v:' .. kind, version, 'b:' .. kind, body)
+  end
+  redis.call('PUBLISH', channel, epoch .. '\\n' .. head .. '\\n' .. entry)
+  appended = true
+  return head
+end
+
+-- States and recommendations come by different topics, in either order. A client sees the
+-- state first, so recommendations wait for the state that they were made from.
+local function release(version)
+  local waiting = cjson.decode(redis.call('HGET', meta, 'waiting') or '[]')
+  local kept = {}
+  for place, each in ipairs(waiting) do
+    if tonumber(each[3]) <= version or place <= #waiting - WAITING then
+      put(each[1], advice, each[3], each[4], each[5], each[6])
+    else
+      kept[#kept + 1] = each
+    end
+  end
+  if #kept == #waiting then return end
+  if #kept == 0 then
+    redis.call('HDEL', meta, 'waiting')
+  else
+    redis.call('HSET', meta, 'waiting', cjson.encode(kept))
+  end
+end
+
+local function wait(id, version, ingested, caused_by, body)
+  local waiting = cjson.decode(redis.call('HGET', meta, 'waiting') or '[]')
+  waiting[#waiting + 1] = {id, advice, version, ingested, caused_by, body}
+  redis.call('HSET', meta, 'waiting', cjson.encode(waiting))
+end
+
+local result = {epoch}
 for i = 5, #ARGV, 8 do
   local source, position = 'h:' .. ARGV[i], tonumber(ARGV[i + 1])
-  local id, kind = ARGV[i + 2], ARGV[i + 3]
-  local version, body = ARGV[i + 4], ARGV[i + 7]
-  local seen, newest = unpack(redis.call('HMGET', meta, source, 'v:' .. kind))
+  local id, kind, version = ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local seen = redis.call('HGET', meta, source)
   local offset = 0
   if not (seen and tonumber(seen) >= position) then
     redis.call('HSET', meta, source, ARGV[i + 1])
-    local stale = version ~= '' and newest and tonumber(version) < tonumber(newest)
-    local erased = tonumber(ARGV[i + 5]) <= erased_at
-    if not stale and not erased and redis.call('SADD', ids, id) == 1 then
-      head = redis.call('HINCRBY', meta, 'offset', 1)
-      offset = head
-      local entry = id .. '\\n' .. kind .. '\\n' .. ARGV[i + 6] .. '\\n' .. body
-      if redis.call('RPUSH', log, entry) > length then
-        local dropped = redis.call('LPOP', log)
-        redis.call('SREM', ids, string.sub(dropped, 1, string.find(dropped, '\\n', 1, true) - 1))
-      end
-      if version ~= '' then
-        redis.call('HSET', meta, 'v:' .. kind, version, 'b:' .. kind, body)
-      end
-      redis.call('PUBLISH', channel, epoch .. '\\n' .. offset .. '\\n' .. entry)
-      appended = true
+    local known = tonumber(redis.call('HGET', meta, 'v:' .. state) or -1)
+    if kind == advice and tonumber(version) > known then
+      wait(id, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
+      release(known)
+    else
+      offset = put(id, kind, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
+      if kind == state then release(tonumber(version)) end
     end
   end
   result[#result + 1] = offset

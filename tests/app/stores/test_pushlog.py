@@ -253,13 +253,13 @@ async def test_wire_bytes_are_the_wire_message(push_log: PushLog) -> None:
     recommendations = dataclasses.replace(
         push(1, topic="recommendations"), body=orjson.dumps(body), caused_by=("a", 'quo"te')
     )
-    await push_log.append_many([recommendations])
+    await push_log.append_many([push(1), recommendations])
     head = await push_log.head("ada")
-    stored = await push_log.since("ada", head.epoch, 0)
+    stored = await push_log.since("ada", head.epoch, 1)
     assert stored is not None
     message = wire.Recommendations.parse(stored[0].wire())
     assert message == wire.Recommendations(
-        epoch=head.epoch, offset=1, caused_by=("a", 'quo"te'), recommendations=()
+        epoch=head.epoch, offset=2, caused_by=("a", 'quo"te'), recommendations=()
     )
     conflated = wire.Recommendations.parse(stored[0].wire(caused_by=["x", "y"]))
     assert conflated.caused_by == ("x", "y")
@@ -298,9 +298,54 @@ async def test_redelivery_in_any_interleaving_appends_each_output_once(
             if item is not None
         ]
     everything = [p for stream in streams.values() for p in stream]
-    assert sorted(got) == sorted((p.user_id, p.event_id) for p in everything)
+    alone = [p for p in everything if p.kind is not PushKind.RECOMMENDATIONS]
+    assert sorted(pair for pair in got if "recommendations" not in pair[1]) == sorted(
+        (p.user_id, p.event_id) for p in alone
+    )
+    assert len(set(got)) == len(got)
     for user in users:
-        assert (await push_log.head(user)).offset == sum(p.user_id == user for p in everything)
+        states = [p.version for p in alone if p.user_id == user and p.version is not None]
+        newest = max(states, default=-1)
+        # Advice whose state has not come waits, and is not in the log.
+        expected = sum(p.user_id == user and (p.version or 0) <= newest for p in everything)
+        expected += sum(
+            p.user_id == user and p.version is None and newest < 0 for p in everything
+        )
+        assert (await push_log.head(user)).offset == expected
+
+
+async def test_a_state_comes_before_the_advice_made_from_it(push_log: PushLog) -> None:
+    def advice(n: int) -> NewPush:
+        return push(n, topic="recommendations")
+
+    async def told(after: int) -> list[str]:
+        stored = await push_log.since("ada", epoch, after)
+        assert stored is not None
+        kinds = {PushKind.STATE: "userState", PushKind.RECOMMENDATIONS: "recommendations"}
+        return [kinds[PushKind(each.kind)] + each.caused_by[0][-2:] for each in stored]
+
+    # Given that the topics are read in any order: advice of 2 and 3 before their states
+    await push_log.append_many([push(1), advice(1), advice(2), advice(3)])
+    epoch = (await push_log.head("ada")).epoch
+    assert await told(0) == ["userState-1", "recommendations-1"]
+    # When the states come, then each is followed by its own
+    await push_log.append_many([push(2)])
+    assert await told(2) == ["userState-2", "recommendations-2"]
+    await push_log.append_many([push(3), push(4), advice(4)])
+    assert await told(4) == [
+        "userState-3",
+        "recommendations-3",
+        "userState-4",
+        "recommendations-4",
+    ]
+
+
+async def test_advice_does_not_wait_without_bound(push_log: PushLog) -> None:
+    # Given a state that never comes (a dead letter) and a hundred pieces of advice
+    for n in range(100):
+        await push_log.append_many([push(n, topic="recommendations")])
+    # Then all but the newest 64 are told
+    assert (await push_log.head("ada")).offset == 36
 
 
 # -- listening ----------------------------------------------------------------------------
