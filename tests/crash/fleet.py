@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,19 @@ def fast(settings: Settings, *, instance: str = "") -> Settings:
 
 
 @contextmanager
-def crash_at(point: Point, nth: int) -> Iterator[None]:
-    """Processes spawned within die at the n-th pass of the point."""
-    os.environ.update(CRASH_POINT=point, CRASH_AT=str(nth))
+def told(**variables: str) -> Iterator[None]:
+    """Processes spawned within have these variables (tests.crash.worker_entry)."""
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name in ("CRASH_POINT", "CRASH_AT"):
+        for name in variables:
             os.environ.pop(name, None)
+
+
+def crash_at(point: Point, nth: int) -> AbstractContextManager[None]:
+    """Processes spawned within die at the n-th pass of the point."""
+    return told(CRASH_POINT=point, CRASH_AT=str(nth))
 
 
 class Crew:

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.services, pytest.mark.crash, pytest.mark.timeout(240)]
 
 async def paused_past_its_session(settings: Settings, logs: Path, seed: int) -> None:
     """SIGSTOP, takeover, SIGCONT, and a second recovery, under load."""
-    load = Load(seed=seed, records=3_000, rate=150)
+    load = Load(seed=seed, records=2_700, rate=150)
     records = plan(load, now_ms())
     emotion = Crew("emotion", settings, logs)
     async with crews(emotion):
@@ -73,7 +73,7 @@ async def test_paused_and_replaced_by_another(
 async def test_scaled_out_and_in_under_load(topics: Settings, tmp_path: Path) -> None:
     # Given one worker a role, without names
     settings = fast(topics)
-    load = Load(seed=13, records=4_000, rate=160)
+    load = Load(seed=13, records=3_000, rate=160)
     ones = [
         await WorkerProcess(role, settings, tmp_path / f"{role}-1", module=ENTRY).start()
         for role in ("emotion", "learner")

@@ -3,6 +3,7 @@
     CRASH_POINT    one of `Point`; empty: never
     CRASH_AT       at which pass of it (1 is the first)
     CRASH_READER   `hash` (default): tests.crash.reader instead of the model; `model`: the model
+    CRASH_TEXT     the real model's forward pass raises on texts that hold these words
 
 Nothing in the production code knows of this: the wrappers stand around what a worker
 is given (its outbox, its window, its model).
@@ -20,6 +21,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from agents.emotion import TOPICS, EmotionAgent
@@ -29,6 +31,7 @@ from agents.topics import EMOTIONS, LEARNER_CHANGELOG, USER_STATE
 from app import roles, worker
 from app.roles import Agent, Parts, stateless
 from app.settings import get_settings
+from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
 from tests.crash.reader import HashReader
 
@@ -140,10 +143,42 @@ async def emotion_without_model(parts: Parts) -> AsyncIterator[Agent]:
     yield stateless(parts, TOPICS, agent.run)
 
 
+@asynccontextmanager
+async def emotion_with_a_weakness(parts: Parts) -> AsyncIterator[Agent]:
+    """The role as it is, but the model's forward pass raises on some words."""
+    # Imports torch.
+    from app.roles import emotion  # noqa: PLC0415
+    from models.emotion.serving import EmotionReader  # noqa: PLC0415
+    from models.emotion.serving.engine import Engine, load_engine  # noqa: PLC0415
+
+    def load(settings: EmotionSettings) -> Engine:
+        engine = load_engine(settings)
+        words = engine.tokenise([os.environ["CRASH_TEXT"]])[0][0][1:-1]
+        needle = " ".join(map(str, words))
+
+        def run(batch: Any) -> Any:
+            rows = [" ".join(map(str, row)) for row in batch.inputs[0][0].tolist()]
+            if any(needle in row for row in rows):
+                raise RuntimeError("as the test wants")
+            return engine.run(batch)
+
+        return replace(engine, run=run)
+
+    emotion.EmotionReader = partial(EmotionReader, load=load)  # type: ignore[assignment,misc]
+    async with emotion.build(parts) as agent:
+        yield agent
+
+
 def builder(role: Any) -> roles.Builder:
     """The role's own builder, with a deadly outbox; for emotion one without a model."""
-    hashed = role == "emotion" and os.environ.get("CRASH_READER", "hash") == "hash"
-    build = emotion_without_model if hashed else roles.builder(role)
+    if role != "emotion":
+        build = roles.builder(role)
+    elif os.environ.get("CRASH_TEXT"):
+        build = emotion_with_a_weakness
+    elif os.environ.get("CRASH_READER", "hash") == "hash":
+        build = emotion_without_model
+    else:
+        build = roles.builder(role)
     return lambda parts: build(replace(parts, outbox=DeadlyOutbox(parts.outbox)))
 
 
