@@ -79,7 +79,7 @@ def train(
 
 def evaluate(
     model: Annotated[Model, typer.Argument(help="which model")],
-    data: Annotated[Path, typer.Argument(help="the labelled file")],
+    data: Annotated[Path, typer.Option(help="the labelled file")],
     data_format: Annotated[
         DataFormat, typer.Option("--format", help="its layout")
     ] = DataFormat.GOEMOTIONS,

@@ -64,6 +64,9 @@ class Card(BaseModel):
     )
     absent: list[Emotion] = Field(default_factory=list, description="of the 41, without any data")
     calibration: Calibration = Calibration()
+    int8_cost: float | None = Field(
+        None, description="GoEmotions macro-F1 that int8 products cost on dev; None: not measured"
+    )
     sources: list[Source] = Field(default_factory=list)
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Figures] = Field(default_factory=dict)
@@ -105,6 +108,8 @@ def markdown(card: Card, version: str) -> str:
     lines += ["", "## Measured on dev", ""]
     for name, figures in card.metrics.items():
         lines += [f"### {name}", "", *_figures(figures), ""]
+    if card.int8_cost is not None:
+        lines += [f"int8 products cost {card.int8_cost:.4f} of GoEmotions macro-F1.", ""]
     lines += ["## Limits", "", *[f"- {limit}" for limit in card.limits]]
     lines += ["", "## Reproduce", "", f"`{card.reproduce}`", "", "With:", ""]
     lines += [f"- {name}: {value}" for name, value in card.training.items()]

@@ -15,13 +15,24 @@ class EmotionSettings(BaseModel):
         Path(__file__).parent / "artefacts" / "fast",
         description="folder of the trained heads (model.safetensors, card.json)",
     )
+    promoted: Path | None = Field(
+        None,
+        description="file that names the promoted artefact's folder (`masterx models promote`); "
+        "workers follow it without a restart. None: always `artefact`",
+    )
+    promotion_interval: float = Field(
+        5.0, gt=0, description="seconds between two looks at the promoted artefact's name"
+    )
     encoders: tuple[str, ...] = Field(
         (),
         description="package, folder or hub id of each encoder; empty: those that the artefact "
         "names. They must be the models that it was trained on",
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
+    most_int8_cost: float = Field(
+        0.003, description="macro-F1 that int8 may cost, by the card, for `auto` to choose it"
+    )
     threads: int = Field(1, ge=1, description="CPU threads of one forward pass")
     max_tokens: int = Field(128, ge=8, description="of one text; longer ones are cut")
     batch_tokens: int = Field(2_048, ge=128, description="padded tokens of one batch, at most")

@@ -25,6 +25,7 @@ from models.emotion.figures import (
     labelled_part,
 )
 from models.emotion.inference import Calibrated, calibrate, outputs
+from models.emotion.precision import PrecisionChoice, choose_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,17 @@ def read(data: Path, form: Format) -> list[Example]:
 
 
 def predict(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings) -> Calibrated:
-    """Calibrated probabilities, as serving would give them, in float32."""
+    """Calibrated probabilities, on the device and in the precision that serving would choose."""
     torch.set_num_threads(max(settings.threads, torch.get_num_threads()))
+    device = choose_device(settings)
     raw = outputs(
         artefact,
         texts,
         encoders=settings.encoders,
         max_tokens=settings.max_tokens,
         batch_tokens=settings.batch_tokens,
+        device=device,
+        precision=PrecisionChoice(settings, artefact.card, device).made(),
     )
     return calibrate(artefact.card, raw)
 

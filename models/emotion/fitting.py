@@ -21,6 +21,7 @@ from models.emotion.figures import Format, figures, truth_of
 from models.emotion.inference import Calibrated, Output, calibrate, outputs
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.metrics import f1
+from models.emotion.precision import Precision
 from models.emotion.sources import SplitSource
 
 BATCH_TOKENS = 4_096
@@ -37,6 +38,8 @@ def fit_card(
         artefact, [e.text for e in dev], max_tokens=card.max_tokens, batch_tokens=BATCH_TOKENS
     )
     card = card.model_copy(update={"calibration": fit_calibration(card, dev, raw)})
+    phase("measuring int8")
+    card = card.model_copy(update={"int8_cost": int8_cost(artefact, card, dev, raw)})
     measured: dict[str, CardFigures] = {}
     at = 0
     for source in sources:
@@ -79,6 +82,28 @@ def fit_calibration(card: Card, dev: Sequence[Example], raw: Output) -> Calibrat
             for i, name in enumerate(GOEMOTIONS)
         },
     )
+
+
+def int8_cost(
+    artefact: Artefact, card: Card, dev: Sequence[Example], exact: Output
+) -> float | None:
+    """GoEmotions macro-F1 lost by int8 products, thresholds as they are; None without such dev."""
+    rows = [i for i, e in enumerate(dev) if e.goemotions is not None]
+    if not rows:
+        return None
+    chosen = [dev[i] for i in rows]
+    rounded = outputs(
+        artefact,
+        [e.text for e in chosen],
+        max_tokens=card.max_tokens,
+        batch_tokens=BATCH_TOKENS,
+        precision=Precision.INT8,
+    )
+    scores = [
+        figures(card, "goemotions", chosen, calibrate(card, raw)).macro_f1
+        for raw in (Output(*(t[rows] for t in exact)), rounded)
+    ]
+    return (scores[0] or 0.0) - (scores[1] or 0.0)
 
 
 def cross_fitted(dev: Sequence[Example], calibrated: Calibrated) -> float:

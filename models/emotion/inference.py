@@ -17,7 +17,11 @@ from models.emotion.card import Card
 from models.emotion.encoders import Tokeniser, Tokens, pad
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.network import EmotionNetwork
+from models.emotion.precision import Precision
+from models.emotion.quantised import quantise
 from models.emotion.reading import Reading
+
+CPU = torch.device("cpu")
 
 TokenisedText = tuple[Tokens, ...]  # one list of ids for each encoder
 
@@ -71,8 +75,10 @@ class TokeniseTexts:
 class RunNetwork:
     """One forward pass on the device."""
 
-    def __init__(self, network: EmotionNetwork, device: torch.device, dtype: torch.dtype) -> None:
-        self._network = network.to(device=device, dtype=dtype).eval()
+    def __init__(self, network: EmotionNetwork, device: torch.device, precision: Precision) -> None:
+        if precision is Precision.INT8:
+            quantise(network.encoders)
+        self._network = network.to(device=device, dtype=precision.dtype).eval()
         self._network.heads.float()  # small, and the last digits of a probability come from here
         self._device = device
 
@@ -150,12 +156,12 @@ def outputs(
     encoders: Sequence[str] = (),
     max_tokens: int,
     batch_tokens: int,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    device: torch.device = CPU,
+    precision: Precision = Precision.FLOAT32,
 ) -> Output:
     """Raw outputs of many texts in their order, in batches sorted by length."""
     tokenise = TokeniseTexts(list(encoders) or artefact.card.encoders, max_tokens)
-    run = RunNetwork(artefact.network(encoders), torch.device(device), dtype)
+    run = RunNetwork(artefact.network(encoders), device, precision)
     tokenised = tokenise(texts)
     order = sorted(range(len(texts)), key=lambda i: -len(tokenised[i][0]))
     rows: list[tuple[torch.Tensor, ...]] = []

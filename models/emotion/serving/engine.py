@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from models.emotion.artefact import Artefact, load
 from models.emotion.config import EmotionSettings
 from models.emotion.inference import (
@@ -18,7 +16,7 @@ from models.emotion.inference import (
     Tokenise,
     TokeniseTexts,
 )
-from models.emotion.serving.hardware import Bfloat16Trial
+from models.emotion.precision import PrecisionChoice, choose_device
 
 # Known-good texts of several lengths: they warm the model, and tell a failing model
 # from a failing text.
@@ -57,25 +55,9 @@ def load_engine(settings: EmotionSettings) -> Engine:
 def build_engine(artefact: Artefact, settings: EmotionSettings) -> Engine:
     """The engine of an artefact in memory."""
     device = choose_device(settings)
-    on_cpu = settings.dtype == "auto" and device.type == "cpu"
-    trial = Bfloat16Trial(settings.threads) if on_cpu else None
+    choice = PrecisionChoice(settings, artefact.card, device)
     tokenise = TokeniseTexts(settings.encoders or artefact.card.encoders, settings.max_tokens)
     network = artefact.network(settings.encoders)
-    run = RunNetwork(network, device, choose_dtype(settings, trial))
+    run = RunNetwork(network, device, choice.made())
     post = PostReadings(artefact.card, artefact.version)
     return Engine(tokenise, tokenise.collate, run, post, artefact.version)
-
-
-def choose_device(settings: EmotionSettings) -> torch.device:
-    """`auto`: CUDA when there is one."""
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(settings.device)
-
-
-def choose_dtype(settings: EmotionSettings, trial: Bfloat16Trial | None) -> torch.dtype:
-    """`auto`: bfloat16 on CUDA, and on a CPU where the trial shows that it works and pays."""
-    if settings.dtype != "auto":
-        chosen: torch.dtype = getattr(torch, settings.dtype)
-        return chosen
-    return torch.bfloat16 if trial is None or trial.pays() else torch.float32

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.emotion.config import EmotionSettings
@@ -67,6 +68,11 @@ class EmotionReader:
     def version(self) -> str:
         """Of the model that reads new texts; empty before `start`."""
         return self._version
+
+    @property
+    def artefact(self) -> Path:
+        """The folder of the model that reads new texts."""
+        return self._settings.artefact
 
     @property
     def status(self) -> str:
@@ -178,6 +184,7 @@ class EmotionReader:
         if pipeline is None:
             raise ReaderStopped("the reader is not running")
         pipeline.use(engine)
+        self._settings = self._settings.model_copy(update={"artefact": settings.artefact})
         self._version = engine.version
         self._cache.clear()
         return engine.version

@@ -25,7 +25,7 @@ from models.emotion.serving import (
     Reading,
     UnreadableText,
 )
-from models.emotion.serving.engine import Engine
+from models.emotion.serving.engine import Engine, build_engine
 
 NOT_A_TOKEN = 10**7  # the embedding table has no such row: the real model raises
 POISON = "poison"
@@ -136,7 +136,11 @@ async def test_pleasant_words_read_more_pleasant_than_unpleasant_ones(engine: En
         assert good.valence > bad.valence + 0.1
 
 
-async def test_a_reading_does_not_depend_on_the_texts_beside_it(engine: Engine) -> None:
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+async def test_a_reading_does_not_depend_on_the_texts_beside_it(
+    artefact: Artefact, precision: Any
+) -> None:
+    engine = build_engine(artefact, EmotionSettings(dtype=precision))
     async with reading_with(engine, cache_size=0) as reader:
         together = await read_all(reader, TEXTS * 3)
         alone = [(await read_all(reader, [text]))[0] for text in TEXTS]

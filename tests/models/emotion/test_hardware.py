@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.emotion.serving.hardware import Bfloat16Trial
+from models.emotion.hardware import Bfloat16Trial
 
 needs_amx = pytest.mark.skipif(
     not torch.cpu._is_amx_tile_supported(), reason="no trial without AMX"

@@ -1,0 +1,57 @@
+"""Where the model runs and with what numbers; the same for serving and evaluation."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+
+from models.emotion.card import Card
+from models.emotion.config import EmotionSettings
+from models.emotion.hardware import Bfloat16Trial
+
+
+class Precision(StrEnum):
+    """Of the encoders' products; the heads are always float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the tensors between the layers."""
+        return torch.float32 if self is Precision.INT8 else getattr(torch, self)
+
+
+def choose_device(settings: EmotionSettings) -> torch.device:
+    """`auto`: CUDA when there is one."""
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(settings.device)
+
+
+class PrecisionChoice:
+    """Made in two steps, because a trial runs while the model is loaded."""
+
+    def __init__(self, settings: EmotionSettings, card: Card, device: torch.device) -> None:
+        """Start the trial where the choice needs one."""
+        self._settings = settings
+        self._card = card
+        self._device = device
+        on_cpu = settings.dtype == "auto" and device.type == "cpu"
+        self._trial = Bfloat16Trial(settings.threads) if on_cpu else None
+
+    def made(self) -> Precision:
+        """`auto`: bfloat16 on CUDA, and on a CPU where it works and pays; else int8, where the
+        card says that it costs this artefact next to nothing; else float32."""
+        if self._settings.dtype != "auto":
+            return Precision(self._settings.dtype)
+        if self._trial is None or self._trial.pays():
+            return Precision.BFLOAT16
+        cost = self._card.int8_cost
+        cheap = cost is not None and cost <= self._settings.most_int8_cost
+        if cheap and torch.cpu._is_vnni_supported():
+            return Precision.INT8
+        return Precision.FLOAT32

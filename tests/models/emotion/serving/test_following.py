@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from models.emotion import artefact as artefacts
+from models.emotion.artefact import Artefact, ArtefactProblem
+from models.emotion.config import EmotionSettings
+from models.emotion.promotion import promote, promoted
+from models.emotion.serving import EmotionReader
+from models.emotion.serving.following import current, follow
+
+
+def another(artefact: Artefact, folder: Path) -> Path:
+    tensors = {name: tensor.clone() for name, tensor in artefact.tensors.items()}
+    tensors["heads.pad.bias"] += 1
+    artefacts.save(folder, artefact.card, tensors)
+    return folder
+
+
+def test_without_a_promotion_the_default_is_served(tmp_path: Path) -> None:
+    assert promoted(tmp_path / "pointer", Path("default")) == Path("default")
+    assert current(EmotionSettings()).artefact == EmotionSettings().artefact
+
+
+def test_a_promotion_points_to_the_new_folder(artefact: Artefact, tmp_path: Path) -> None:
+    folder, pointer = another(artefact, tmp_path / "new"), tmp_path / "state" / "pointer"
+    promote(folder, pointer)
+    assert promoted(pointer, Path("default")) == folder.resolve()
+    assert [path.name for path in pointer.parent.iterdir()] == ["pointer"]
+
+
+def test_what_cannot_be_loaded_is_not_promoted(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactProblem):
+        promote(tmp_path / "nowhere", tmp_path / "pointer")
+    assert not (tmp_path / "pointer").exists()
+
+
+async def test_a_reader_follows_promotions_and_survives_a_bad_one(
+    artefact: Artefact, tmp_path: Path
+) -> None:
+    pointer = tmp_path / "pointer"
+    settings = EmotionSettings(dtype="float32", promoted=pointer, promotion_interval=0.01)
+    failed = asyncio.Event()
+    reader = EmotionReader(current(settings))
+    await reader.start()
+    following = asyncio.create_task(
+        follow(reader, settings, failed=lambda _folder, _error: failed.set())
+    )
+    try:
+        # When a folder vanishes between promotion and loading, the old model stays
+        pointer.write_text(str(tmp_path / "vanished"))
+        await failed.wait()
+        assert reader.version == artefact.version
+        # When a good one is promoted, it is taken up
+        wanted = promote(another(artefact, tmp_path / "new"), pointer)
+        async with asyncio.timeout(30):
+            while (await (await reader.submit("hello"))).version != wanted.version:
+                await asyncio.sleep(0.01)
+        assert reader.version == wanted.version != artefact.version
+    finally:
+        following.cancel()
+        await reader.stop()
