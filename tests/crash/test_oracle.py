@@ -1,0 +1,189 @@
+"""The oracle agrees with a worker that does all right, and finds each thing done wrong."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from agents.topics import CHAT, EMOTIONS, FEEDBACK, INTERACTIONS
+from models.learner.config import LearnerSettings
+from models.learner.record import LearnerRecord
+from models.learner.update import (
+    Position,
+    Step,
+    apply_emotion,
+    apply_feedback,
+    apply_interactions,
+)
+from schemas.base import Message
+from schemas.emotions import PAD, EmotionRead
+from tests.crash import oracle
+from tests.crash.driver import Load, Sent, plan
+from tests.crash.reader import reading_of
+from tests.topics import Record
+
+pytestmark = pytest.mark.crash
+
+SETTINGS = LearnerSettings()
+DECAYS = oracle.Decays(
+    session=SETTINGS.evidence.session_half_life,
+    long=SETTINGS.evidence.long_half_life,
+    trend=SETTINGS.trajectory.half_life,
+    skew=SETTINGS.evidence.skew,
+)
+START = 1_700_000_000_000
+
+
+def as_record(user: str, message: Message | bytes, offset: int) -> Record:
+    value = message.json_bytes() if isinstance(message, Message) else message
+    return Record(0, offset, user.encode(), value, {})
+
+
+class Chain:
+    """The input of one partition, and what a worker makes of it."""
+
+    def __init__(self, seed: int) -> None:
+        offsets = dict.fromkeys((INTERACTIONS, CHAT, FEEDBACK), 0)
+        self.sent: list[Sent] = []
+        for record in plan(Load(seed=seed, records=400, users=8), START):
+            self.sent.append(Sent(record.topic, 0, offsets[record.topic], record.message))
+            offsets[record.topic] += 1
+        self.readings = [read(sent) for sent in self.sent if sent.topic == CHAT]
+        self.changelog: list[Record] = []
+        self.states: dict[str, dict] = {}
+        records: dict[str, LearnerRecord] = {}
+        for sent in interleaved(self.sent, random.Random(seed)):
+            user = sent.message.user_id
+            step = apply(records.get(user), sent)
+            assert step.record is not None
+            records[user] = step.record
+            self.changelog.append(as_record(user, step.record.to_bytes(), len(self.changelog)))
+            if step.outputs is not None:
+                self.states[user] = step.outputs.state.document()
+
+    def problems(self) -> list[str]:
+        readings, wrong = oracle.first_readings(
+            [as_record(r.user_id, r, i) for i, r in enumerate(self.readings)]
+        )
+        sources = {
+            topic: [
+                as_record(s.message.user_id, s.message, s.offset)
+                for s in self.sent
+                if s.topic == topic
+            ]
+            for topic in (INTERACTIONS, CHAT, FEEDBACK)
+        }
+        wanted, unread = oracle.expected(sources, readings, DECAYS)
+        latest, written = oracle.check_changelog(self.changelog)
+        wrong += unread + written
+        for user, want in wanted.items():
+            wrong += oracle.check_record(user, want, latest[user], DECAYS)
+            wrong += oracle.check_state(user, want, self.states[user], DECAYS)
+        return wrong
+
+
+def read(sent: Sent) -> EmotionRead:
+    message = sent.message
+    reading = reading_of(message.text)  # type: ignore[attr-defined]
+    return EmotionRead(
+        event_id=message.event_id,
+        user_id=message.user_id,
+        event_time=message.event_time,
+        ingest_time=message.ingest_time,
+        caused_by=(message.event_id,),
+        source_topic=CHAT,
+        source_partition=0,
+        source_offset=sent.offset,
+        probabilities=reading.probabilities,
+        top=reading.top,
+        pad=PAD(valence=reading.valence, arousal=reading.arousal, dominance=reading.dominance),
+    )
+
+
+def interleaved(sent: list[Sent], chance: random.Random) -> list[Sent]:
+    """Any order that keeps each topic's own."""
+    queues = [[s for s in sent if s.topic == t] for t in (INTERACTIONS, CHAT, FEEDBACK)]
+    order: list[Sent] = []
+    while any(queues):
+        queue = chance.choices(queues, [len(q) for q in queues])[0]
+        order.append(queue.pop(0))
+    return order
+
+
+def apply(record: LearnerRecord | None, sent: Sent) -> Step:
+    position = Position(sent.topic, sent.partition, sent.offset)
+    if sent.topic == INTERACTIONS:
+        return apply_interactions(record, sent.message, position, SETTINGS)  # type: ignore[arg-type]
+    if sent.topic == CHAT:
+        return apply_emotion(record, read(sent), SETTINGS)
+    return apply_feedback(record, sent.message, position, SETTINGS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_agrees_with_the_update_in_any_order_of_the_topics(seed: int) -> None:
+    assert Chain(seed).problems() == []
+
+
+@pytest.mark.parametrize("topic", [INTERACTIONS, CHAT, FEEDBACK])
+def test_it_finds_a_lost_record(topic: str) -> None:
+    chain = Chain(9)
+    more = next(s for s in reversed(chain.sent) if s.topic == topic)
+    # One more was accepted than the worker has seen.
+    fresh = more.message.model_copy(update={"event_id": "never-applied"})
+    if topic == INTERACTIONS:
+        first = more.message.interactions[0]  # type: ignore[attr-defined]
+        only = (first.model_copy(update={"event_id": None}),)
+        fresh = fresh.model_copy(update={"interactions": only})
+    lost = Sent(topic, 0, more.offset + 1, fresh)
+    chain.sent.append(lost)
+    if topic == CHAT:
+        chain.readings.append(read(lost))
+    assert any("version" in problem for problem in chain.problems())
+    assert len(chain.problems()) > 1
+
+
+def test_it_finds_a_record_that_counted_twice() -> None:
+    chain = Chain(9)
+    last = chain.changelog[-1]
+    assert last.value is not None
+    record = LearnerRecord.from_bytes(last.value)
+    evidence = replace(record.evidence, interactions=record.evidence.interactions + 1)
+    chain.changelog[-1] = replace(last, value=replace(record, evidence=evidence).to_bytes())
+    assert any("interactions" in problem for problem in chain.problems())
+
+
+def test_it_finds_a_sum_that_is_off_by_a_millionth() -> None:
+    chain = Chain(9)
+    last = chain.changelog[-1]
+    assert last.value is not None
+    record = LearnerRecord.from_bytes(last.value)
+    session = (*record.evidence.session[:7], record.evidence.session[7] * (1 + 1e-6))
+    evidence = replace(record.evidence, session=session + record.evidence.session[8:])
+    chain.changelog[-1] = replace(last, value=replace(record, evidence=evidence).to_bytes())
+    assert any("denominator" in problem for problem in chain.problems())
+
+
+def test_it_finds_a_stale_write() -> None:
+    chain = Chain(9)
+    chain.changelog.append(replace(chain.changelog[0], offset=len(chain.changelog)))
+    assert any("stands behind" in problem for problem in chain.problems())
+
+
+def test_it_finds_a_message_that_was_not_read_and_one_read_differently() -> None:
+    chain = Chain(9)
+    other = chain.readings[0].model_copy(update={"pad": PAD(valence=0, arousal=0, dominance=0)})
+    chain.readings.append(other)
+    chain.readings.pop(1)
+    problems = chain.problems()
+    assert any("read twice" in problem for problem in problems)
+    assert any("was not read" in problem for problem in problems)
+
+
+def test_it_finds_two_bodies_of_one_version() -> None:
+    message = Chain(9).readings[0]
+    one = as_record("ada", message, 0)
+    other = as_record("ada", message.model_copy(update={"model_version": "x"}), 1)
+    assert oracle.contradictions([one, one], EMOTIONS, ("userId",)) == []
+    assert len(oracle.contradictions([one, other], EMOTIONS, ("userId",))) == 1
