@@ -73,6 +73,16 @@ class WorkerSettings(BaseModel):
         0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free"
     )
 
+    @model_validator(mode="after")
+    def _a_rebalance_fits_in_a_session(self) -> WorkerSettings:
+        # While members rejoin, the coordinator answers nobody: a longer wait than the
+        # session would cost every worker its lease whenever one of them dies.
+        if self.rebalance_timeout + self.heartbeat_interval >= self.session_timeout:
+            raise ValueError(
+                "worker.session_timeout must be above rebalance_timeout + heartbeat_interval"
+            )
+        return self
+
 
 class RedisSettings(BaseModel):
     """Push log, pub/sub, client-retry memory, role heartbeats."""

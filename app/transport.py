@@ -18,6 +18,7 @@ import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 
+from app.exits import Exit, end_now
 from app.lease import Lease
 from app.settings import KafkaSettings
 
@@ -30,6 +31,13 @@ _FENCED_INSTANCE_ID = 82
 
 _MEMBER = frozenset({_NONE, _REBALANCE_IN_PROGRESS})
 _NO_MEMBER = frozenset({_ILLEGAL_GENERATION, _UNKNOWN_MEMBER_ID, _FENCED_INSTANCE_ID})
+# Answers to a JoinGroup that no repetition changes. aiokafka only logs them, and the
+# worker would wait for partitions for ever.
+_REFUSED = {
+    24: "kafka refuses the group's name (worker.group_prefix)",
+    26: "kafka refuses worker.session_timeout (its group.min/max.session.timeout.ms bound it)",
+    30: "kafka does not authorise this client for the group (worker.group_prefix)",
+}
 _GROUP_REQUESTS = ("HeartbeatRequest", "SyncGroupRequest")
 
 
@@ -80,6 +88,8 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
                     lease.renew(sent_at)
                 elif code in _NO_MEMBER:
                     lease.revoke(f"{type(request).__name__} answered with error {code}")
+            elif (refusal := _REFUSED.get(getattr(response, "error_code", _NONE))) is not None:
+                end_now(Exit.CONFIG, refusal)
             return response
 
         coordinator._send_req = send_and_renew
