@@ -12,7 +12,7 @@ from app.settings import Settings
 from models.learner.record import LearnerRecord
 from schemas.base import now_ms
 from tests.crash.driver import Load, plan, send
-from tests.crash.fleet import ENTRY, KILLED, Crew, crash_at, crews, fast
+from tests.crash.fleet import ENTRY, KILLED, Crew, crash_at, crews, fast, told
 from tests.crash.verdict import Verdict, judge, settled
 from tests.crash.worker_entry import Point
 from tests.servers import Services
@@ -109,6 +109,19 @@ async def test_killed_many_times(
         settings, tmp_path, Load(seed=seed, records=8_000, rate=200), each=400, kills=5
     )
     assert verdict.problems == []
+
+
+@pytest.mark.slow
+async def test_killed_with_the_real_model(topics: Settings, tmp_path: Path) -> None:
+    # Given workers that die as above, and a model whose batches differ from try to try
+    settings = fast(topics, instance="only")
+    with told(CRASH_READER="model"):
+        verdict = await killed_under_load(
+            settings, tmp_path, Load(seed=6, records=5_000, rate=100), each=150, kills=1
+        )
+    # Then readings agree within the tolerance, and records with the first of them
+    assert verdict.problems == []
+    assert verdict.redelivered_readings > 0
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ async def test_poison_in_batches_of_64(topics: Settings, tmp_path: Path) -> None
     wanted = {places[n * BATCH + 30]: type(bad[1]).__name__ for n, bad in enumerate(poison)}
 
     # When a worker with the real model reads them, that raises on one text
-    with told(CRASH_TEXT=WORDS):
+    with told(CRASH_READER="model", CRASH_TEXT=WORDS):
         worker = WorkerProcess("emotion", topics, tmp_path / "first", module=ENTRY)
         worker.spawn()
     await worker.ready()

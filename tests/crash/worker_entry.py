@@ -3,7 +3,7 @@
     CRASH_POINT    one of `Point`; empty: never
     CRASH_AT       at which pass of it (1 is the first)
     CRASH_READER   `hash` (default): tests.crash.reader instead of the model; `model`: the model
-    CRASH_TEXT     the real model's forward pass raises on texts that hold these words
+    CRASH_TEXT     with `model`: its forward pass raises on texts that hold these words
 
 Nothing in the production code knows of this: the wrappers stand around what a worker
 is given (its outbox, its window, its model).
@@ -144,17 +144,25 @@ async def emotion_without_model(parts: Parts) -> AsyncIterator[Agent]:
 
 
 @asynccontextmanager
-async def emotion_with_a_weakness(parts: Parts) -> AsyncIterator[Agent]:
-    """The role as it is, but the model's forward pass raises on some words."""
+async def emotion_with_model(parts: Parts) -> AsyncIterator[Agent]:
+    """The role as it is; before inference it may die, and on some words its model raises."""
     # Imports torch.
     from app.roles import emotion  # noqa: PLC0415
     from models.emotion.serving import EmotionReader  # noqa: PLC0415
     from models.emotion.serving.engine import Engine, load_engine  # noqa: PLC0415
 
+    class DeadlyModel(EmotionReader):
+        async def submit(self, text: str) -> Future[Reading]:
+            if passed(Point.BEFORE_INFERENCE):
+                die()
+            return await super().submit(text)
+
     def load(settings: EmotionSettings) -> Engine:
         engine = load_engine(settings)
-        words = engine.tokenise([os.environ["CRASH_TEXT"]])[0][0][1:-1]
-        needle = " ".join(map(str, words))
+        words = os.environ.get("CRASH_TEXT")
+        if words is None:
+            return engine
+        needle = " ".join(map(str, engine.tokenise([words])[0][0][1:-1]))
 
         def run(batch: Any) -> Any:
             rows = [" ".join(map(str, row)) for row in batch.inputs[0][0].tolist()]
@@ -164,21 +172,16 @@ async def emotion_with_a_weakness(parts: Parts) -> AsyncIterator[Agent]:
 
         return replace(engine, run=run)
 
-    emotion.EmotionReader = partial(EmotionReader, load=load)  # type: ignore[assignment,misc]
+    emotion.EmotionReader = partial(DeadlyModel, load=load)  # type: ignore[assignment,misc]
     async with emotion.build(parts) as agent:
         yield agent
 
 
 def builder(role: Any) -> roles.Builder:
-    """The role's own builder, with a deadly outbox; for emotion one without a model."""
-    if role != "emotion":
-        build = roles.builder(role)
-    elif os.environ.get("CRASH_TEXT"):
-        build = emotion_with_a_weakness
-    elif os.environ.get("CRASH_READER", "hash") == "hash":
+    """The role's own builder, with a deadly outbox; for emotion also a deadly reader."""
+    build = roles.builder(role) if role != "emotion" else emotion_with_model
+    if role == "emotion" and os.environ.get("CRASH_READER", "hash") == "hash":
         build = emotion_without_model
-    else:
-        build = roles.builder(role)
     return lambda parts: build(replace(parts, outbox=DeadlyOutbox(parts.outbox)))
 
 
