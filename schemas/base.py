@@ -214,7 +214,12 @@ Timestamp = Annotated[
 ]
 """Time as a client gives it. Kept as milliseconds."""
 
-OpaqueId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_no_controls)]
+OpaqueId = Annotated[
+    str,
+    Field(min_length=1, max_length=64),
+    AfterValidator(_no_controls),
+    AfterValidator(_not_blank),
+]
 """An id that only its owner can read: 1-64 printable characters. Ours are UUIDv7."""
 
 UserId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]

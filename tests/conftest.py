@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 import redis.asyncio
@@ -25,6 +26,10 @@ from app.embedded import free_port
 from app.settings import Settings
 from app.topics import catalogue, physical
 from tests.servers import Services, choose
+
+# A loaded machine is slow, not wrong.
+hypothesis.settings.register_profile("masterx", deadline=None)
+hypothesis.settings.load_profile("masterx")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from app.settings import Settings
 from app.topics import physical
 from schemas.base import Message
 
-
 T = TypeVar("T")
 
 

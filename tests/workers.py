@@ -38,7 +38,7 @@ class WorkerProcess:
     def spawn(self) -> None:
         """Start the process, without waiting."""
         with self.log.open("ab") as out:
-            self._process = subprocess.Popen(  # noqa: ASYNC220
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", self._module, self.role],
                 env=child_environment(self.settings),
                 stdout=out,

@@ -32,9 +32,7 @@ def batch(user: str, *, count: int = 3, event_id: str | None = None) -> Interact
         event_time=now,
         ingest_time=now,
         interactions=tuple(
-            Interaction(
-                event_id=new_event_id(), timestamp=now - 100 * i, interaction_type="click"
-            )
+            Interaction(event_id=new_event_id(), timestamp=now - 100 * i, interaction_type="click")
             for i in range(count)
         ),
     )
@@ -69,9 +67,7 @@ async def test_events_become_state_and_every_state_is_followed_by_recommendation
         await eventually(lambda: read_all(topics, USER_STATE), lambda seen: len(seen) == 1)
         await produce(topics, EMOTIONS, [("ada", second)])
         # Then the state has both, in versions 1 and 2
-        states = await eventually(
-            lambda: read_all(topics, USER_STATE), lambda seen: len(seen) == 2
-        )
+        states = await eventually(lambda: read_all(topics, USER_STATE), lambda seen: len(seen) == 2)
         assert [s.document["version"] for s in states] == [1, 2]
         assert states[0].document["causedBy"] == [i.event_id for i in first.interactions]
         assert states[1].document["causedBy"] == [second.event_id]

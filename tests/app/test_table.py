@@ -49,9 +49,7 @@ async def test_a_stale_record_behind_its_successor_loses_and_is_repaired(topics:
     # Given a worker that was paused wrote version 3 behind its successor's version 7
     async with Producer(topics, client_id="test") as producer:
         for version in (1, 7, 3):
-            await producer.send(
-                LEARNER_CHANGELOG, key=b"ada", value=record(version), partition=2
-            )
+            await producer.send(LEARNER_CHANGELOG, key=b"ada", value=record(version), partition=2)
         await producer.flush()
         # When a third worker recovers
         third = table(topics, producer)

@@ -22,7 +22,7 @@ def test_any_printable_id_of_64_characters_is_taken_as_it_is(opaque):
 
 @given(st.text())
 def test_an_id_that_is_taken_can_be_printed_on_one_line(text):
-    fits = text == text.strip() and 1 <= len(text) <= 64 and len(text.splitlines()) == 1
+    fits = text.strip() != "" and 1 <= len(text) <= 64 and len(text.splitlines()) == 1
     try:
         found = Ping.read({"type": "ping", "id": text}).id
     except InvalidMessage as error:

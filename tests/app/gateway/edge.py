@@ -122,6 +122,7 @@ class Pusher:
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._log = PushLog(redis, settings.redis)
         self._offsets: Iterator[int] = count()
+        self._versions: dict[str, int] = {}
 
     async def push(
         self, user: str, kind: PushKind = PushKind.INTERVENTION, size: int = 0, **body: Any
@@ -152,6 +153,8 @@ class Pusher:
         self, user: str, kind: PushKind, cause: str, size: int, body: dict[str, Any]
     ) -> NewPush:
         offset = next(self._offsets)
+        if kind is PushKind.STATE:
+            self._versions[user] = offset
         message: dict[str, Any] = {"type": str(kind), **body}
         if kind is PushKind.STATE:
             message.setdefault("userState", {"version": offset, "padding": "x" * size})
@@ -165,7 +168,8 @@ class Pusher:
             kind=kind,
             event_id=new_event_id(),
             caused_by=(cause,),
-            version=None if kind is PushKind.INTERVENTION else offset,
+            # Advice is made from a state, the learner's latest.
+            version=None if kind is PushKind.INTERVENTION else self._versions.get(user, -1),
             ingest_time=now_ms(),
             body=orjson.dumps(message),
             topic="test",

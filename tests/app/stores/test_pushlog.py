@@ -308,9 +308,7 @@ async def test_redelivery_in_any_interleaving_appends_each_output_once(
         newest = max(states, default=-1)
         # Advice whose state has not come waits, and is not in the log.
         expected = sum(p.user_id == user and (p.version or 0) <= newest for p in everything)
-        expected += sum(
-            p.user_id == user and p.version is None and newest < 0 for p in everything
-        )
+        expected += sum(p.user_id == user and p.version is None and newest < 0 for p in everything)
         assert (await push_log.head(user)).offset == expected
 
 
