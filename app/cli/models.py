@@ -109,6 +109,31 @@ def evaluate(
         _show(outcome)
 
 
+models = typer.Typer(help="Trained models that are served.", no_args_is_help=True)
+
+
+@models.command()
+def promote(
+    folder: Annotated[Path, typer.Argument(help="of the artefact: model.safetensors, card.json")],
+) -> None:
+    """Let every emotion worker take up an artefact, without a restart.
+
+    The old weights read until the new ones have warmed; each reading names its version.
+    """
+    pointer = load_settings().emotion.promoted
+    if pointer is None:
+        fail("emotion.promoted: set MASTERX_EMOTION__PROMOTED to a file that all workers see")
+    from models.emotion.artefact import ArtefactProblem
+    from models.emotion.encoders import EncoderNotFound
+    from models.emotion.promotion import promote as move_pointer
+
+    try:
+        artefact = move_pointer(folder, pointer)
+    except (ArtefactProblem, EncoderNotFound) as error:
+        fail(str(error))
+    typer.echo(f"{pointer}: now {artefact.version}")
+
+
 def _show(outcome: Evaluation) -> None:
     from models.emotion.evaluation import confusions
 
@@ -128,3 +153,4 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(train)
     app.command()(evaluate)
+    app.add_typer(models, name="models")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,13 +10,15 @@ from agents.emotion import TOPICS, EmotionAgent
 from app.roles import Agent, Parts, stateless
 from app.roles.model_metrics import ModelMetrics
 from models.emotion.serving import EmotionReader
+from models.emotion.serving.following import current, follow
 
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Load and warm the model, then read chat messages."""
-    reader = EmotionReader(parts.settings.emotion, observer=ModelMetrics())
+    reader = EmotionReader(current(parts.settings.emotion), observer=ModelMetrics())
     await reader.start()
+    following = asyncio.create_task(follow(reader, parts.settings.emotion))
     parts.watch.degraded = lambda: None if reader.status == "ok" else f"model {reader.status}"
     try:
         agent = EmotionAgent(
@@ -27,4 +30,5 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         )
         yield stateless(parts, TOPICS, agent.run)
     finally:
+        following.cancel()
         await reader.stop()

@@ -65,6 +65,46 @@ def fit_temperature(logits: Floats, truth: Floats, known: Bools) -> float:
     return float(min(candidates, key=loss))
 
 
+def fit_decisive(
+    logits: Floats, truth: Bools, most_error: float = 0.02
+) -> tuple[float, npt.NDArray[np.float64]]:
+    """Temperature, and a shift for each label (C,), that make .5 a useful threshold.
+
+    A rare label's best threshold lies far below .5. Each label's shift moves it up by the
+    same share of the way, and the temperature makes good for it: of all pairs whose top
+    label has a calibration error of at most `most_error`, the one with the best macro-F1
+    at .5; the least error when there is none. Two free numbers for all labels together.
+    """
+    if not len(truth):
+        return 1.0, np.zeros(logits.shape[1])
+    base = fit_temperature(logits, truth.astype(float), np.ones_like(truth))
+    scores = probabilities(logits, base)
+    best = np.array([fit_threshold(scores[:, i], truth[:, i]) for i in range(truth.shape[1])])
+    best = best.clip(0.02, 0.98)
+    way = -np.log(best / (1 - best))
+    found: tuple[tuple[float, float], float, Floats] | None = None
+    for temperature in base * np.geomspace(0.6, 1.6, 13):
+        for share in np.linspace(0, 1, 11):
+            shift = share * way
+            scores = probabilities(logits, temperature, shift)
+            error = expected_calibration_error(*top_label(scores, truth))
+            good = error <= most_error
+            rank = (1.0, f1_at_half(scores, truth)) if good else (0.0, -error)
+            if found is None or rank > found[0]:
+                found = (rank, float(temperature), shift)
+    assert found is not None
+    return found[1], found[2]
+
+
+def f1_at_half(probability: Floats, truth: Bools) -> float:
+    """Macro-F1 at .5 over the labels that occur."""
+    predicted = probability >= 0.5
+    hits = (predicted & truth).sum(0)
+    total = predicted.sum(0) + truth.sum(0)
+    scores = 2 * hits / np.maximum(total, 1)
+    return float(scores[truth.any(0)].mean()) if truth.any() else 0.0
+
+
 def fit_threshold(probability: Floats, truth: Bools) -> float:
     """The threshold on one label's probability with the best F1.
 

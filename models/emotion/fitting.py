@@ -10,6 +10,7 @@ from models.emotion.artefact import Artefact
 from models.emotion.calibration import (
     Bools,
     Floats,
+    fit_decisive,
     fit_temperature,
     fit_threshold,
     probabilities,
@@ -68,11 +69,12 @@ def fit_calibration(card: Card, dev: Sequence[Example], raw: Output) -> Calibrat
     own_rows, own_truth = truth_of("goemotions", dev)
     own_logits = raw.goemotions.numpy().astype(np.float64)[own_rows]
     own_truth = own_truth[own_rows]
-    own = fit_temperature(own_logits, own_truth.astype(float), np.ones_like(own_truth))
-    own_scores = probabilities(own_logits, own)
+    own, shift = fit_decisive(own_logits, own_truth)
+    own_scores = probabilities(own_logits, own, shift)
     return Calibration(
         emotions_temperature=temperature,
         goemotions_temperature=own,
+        goemotions_shift=dict(zip(GOEMOTIONS, shift.tolist(), strict=True)),
         emotions_threshold={
             str(c): fit_threshold(scores[known[:, i], i], truth[known[:, i], i])
             for i, c in enumerate(card.emotions)

@@ -38,7 +38,11 @@ async def follow(
     refused: Path | None = None
     while True:
         await asyncio.sleep(settings.promotion_interval)
-        wanted = await asyncio.to_thread(current, settings)
+        try:
+            wanted = await asyncio.to_thread(current, settings)
+        except OSError as error:
+            log.warning("%s cannot be read: %s", settings.promoted, error)
+            continue
         if wanted.artefact in {reader.artefact, refused}:
             continue
         try:

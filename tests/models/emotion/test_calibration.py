@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from models.emotion.calibration import (
     expected_calibration_error,
+    f1_at_half,
+    fit_decisive,
     fit_temperature,
     fit_threshold,
     probabilities,
@@ -82,3 +84,24 @@ def test_a_threshold_separates_what_can_be_separated(positives: int, seed: int) 
     truth = np.arange(len(scores)) < positives
     threshold = fit_threshold(scores, truth)
     assert f1((scores >= threshold)[:, None], truth[:, None])[0] > 0.75
+
+
+def test_decisive_calibration_gains_at_half_within_the_bound() -> None:
+    # Given three labels, one of them rare, with well calibrated logits
+    random = np.random.default_rng(5)
+    logits = random.normal([-1.0, -2.0, -3.5], 1.5, (8_000, 3))
+    truth = random.random(logits.shape) < probabilities(logits, 1.0)
+    # When the calibration is fitted
+    temperature, shift = fit_decisive(logits, truth, most_error=0.05)
+    fitted = probabilities(logits, temperature, shift)
+    # Then .5 serves better than before, and the bound holds
+    assert f1_at_half(fitted, truth) > f1_at_half(probabilities(logits, 1.0), truth)
+    assert expected_calibration_error(*top_label(fitted, truth)) <= 0.05
+
+
+def test_decisive_calibration_takes_the_least_error_when_the_bound_is_out_of_reach() -> None:
+    logits, truth = drawn(6, n=500)
+    temperature, shift = fit_decisive(logits, truth, most_error=0.0)
+    error = expected_calibration_error(*top_label(probabilities(logits, temperature, shift), truth))
+    plain = expected_calibration_error(*top_label(probabilities(logits, 1.0), truth))
+    assert error <= plain + 0.01
