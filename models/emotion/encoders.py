@@ -83,9 +83,16 @@ class Encoder(nn.Module):
         return pooled
 
 
-def pad(rows: Sequence[Tokens], padding_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask, both (n, longest), of token lists."""
-    longest = max(len(row) for row in rows)
+def padded_length(length: int, step: int) -> int:
+    """The next multiple of `step`."""
+    return -(-length // step) * step
+
+
+def pad(
+    rows: Sequence[Tokens], padding_id: int, step: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask, both (n, length), of token lists; length: the longest, up to a step."""
+    longest = padded_length(max(len(row) for row in rows), step)
     ids = torch.tensor([row + [padding_id] * (longest - len(row)) for row in rows])
     lengths = torch.tensor([len(row) for row in rows])
     mask = (torch.arange(longest)[None, :] < lengths[:, None]).long()

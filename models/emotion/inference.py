@@ -14,7 +14,7 @@ import torch
 from models.emotion.artefact import Artefact
 from models.emotion.calibration import Floats, probabilities
 from models.emotion.card import Card
-from models.emotion.encoders import Tokeniser, Tokens, pad
+from models.emotion.encoders import Tokeniser, Tokens, pad, padded_length
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.network import EmotionNetwork
 from models.emotion.precision import Precision
@@ -55,7 +55,8 @@ Post = Callable[[Output], list[Reading]]
 class TokeniseTexts:
     """Texts to ids, by each encoder's tokeniser."""
 
-    def __init__(self, encoders: Sequence[str], max_tokens: int) -> None:
+    def __init__(self, encoders: Sequence[str], max_tokens: int, length_step: int = 1) -> None:
+        self.length_step = length_step
         self._tokenisers = [Tokeniser(name, max_tokens) for name in encoders]
 
     def __call__(self, texts: Sequence[str]) -> list[TokenisedText]:
@@ -63,10 +64,10 @@ class TokeniseTexts:
         return list(zip(*(t(texts) for t in self._tokenisers), strict=True))
 
     def collate(self, texts: Sequence[TokenisedText]) -> Batch:
-        """Pad to the longest of the batch."""
+        """Pad to the longest of the batch, up to the step."""
         return Batch(
             tuple(
-                pad([text[i] for text in texts], t.padding_id)
+                pad([text[i] for text in texts], t.padding_id, self.length_step)
                 for i, t in enumerate(self._tokenisers)
             )
         )
@@ -160,17 +161,21 @@ def outputs(
     precision: Precision = Precision.FLOAT32,
 ) -> Output:
     """Raw outputs of many texts in their order, in batches sorted by length."""
-    tokenise = TokeniseTexts(list(encoders) or artefact.card.encoders, max_tokens)
+    step = precision.length_step
+    tokenise = TokeniseTexts(list(encoders) or artefact.card.encoders, max_tokens, step)
     run = RunNetwork(artefact.network(encoders), device, precision)
     tokenised = tokenise(texts)
-    order = sorted(range(len(texts)), key=lambda i: -len(tokenised[i][0]))
+    lengths = [padded_length(len(tokens[0]), step) for tokens in tokenised]
+    order = sorted(range(len(texts)), key=lambda i: -lengths[i])
     rows: list[tuple[torch.Tensor, ...]] = []
     start = 0
     while start < len(order):
-        count = max(1, batch_tokens // len(tokenised[order[start]][0]))
-        chosen = order[start : start + count]
+        longest = lengths[order[start]]
+        chosen = order[start : start + max(1, batch_tokens // longest)]
+        if step > 1:
+            chosen = [i for i in chosen if lengths[i] == longest]
         rows.extend(zip(*run(tokenise.collate([tokenised[i] for i in chosen])), strict=True))
-        start += count
+        start += len(chosen)
     if not rows:
         card = artefact.card
         widths = (len(card.emotions), len(GOEMOTIONS), 3, card.shape.affect)

@@ -36,11 +36,12 @@ class Pool(Generic[T]):
         insort(self._sorted, _Waiting(length, self._next, item))
         self._next += 1
 
-    def take(self, budget: int) -> list[T]:
+    def take(self, budget: int, *, equal: bool = False) -> list[T]:
         """Remove and return the next batch: the oldest item with its nearest in length.
 
         texts x longest stays within `budget` tokens, unless one text alone exceeds it.
-        The oldest is always taken, so that no length waits for ever.
+        The oldest is always taken, so that no length waits for ever. `equal`: only
+        items of its very length go with it.
         """
         if not self._sorted:
             return []
@@ -55,7 +56,8 @@ class Pool(Generic[T]):
             upwards = shorter is None or (longer is not None and longer <= shorter)
             added = waiting[high] if upwards else waiting[low - 1]
             padded = (high - low + 1) * max(longest, added.length)
-            if padded > budget or tokens + added.length < (1 - MOST_PADDING) * padded:
+            unequal = equal and added.length != longest
+            if unequal or padded > budget or tokens + added.length < (1 - MOST_PADDING) * padded:
                 break
             tokens += added.length
             low, high = (low, high + 1) if upwards else (low - 1, high)

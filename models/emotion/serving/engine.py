@@ -37,6 +37,7 @@ class Engine:
     run: Run
     post: Post
     version: str
+    length_step: int = 1  # see Precision.length_step
 
     def warm(self, texts: Sequence[str] = WARM_TEXTS) -> None:
         """Run every step once for each text. Raises what the model raises."""
@@ -56,8 +57,16 @@ def build_engine(artefact: Artefact, settings: EmotionSettings) -> Engine:
     """The engine of an artefact in memory."""
     device = choose_device(settings)
     choice = PrecisionChoice(settings, artefact.card, device)
-    tokenise = TokeniseTexts(settings.encoders or artefact.card.encoders, settings.max_tokens)
     network = artefact.network(settings.encoders)
-    run = RunNetwork(network, device, choice.made())
-    post = PostReadings(artefact.card, artefact.version)
-    return Engine(tokenise, tokenise.collate, run, post, artefact.version)
+    precision = choice.made()
+    tokenise = TokeniseTexts(
+        settings.encoders or artefact.card.encoders, settings.max_tokens, precision.length_step
+    )
+    return Engine(
+        tokenise,
+        tokenise.collate,
+        RunNetwork(network, device, precision),
+        PostReadings(artefact.card, artefact.version),
+        artefact.version,
+        precision.length_step,
+    )

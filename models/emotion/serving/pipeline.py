@@ -163,11 +163,14 @@ class Pipeline:
             return
         for entry, tokens in zip(entries, tokenised, strict=True):
             entry.tokens = tokens
-            self._pool.add(entry, max(len(ids) for ids in tokens))
+            longest = max(len(ids) for ids in tokens)
+            step = engine.length_step
+            self._pool.add(entry, -(-longest // step) * step)
         self._observer.stage("tokenise", self._clock() - started)
 
     def _make_ready(self, engine: Engine) -> None:
-        entries = [e for e in self._pool.take(self._runner.batch_tokens) if not e.cancelled()]
+        taken = self._pool.take(self._runner.batch_tokens, equal=engine.length_step > 1)
+        entries = [e for e in taken if not e.cancelled()]
         if not entries:
             return
         started = self._clock()

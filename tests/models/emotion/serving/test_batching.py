@@ -54,3 +54,12 @@ def test_drain_gives_all_in_order_of_arrival() -> None:
     pool = filled([5, 3, 9, 3])
     assert [number for number, _ in pool.drain()] == [0, 1, 2, 3]
     assert pool.take(100) == []
+
+
+@given(lengths)
+def test_where_lengths_must_be_equal_all_of_a_length_go_together(items: list[int]) -> None:
+    pool, batches = filled(items), []
+    while batch := pool.take(100_000, equal=True):
+        assert len({length for _, length in batch}) == 1
+        batches.append(batch)
+    assert len(batches) == len(set(items))
