@@ -41,6 +41,13 @@ _REFUSED = {
 _GROUP_REQUESTS = ("HeartbeatRequest", "SyncGroupRequest")
 
 
+def _commit_errors(response: Any) -> frozenset[int]:
+    """Error codes of an OffsetCommit's partitions; none for other responses."""
+    if not type(response).__name__.startswith("OffsetCommit"):
+        return frozenset()
+    return frozenset(code for _, partitions in response.topics for _, code in partitions)
+
+
 class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that fetches and heartbeats; keeps the lease."""
 
@@ -88,6 +95,9 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
                     lease.renew(sent_at)
                 elif code in _NO_MEMBER:
                     lease.revoke(f"{type(request).__name__} answered with error {code}")
+            elif lost := _NO_MEMBER & _commit_errors(response):
+                # aiokafka would join again as somebody else, and keep what it holds.
+                lease.revoke(f"{type(request).__name__} answered with error {min(lost)}")
             elif (refusal := _REFUSED.get(getattr(response, "error_code", _NONE))) is not None:
                 end_now(Exit.CONFIG, refusal)
             return response
