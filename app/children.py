@@ -16,13 +16,15 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def _dies_with(parent: int) -> Callable[[], None]:
+def _before_exec(parent: int, niceness: int) -> Callable[[], None]:
     """What a child runs before exec: be told (SIGTERM) when the parent is gone.
 
     Linux only; elsewhere a parent killed with SIGKILL leaves its children behind.
     """
 
     def before_exec() -> None:
+        if niceness:
+            os.nice(niceness)
         if _LIBC is not None:
             _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
             if os.getppid() != parent:  # it died between fork and prctl
@@ -37,12 +39,13 @@ def spawn(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    niceness: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start `command` in a session of its own, its output appended to `log`.
 
     The session keeps the terminal's Ctrl-C away from it: its parent decides when
     it ends. Call it from a thread that lives as long as the child should: Linux
-    ties "parent is gone" to the thread that forked.
+    ties "parent is gone" to the thread that forked. `niceness` (0-19) lets others go first.
 
     Raises:
         OSError: the command is not there or cannot be executed.
@@ -57,7 +60,7 @@ def spawn(
             env=None if env is None else dict(env),
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=_dies_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
+            preexec_fn=_before_exec(os.getpid(), niceness),  # noqa: PLW1509 - system calls, no locks
         )
 
 

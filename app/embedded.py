@@ -84,6 +84,7 @@ class Service(ABC):
 
     name: str
     package: str
+    niceness: int = 0
 
     def __init__(
         self, data_dir: Path, host: str = "127.0.0.1", port: int = 0, start_timeout: float = 60.0
@@ -157,7 +158,9 @@ class Service(ABC):
                 "End what listens there, or choose another port in the settings.",
             )
         self.directory.mkdir(parents=True, exist_ok=True)
-        process = self._process = spawn(self._command(executable), self.log, cwd=self.directory)
+        process = self._process = spawn(
+            self._command(executable), self.log, cwd=self.directory, niceness=self.niceness
+        )
         try:
             await until(self._probe, self._start_timeout, alive=lambda: process.poll() is None)
         except Unavailable as error:
@@ -252,6 +255,8 @@ class DocumentStore(Service):
 
     name = "mongo"
     package = "nx-27017"
+    # Nobody waits for history; on few cores what a learner waits for goes first.
+    niceness = 10
 
     @property
     def endpoint(self) -> str:

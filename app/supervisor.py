@@ -19,7 +19,7 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +34,7 @@ from app.embedded import Broker, DocumentStore, RedisServer, Service
 from app.environment import child_environment
 from app.errors import OperatorError
 from app.exits import Exit
-from app.settings import ROLES, Settings
+from app.settings import ROLES, Role, Settings
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
@@ -52,13 +52,21 @@ class NotStarted(OperatorError):
     """`masterx up` cannot go on."""
 
 
+# Nobody waits for history.
+_NICENESS: Mapping[Role, int] = {"history": 10}
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A child to keep running. `grace`: seconds between SIGTERM and SIGKILL."""
+    """A child to keep running. `grace`: seconds between SIGTERM and SIGKILL.
+
+    `niceness`: 0-19; on few cores what a learner waits for goes first.
+    """
 
     name: str
     command: Sequence[str]
     grace: float
+    niceness: int = 0
 
 
 def programs(settings: Settings) -> tuple[Program, ...]:
@@ -68,7 +76,10 @@ def programs(settings: Settings) -> tuple[Program, ...]:
         Program(
             "gateway", [*python, "gateway"], settings.gateway.shutdown_timeout + _GATEWAY_GRACE
         ),
-        *(Program(role, [*python, "worker", role], _WORKER_GRACE) for role in ROLES),
+        *(
+            Program(role, [*python, "worker", role], _WORKER_GRACE, _NICENESS.get(role, 0))
+            for role in ROLES
+        ),
     )
 
 
@@ -209,7 +220,10 @@ class Supervisor:
             self._report(name, "starting", "")
             began = loop.time()
             kept.process = spawn(
-                kept.program.command, self._log(name), env=child_environment(self.settings)
+                kept.program.command,
+                self._log(name),
+                env=child_environment(self.settings),
+                niceness=kept.program.niceness,
             )
             status = await ended(kept.process)
             if loop.time() - began > _STEADY_AFTER:
