@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class EmotionSettings(BaseModel):
     """How the emotion model is served."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     artefact: Path = Field(
         Path(__file__).parent / "artefacts" / "fast",

@@ -174,7 +174,13 @@ class Pipeline:
         if not entries:
             return
         started = self._clock()
-        prepared = Prepared(engine, entries, engine.collate([e.tokens for e in entries]))
+        try:
+            batch = engine.collate([e.tokens for e in entries])
+        except Exception as error:  # memory, say: not the texts' fault, so they may come again
+            failure = ModelUnavailable(type(error).__name__, 0.0)
+            self._settle([(entry, failure) for entry in entries])
+            return
+        prepared = Prepared(engine, entries, batch)
         self._observer.stage("collate", self._clock() - started)
         with self._changed:
             self._ready.append(prepared)

@@ -447,6 +447,20 @@ async def test_a_batch_that_fails_by_chance_is_run_again(engine: Engine) -> None
         assert reader.status == "ok"
 
 
+async def test_a_batch_that_cannot_be_put_together_may_come_again(engine: Engine) -> None:
+    failures: list[Exception] = []
+
+    def collate(texts: Any) -> Batch:
+        if failures:
+            raise failures.pop()
+        return engine.collate(texts)
+
+    async with reading_with(replace(engine, collate=collate)) as reader:
+        failures.append(MemoryError())
+        assert isinstance((await read_all(reader, ["hello"]))[0], ModelUnavailable)
+        assert isinstance((await read_all(reader, ["hello"]))[0], Reading)
+
+
 # Hot swap -----------------------------------------------------------------------------------
 
 
