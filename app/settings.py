@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.emotion.config import EmotionSettings
@@ -24,7 +24,13 @@ ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history")
 DEVELOPMENT_SECRET = "masterx-development-secret-not-for-production"  # noqa: S105
 
 
-class KafkaSettings(BaseModel):
+class Group(BaseModel):
+    """Settings that belong together. A name that does not exist is an error, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Group):
     """The log that everything passes through."""
 
     bootstrap: str = Field("127.0.0.1:9092", description="host:port[,host:port...]")
@@ -53,7 +59,7 @@ class KafkaSettings(BaseModel):
     )
 
 
-class WorkerSettings(BaseModel):
+class WorkerSettings(Group):
     """Consumer groups and their timing (docs/architecture.md says why these values)."""
 
     group_prefix: str = Field("masterx", description="consumer groups are <prefix>-<role>")
@@ -84,7 +90,7 @@ class WorkerSettings(BaseModel):
         return self
 
 
-class RedisSettings(BaseModel):
+class RedisSettings(Group):
     """Push log, pub/sub, client-retry memory, role heartbeats."""
 
     url: str = "redis://127.0.0.1:6379/0"
@@ -96,7 +102,7 @@ class RedisSettings(BaseModel):
     )
 
 
-class MongoSettings(BaseModel):
+class MongoSettings(Group):
     """History, for analytics and for the profile."""
 
     url: str = "mongodb://127.0.0.1:27017"
@@ -105,7 +111,7 @@ class MongoSettings(BaseModel):
     history_days: float = Field(365, gt=0, description="days until other history expires")
 
 
-class AuthSettings(BaseModel):
+class AuthSettings(Group):
     """Who may speak. HS256 with a shared secret, or JWKS with issuer and audience."""
 
     secret: SecretStr = Field(
@@ -123,7 +129,7 @@ class AuthSettings(BaseModel):
     learners_claim: str = Field("learners", description="whom an observer may see")
 
 
-class GatewaySettings(BaseModel):
+class GatewaySettings(Group):
     """The edge."""
 
     host: str = "127.0.0.1"
@@ -146,7 +152,7 @@ class GatewaySettings(BaseModel):
     shutdown_timeout: float = Field(5, gt=0)
 
 
-class EmbeddedSettings(BaseModel):
+class EmbeddedSettings(Group):
     """Services that `masterx up` starts itself when they are not named elsewhere."""
 
     enabled: bool = Field(True, description="start a broker, Redis and a MongoDB-wire store")
@@ -158,7 +164,7 @@ class EmbeddedSettings(BaseModel):
     start_timeout: float = Field(60, gt=0, description="seconds until a service counts as failed")
 
 
-class LogSettings(BaseModel):
+class LogSettings(Group):
     """Structured logs; never a text, never a token."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,0 +1,45 @@
+"""Settings that cannot be used are refused, and say which."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import DEVELOPMENT_SECRET, Settings
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"MASTERX_{name}", value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    return str(caught.value)
+
+
+def test_production_needs_a_secret_of_its_own(monkeypatch):
+    assert "MASTERX_AUTH__SECRET" in refused(monkeypatch, ENVIRONMENT="production")
+    monkeypatch.setenv("MASTERX_AUTH__SECRET", "a secret that is not in the source code")
+    assert Settings().environment == "production"
+
+
+def test_secrets_are_not_shown(monkeypatch):
+    monkeypatch.setenv("MASTERX_AUTH__SECRET", "very-secret")
+    assert "very-secret" not in repr(Settings())
+    assert "very-secret" not in Settings().model_dump_json()
+    assert DEVELOPMENT_SECRET not in repr(Settings())
+
+
+def test_a_rebalance_must_fit_in_a_session(monkeypatch):
+    # A longer one would cost every worker its lease whenever one of them dies.
+    said = refused(monkeypatch, WORKER__REBALANCE_TIMEOUT="9.5")
+    assert "session_timeout must be above rebalance_timeout" in said
+
+
+def test_a_field_that_does_not_exist_is_named(monkeypatch):
+    assert "gateway.prot" in refused(monkeypatch, GATEWAY__PROT="8000").replace("\n", " ")
+
+
+def test_nothing_binds_a_public_address_by_default():
+    settings = Settings()
+    assert settings.gateway.host == settings.embedded.host == "127.0.0.1"
+    assert settings.worker.status_host == "127.0.0.1"
