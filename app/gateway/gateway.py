@@ -13,6 +13,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.auth import Authenticator, Principal, Role
+from app.gateway.connections import Connections
 from app.gateway.delivery import Delivery
 from app.gateway.eventlog import EventLog
 from app.gateway.health import LoopLag, Readiness
@@ -22,7 +23,6 @@ from app.gateway.profile import Profiles
 from app.gateway.protocol import SERVICE_RESTART
 from app.gateway.refusal import Refusal
 from app.gateway.retries import RetryMemory
-from app.gateway.sockets import Connections
 from app.settings import Settings
 from app.stores.history import HistoryStore
 from app.stores.pushlog import PushLog

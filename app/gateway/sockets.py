@@ -7,7 +7,6 @@ of a foreign origin is refused before that, with 403.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -41,46 +40,6 @@ class Refused:
 
     code: int
     reason: str
-
-
-class Connections:
-    """The open connections of this process, counted in all and per learner."""
-
-    def __init__(self, limit: int, per_user: int) -> None:
-        self._limit = limit
-        self._per_user = per_user
-        self._open: set[Connection] = set()
-        self._users: defaultdict[str, int] = defaultdict(int)
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def snapshot(self) -> list[Connection]:
-        """Those open now."""
-        return list(self._open)
-
-    def full(self, user_id: str) -> str | None:
-        """Why one more of this learner cannot come in; None when it can."""
-        if len(self._open) >= self._limit:
-            return "too many connections"
-        if self._users.get(user_id, 0) >= self._per_user:
-            return "too many connections of this learner"
-        return None
-
-    def add(self, connection: Connection) -> None:
-        """It is open."""
-        self._open.add(connection)
-        self._users[connection.sender.user_id] += 1
-        metrics.CONNECTIONS.set(len(self._open))
-
-    def remove(self, connection: Connection) -> None:
-        """It is closed."""
-        self._open.discard(connection)
-        user_id = connection.sender.user_id
-        self._users[user_id] -= 1
-        if not self._users[user_id]:
-            del self._users[user_id]
-        metrics.CONNECTIONS.set(len(self._open))
 
 
 class WebSocketDoor:
