@@ -36,6 +36,7 @@ class Lease:
         self._clock = clock
         self._renewed_at: float | None = None
         self._lost: str | None = None
+        self._resigned = False
 
     def now(self) -> float:
         """The lease's own clock, for the moment before a request is sent."""
@@ -51,10 +52,15 @@ class Lease:
     def revoke(self, reason: str) -> None:
         """The coordinator said that this member is not in the group.
 
-        Before the first renewal that is the ordinary way to join, and means nothing.
+        Before the first renewal that is the ordinary way to join, and after `resign` the
+        ordinary way out: it then means nothing.
         """
-        if self._renewed_at is not None:
+        if self._renewed_at is not None and not self._resigned:
             self._lose(reason)
+
+    def resign(self) -> None:
+        """This worker is about to leave the group, and has stopped to write what it owns."""
+        self._resigned = True
 
     @property
     def valid(self) -> bool:

@@ -87,6 +87,8 @@ async def _run(role: Role, settings: Settings) -> None:
         log.info("worker started", topics=agent.topics)
         await _until_stopped(app, stop)
         log.info("worker stops")
+        await agent.on_revoked()
+        lease.resign()
         await app.stop()
 
 

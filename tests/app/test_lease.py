@@ -65,3 +65,18 @@ def test_the_coordinator_can_take_it_away(lease: Lease, lost: list[str]):
     lease.renew(lease.now())
     assert not lease.valid
     assert lost == ["unknown member"]
+
+
+def test_one_who_has_resigned_may_be_told_that_he_is_no_member(lease: Lease, lost: list[str]):
+    lease.renew(lease.now())
+    lease.resign()
+    lease.revoke("unknown member")
+    assert lost == []
+
+
+def test_a_resigned_lease_still_runs_out(lease: Lease, clock: Clock, lost: list[str]):
+    lease.renew(lease.now())
+    lease.resign()
+    clock.seconds += 11
+    lease.check()
+    assert lost == ["no word from the coordinator within the session timeout"]
