@@ -37,6 +37,7 @@ class Recipe(BaseModel):
     tune: Tune = Field(
         description="frozen: heads only; layers: all but the word embeddings; full: everything"
     )
+    reproduce: str = Field("masterx train emotion", description="the command, for the card")
     start_from: Path | None = Field(None, description="artefact whose weights training starts from")
     seed: int = 7
     epochs: int = Field(4, ge=1)

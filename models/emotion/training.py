@@ -93,10 +93,11 @@ def new_card(recipe: Recipe, sources: Sequence[SplitSource]) -> Card:
         absent=[e for e in EMOTIONS if e not in emotions],
         sources=[source.describe() for source in sources],
         training=recipe.model_dump(
-            mode="json", exclude={"profile", "encoders", "tune", "max_tokens", "shape", "corpus"}
+            mode="json",
+            exclude={"profile", "encoders", "tune", "max_tokens", "shape", "corpus", "reproduce"},
         ),
         limits=LIMITS,
-        reproduce="masterx train emotion",
+        reproduce=recipe.reproduce,
     )
 
 

@@ -336,16 +336,17 @@ async def test_a_text_that_cannot_be_tokenised_fails_alone(engine: Engine) -> No
 
 
 async def test_output_that_is_no_number_fails_its_text_alone(engine: Engine) -> None:
+    texts = ["I love this wonderful day", "I hate this awful pain"]
+    async with reading_with(engine) as plain:
+        glad, sad = [r.valence for r in await read_all(plain, texts) if isinstance(r, Reading)]
+    assert glad > sad
+
     def post(output: Output) -> list[Reading]:
-        if (output.pad[:, 0] > 0.5).any():
+        # Only the first text has its pleasure; the warm-up's texts have another.
+        if ((torch.sigmoid(output.pad[:, 0]) - glad).abs() < 1e-4).any():
             raise ArithmeticError("not a number")
         return engine.post(output)
 
-    texts = ["I love this wonderful day", "I hate this awful pain"]
-    async with reading_with(engine) as plain:
-        readings = await read_all(plain, texts)
-    outputs = [r.valence for r in readings if isinstance(r, Reading)]
-    assert outputs[0] > 0.6225 > outputs[1]  # sigmoid(.5)
     async with reading_with(replace(engine, post=post)) as reader:
         outcomes = await read_all(reader, texts)
     assert [type(o) for o in outcomes] == [UnreadableText, Reading]
