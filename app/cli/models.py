@@ -34,7 +34,8 @@ def train(
         str, typer.Option(help="a packaged recipe's name, or a TOML file")
     ] = "frozen",
     out: Annotated[
-        Path | None, typer.Option(help="folder of the artefact; default: where it is served from")
+        Path | None,
+        typer.Option(help="folder of the artefact; default: models/PROFILE in the data folder"),
     ] = None,
 ) -> None:
     """Fit a model on the labelled data sets and write its artefact. Goes on where it stopped."""
@@ -49,7 +50,8 @@ def train(
     from models.emotion.training import Progress
     from models.emotion.training import train as fit
 
-    folder = out or settings.emotion.artefact
+    # Never over the shipped one: that is replaced by promoting, or by a commit.
+    folder = out or settings.embedded.data_dir / "models" / Path(profile).stem
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -74,7 +76,7 @@ def train(
             artefact = fit(load_recipe(profile), settings.data_dir, folder, report)
     except (FileNotFoundError, DataProblem, ValidationError) as error:
         fail(str(error))
-    typer.echo(f"{folder}: version {artefact.version}")
+    typer.echo(f"{folder}: version {artefact.version}. Serve it: masterx models promote {folder}")
 
 
 def evaluate(

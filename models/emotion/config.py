@@ -35,7 +35,7 @@ class EmotionSettings(BaseModel):
     most_int8_cost: float = Field(
         0.003, description="macro-F1 that int8 may cost, by the card, for `auto` to choose it"
     )
-    threads: int = Field(1, ge=1, description="CPU threads of one forward pass")
+    threads: int = Field(2, ge=1, description="CPU threads of one forward pass")
     max_tokens: int = Field(128, ge=8, description="of one text; longer ones are cut")
     batch_tokens: int = Field(2_048, ge=128, description="padded tokens of one batch, at most")
     queue_size: int = Field(512, ge=1, description="texts waiting for the model, at most")
