@@ -16,6 +16,7 @@ from typing import Any, ClassVar, cast
 
 import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.protocol.group import HeartbeatRequest
 from faust.transport.drivers import aiokafka as driver
 
 from app.exits import Exit, end_now
@@ -46,6 +47,22 @@ def _commit_errors(response: Any) -> frozenset[int]:
     if not type(response).__name__.startswith("OffsetCommit"):
         return frozenset()
     return frozenset(code for _, partitions in response.topics for _, code in partitions)
+
+
+def _as_rebalance(response: Any) -> Any:
+    """The same refusal of a commit, worded so that aiokafka stays who it is and joins again."""
+    topics = [
+        (topic, [(partition, _reworded(code)) for partition, code in partitions])
+        for topic, partitions in response.topics
+    ]
+    fields = [
+        topics if name == "topics" else getattr(response, name) for name in response.SCHEMA.names
+    ]
+    return type(response)(*fields)
+
+
+def _reworded(code: int) -> int:
+    return _REBALANCE_IN_PROGRESS if code == _ILLEGAL_GENERATION else code
 
 
 class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
@@ -84,6 +101,12 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator = consumer._coordinator
         send = coordinator._send_req
 
+        async def still_a_member() -> bool:
+            heartbeat = HeartbeatRequest(
+                coordinator.group_id, coordinator.generation, coordinator.member_id
+            )
+            return (await send_and_renew(heartbeat)).error_code in _MEMBER
+
         async def send_and_renew(request: Any) -> Any:
             sent_at = lease.now()
             response = await send(request)
@@ -96,6 +119,11 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
                 elif code in _NO_MEMBER:
                     lease.revoke(f"{type(request).__name__} answered with error {code}")
             elif lost := _NO_MEMBER & _commit_errors(response):
+                # A commit may also be refused because the group is just dividing itself
+                # anew (the embedded broker counts its generation up as a member comes, not
+                # as all have joined). Whether we are a member, a heartbeat tells.
+                if lost == {_ILLEGAL_GENERATION} and await still_a_member():
+                    return _as_rebalance(response)
                 # aiokafka would join again as somebody else, and keep what it holds.
                 lease.revoke(f"{type(request).__name__} answered with error {min(lost)}")
             elif (refusal := _REFUSED.get(getattr(response, "error_code", _NONE))) is not None:

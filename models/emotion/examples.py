@@ -29,6 +29,7 @@ class Example:
     emotions: target of each annotated emotion, in [0, 1]
     goemotions: indices into the 28 labels, or None where not annotated
     pad: valence, arousal, dominance in [0, 1], or None
+    urgency: how urgently a teacher should step in, in [0, 1], or None
     authored: written for the corpus by its batch's name; such a text carries all its
         emotions, so it also teaches their order (a softmax over the 41)
     """
@@ -37,6 +38,7 @@ class Example:
     emotions: dict[Emotion, float] = field(default_factory=dict)
     goemotions: tuple[int, ...] | None = None
     pad: Pad | None = None
+    urgency: float | None = None
     authored: str = ""
 
 
@@ -91,6 +93,20 @@ def empathy_distress(path: Path) -> Iterator[tuple[str, Example]]:
         for row in csv.DictReader(file):
             writer = row["message_id"].rsplit("_", 1)[0]
             yield writer, Example(row["essay"], {Emotion.DISTRESS: float(row["distress_bin"])})
+
+
+def forum_urgency(path: Path) -> Iterator[tuple[str, Example]]:
+    """(post's id, example) of each forum post; urgency 1-7, rescaled to [0, 1].
+
+    An id may come several times, so it names the group that stays together.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            grade = (row["Urgency_1_7"] or "").strip()
+            yield (
+                row["id"],
+                Example(row["post_text"], urgency=(float(grade) - 1) / 6 if grade else None),
+            )
 
 
 def tsv(path: Path) -> Iterator[Example]:

@@ -21,7 +21,7 @@ from models.emotion.examples import Example
 from models.emotion.figures import Format, figures, truth_of
 from models.emotion.inference import Calibrated, Output, calibrate, outputs
 from models.emotion.labels import GOEMOTIONS
-from models.emotion.metrics import f1
+from models.emotion.metrics import f1, spearman
 from models.emotion.precision import Precision
 from models.emotion.sources import SplitSource
 
@@ -46,7 +46,8 @@ def fit_card(
     for source in sources:
         rows = slice(at, at + len(source.dev))
         at += len(source.dev)
-        part = calibrate(card, Output(*(t[rows] for t in raw)))
+        own = Output(*(t[rows] for t in raw))
+        part = calibrate(card, own)
         form = _format(source.name)
         if form and source.dev:
             measured[f"{source.name} (dev)"] = figures(card, form, source.dev, part).as_json()
@@ -54,7 +55,9 @@ def fit_card(
             measured[f"{source.name} (dev)"]["macro_f1_cross_fitted"] = cross_fitted(
                 source.dev, part
             )
-        if form is None and source.dev:
+        if source.name == "forum_urgency":
+            measured[f"{source.name} (dev)"] = _urgency_figures(source.dev, own)
+        elif form is None and source.dev:
             measured[f"{source.name} (dev)"] = _binary_figures(card, source.dev, part)
     return card.model_copy(update={"metrics": measured})
 
@@ -129,6 +132,15 @@ def _thresholds(scores: Floats, truth: Bools) -> Floats:
 def _format(source: str) -> Format | None:
     forms: dict[str, Format] = {"goemotions": "goemotions", "emobank": "emobank", "corpus": "tsv"}
     return forms.get(source)
+
+
+def _urgency_figures(dev: Sequence[Example], raw: Output) -> CardFigures:
+    """How well the posts' order by urgency is read from the affect embedding."""
+    graded = [i for i, e in enumerate(dev) if e.urgency is not None]
+    if len(graded) < 2:
+        return {"n": len(graded), "spearman": None}
+    truth = np.array([dev[i].urgency for i in graded], dtype=np.float64)
+    return {"n": len(graded), "spearman": spearman(raw.urgency[graded].numpy(), truth)}
 
 
 def _binary_figures(card: Card, dev: Sequence[Example], calibrated: Calibrated) -> CardFigures:

@@ -44,6 +44,7 @@ class Output(NamedTuple):
     goemotions: torch.Tensor  # (n, 28) logits
     pad: torch.Tensor  # (n, 3) logits
     affect: torch.Tensor  # (n, affect_width)
+    urgency: torch.Tensor  # (n,) logits; for evaluation, no reading holds it
 
 
 Tokenise = Callable[[Sequence[str]], list[TokenisedText]]
@@ -178,8 +179,8 @@ def outputs(
         start += len(chosen)
     if not rows:
         card = artefact.card
-        widths = (len(card.emotions), len(GOEMOTIONS), 3, card.shape.affect)
-        return Output(*(torch.empty(0, width) for width in widths))
+        widths = ((len(card.emotions),), (len(GOEMOTIONS),), (3,), (card.shape.affect,), ())
+        return Output(*(torch.empty(0, *width) for width in widths))
     back = torch.empty(len(order), dtype=torch.long)
     back[torch.tensor(order)] = torch.arange(len(order))
     return Output(*(torch.stack(column)[back] for column in zip(*rows, strict=True)))

@@ -23,6 +23,7 @@ class Targets(NamedTuple):
     emotions: torch.Tensor  # (n, C)
     goemotions: torch.Tensor  # (n, 28)
     pad: torch.Tensor  # (n, 3) in [0, 1]
+    urgency: torch.Tensor  # (n,) in [0, 1]
     authored: torch.Tensor  # (n,) bool
 
 
@@ -33,6 +34,7 @@ def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets
         torch.full((n, len(emotions)), UNKNOWN),
         torch.full((n, len(GOEMOTIONS)), UNKNOWN),
         torch.full((n, 3), UNKNOWN),
+        torch.full((n,), UNKNOWN),
         torch.zeros(n, dtype=torch.bool),
     )
     for i, example in enumerate(examples):
@@ -43,6 +45,8 @@ def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets
             result.goemotions[i, list(example.goemotions)] = 1.0
         if example.pad is not None:
             result.pad[i] = torch.tensor(example.pad)
+        if example.urgency is not None:
+            result.urgency[i] = example.urgency
         result.authored[i] = bool(example.authored) and bool(example.emotions)
     return result
 
@@ -53,16 +57,35 @@ def pad_variance(known: torch.Tensor) -> torch.Tensor:
     return rows.var(0) if len(rows) > 1 else torch.ones(3)
 
 
+class Variances(NamedTuple):
+    """Of the continuous targets among the training texts."""
+
+    pad: torch.Tensor  # (3,)
+    urgency: torch.Tensor  # ()
+
+
+def variances(known: Targets) -> Variances:
+    """Make the tasks' squared errors comparable; 1 where fewer than two texts are rated."""
+    graded = known.urgency[~known.urgency.isnan()]
+    return Variances(
+        pad_variance(known.pad), graded.var() if len(graded) > 1 else torch.tensor(1.0)
+    )
+
+
 def loss(
-    logits: Logits, target: Targets, weights: LossWeights, variance: torch.Tensor
+    logits: Logits, target: Targets, weights: LossWeights, variance: Variances
 ) -> torch.Tensor:
     """The weighted sum of the tasks' losses over this batch."""
     total = weights.goemotions * _binary(logits.goemotions, target.goemotions)
     total = total + weights.emotions * _binary(logits.emotions, target.emotions)
     rated = ~target.pad.isnan().any(1)
     if rated.any():
-        error = (torch.sigmoid(logits.pad[rated]) - target.pad[rated]) ** 2 / variance
+        error = (torch.sigmoid(logits.pad[rated]) - target.pad[rated]) ** 2 / variance.pad
         total = total + weights.pad * error.sum() / 3 / len(rated)
+    graded = ~target.urgency.isnan()
+    if graded.any():
+        error = torch.sigmoid(logits.urgency[graded]) - target.urgency[graded]
+        total = total + weights.urgency * (error**2).sum() / variance.urgency / len(graded)
     if target.authored.any():
         chosen = target.emotions[target.authored]
         share = chosen / chosen.sum(1, keepdim=True)

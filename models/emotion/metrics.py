@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from models.emotion.calibration import Bools, Floats
 
@@ -49,6 +50,11 @@ def pearson(predicted: Floats, truth: Floats) -> float:
     if len(predicted) < 2 or predicted.std() == 0 or truth.std() == 0:
         return 0.0
     return float(np.corrcoef(predicted, truth)[0, 1])
+
+
+def spearman(predicted: Floats, truth: Floats) -> float:
+    """Rank correlation of two vectors, ties by mean rank; 0 where one does not vary."""
+    return pearson(rankdata(predicted), rankdata(truth))
 
 
 def confusion(probability: Floats, truth: Bools) -> npt.NDArray[np.int64]:

@@ -22,6 +22,7 @@ class Logits(NamedTuple):
     goemotions: torch.Tensor  # (n, 28)
     pad: torch.Tensor  # (n, 3) valence, arousal, dominance; sigmoid gives [0, 1]
     affect: torch.Tensor  # (n, affect_width), the embedding that later heads read
+    urgency: torch.Tensor  # (n,) sigmoid gives [0, 1]; only teaches the affect embedding
 
 
 class AttentionFusion(nn.Module):
@@ -68,13 +69,20 @@ class Heads(nn.Module):
         self.affect = nn.Linear(hidden, affect)
         self.emotions = nn.Linear(affect, emotions)
         self.pad = nn.Linear(affect, 3)
+        self.urgency = nn.Linear(affect, 1)
         self.goemotions = nn.Linear(hidden, len(GOEMOTIONS))
 
     def forward(self, pooled: Sequence[torch.Tensor]) -> Logits:
         """E tensors (n, width_e) to the logits of every head."""
         shared = self.trunk(self.fusion(pooled) if self.fusion else pooled[0])
         affect = self.affect(shared)
-        return Logits(self.emotions(affect), self.goemotions(shared), self.pad(affect), affect)
+        return Logits(
+            self.emotions(affect),
+            self.goemotions(shared),
+            self.pad(affect),
+            affect,
+            self.urgency(affect).squeeze(-1),
+        )
 
 
 class EmotionNetwork(nn.Module):

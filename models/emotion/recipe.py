@@ -25,6 +25,7 @@ class LossWeights(BaseModel):
     emotions: float = Field(1.0, ge=0, description="41-way binary cross entropy, masked")
     order: float = Field(0.05, ge=0, description="softmax over the 41, authored texts only")
     pad: float = Field(0.1, ge=0, description="squared error over the source's variance")
+    urgency: float = Field(0.1, ge=0, description="squared error over the source's variance")
 
 
 class Recipe(BaseModel):

@@ -43,6 +43,7 @@ def load_sources(data: Path, recipe: Recipe) -> list[SplitSource]:
         "emobank": _emobank,
         "mathbuddy": _mathbuddy,
         "empathy_distress": _empathy_distress,
+        "forum_urgency": _forum_urgency,
     }
     found = [load(data / name) for name, load in known.items() if recipe.repeat(name)]
     if recipe.repeat("corpus") and recipe.corpus.is_dir() and list(recipe.corpus.glob("*.tsv")):
@@ -74,6 +75,11 @@ def _mathbuddy(folder: Path) -> SplitSource:
 def _empathy_distress(folder: Path) -> SplitSource:
     train, dev = by_group(examples.empathy_distress(folder / "messages.csv"))
     return SplitSource("empathy_distress", "CC-BY 4.0", "distress", train, dev)
+
+
+def _forum_urgency(folder: Path) -> SplitSource:
+    train, dev = by_group(examples.forum_urgency(folder / "posts.csv"))
+    return SplitSource("forum_urgency", "MIT", "urgency; for the affect embedding", train, dev)
 
 
 def _corpus(recipe: Recipe) -> SplitSource:

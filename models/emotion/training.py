@@ -20,8 +20,8 @@ from models.emotion.examples import Example
 from models.emotion.fitting import fit_card
 from models.emotion.inference import TokeniseTexts
 from models.emotion.labels import EMOTIONS
-from models.emotion.losses import Targets, loss, pad_variance, targets
-from models.emotion.network import EmotionNetwork, Logits
+from models.emotion.losses import Targets, Variances, loss, targets, variances
+from models.emotion.network import EmotionNetwork, Heads, Logits
 from models.emotion.recipe import Recipe
 from models.emotion.sources import SplitSource, load_sources
 from schemas.emotions import Emotion
@@ -135,6 +135,20 @@ def continue_from(network: EmotionNetwork, card: Card, earlier: Artefact) -> Non
     network.load_state_dict(state)
 
 
+@torch.no_grad()
+def begin_at_frequencies(heads: Heads, known: Targets) -> None:
+    """Let a fresh head answer with each label's share of the texts that know it.
+
+    Most labels are rare: from a bias of zero the first epoch teaches little but that.
+    """
+    for layer, target in ((heads.emotions, known.emotions), (heads.goemotions, known.goemotions)):
+        share = target.nanmean(0).nan_to_num(0.5).clamp(1e-3, 1 - 1e-3)
+        layer.bias.copy_(share.logit())
+    for layer, target in ((heads.pad, known.pad), (heads.urgency, known.urgency.unsqueeze(1))):
+        mean = target.nanmean(0).nan_to_num(0.5)
+        layer.bias.copy_(mean.clamp(1e-3, 1 - 1e-3).logit())
+
+
 class TrainingRun:
     """The loop. State that a checkpoint must hold lives here."""
 
@@ -156,7 +170,9 @@ class TrainingRun:
         network.to(self._device)
         self._examples, self._draws = _drawn(sources, recipe)
         self._targets = targets(self._examples, card.emotions)
-        self._variance = pad_variance(self._targets.pad).to(self._device)
+        self._variance = Variances(*(v.to(self._device) for v in variances(self._targets)))
+        if recipe.start_from is None:
+            begin_at_frequencies(network.heads, self._targets)
         tokenise = TokeniseTexts(recipe.encoders, recipe.max_tokens)
         self._collate = tokenise.collate
         self._tokens = tokenise([e.text for e in self._examples])

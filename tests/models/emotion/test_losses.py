@@ -4,21 +4,21 @@ import torch
 
 from models.emotion.examples import Example
 from models.emotion.labels import EMOTIONS
-from models.emotion.losses import loss, pad_variance, targets
+from models.emotion.losses import Variances, loss, targets, variances
 from models.emotion.network import Logits
 from models.emotion.recipe import LossWeights
 from schemas.emotions import Emotion
 
 
 def zero_logits(n: int) -> Logits:
-    shapes = (len(EMOTIONS), 28, 3, 16)
-    return Logits(*(torch.zeros(n, width, requires_grad=True) for width in shapes))
+    shapes = ((len(EMOTIONS),), (28,), (3,), (16,), ())
+    return Logits(*(torch.zeros(n, *width, requires_grad=True) for width in shapes))
 
 
 def gradients(examples: list[Example]) -> Logits:
     logits = zero_logits(len(examples))
     target = targets(examples, EMOTIONS)
-    loss(logits, target, LossWeights(), torch.ones(3)).backward()
+    loss(logits, target, LossWeights(), Variances(torch.ones(3), torch.ones(()))).backward()
     return Logits(*(t.grad if t.grad is not None else torch.zeros_like(t) for t in logits))
 
 
@@ -34,6 +34,14 @@ def test_a_source_teaches_only_what_it_annotates() -> None:
 
 def test_an_unlabelled_example_teaches_nothing() -> None:
     assert not any(g.any() for g in gradients([Example("x")]))
+
+
+def test_urgency_pulls_towards_its_grade_and_teaches_nothing_else() -> None:
+    given = gradients([Example("x", urgency=1.0), Example("y")])
+    assert given.urgency[0] < 0
+    assert given.urgency[1] == 0
+    assert not given.emotions.any()
+    assert not given.pad.any()
 
 
 def test_pad_pulls_towards_its_rating() -> None:
@@ -52,5 +60,5 @@ def test_an_authored_text_also_teaches_the_order() -> None:
 
 def test_unrated_texts_do_not_enter_the_variance() -> None:
     rated = [Example("x", pad=(v, 0.5, 0.5)) for v in (0.0, 1.0)]
-    variance = pad_variance(targets([*rated, Example("y")], EMOTIONS).pad)
+    variance = variances(targets([*rated, Example("y")], EMOTIONS)).pad
     assert variance.tolist() == [0.5, 0.0, 0.0]
