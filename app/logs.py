@@ -48,6 +48,10 @@ def configure(settings: LogSettings, **context: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    # Libraries that report every fetch, request or rebalance step at info.
-    for noisy in ("faust", "mode", "aiokafka", "kafka", "httpx", "uvicorn.access"):
+    # Libraries that report every fetch, request or rebalance step at info. At debug, the clients
+    # of language models report whole prompts, and HTTP clients the headers with the key.
+    for noisy in (
+        *("faust", "mode", "aiokafka", "kafka", "uvicorn.access"),
+        *("httpx", "httpcore", "openai", "httpx2", "httpcore2"),
+    ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.tutor.config import TutorSettings
 from models.emotion.config import EmotionSettings
 from models.learner.config import LearnerSettings
 
@@ -196,6 +197,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     emotion: EmotionSettings = EmotionSettings()
     learner: LearnerSettings = LearnerSettings()
+    tutor: TutorSettings = TutorSettings()
 
     @model_validator(mode="after")
     def _production_needs_its_own_secret(self) -> Settings:

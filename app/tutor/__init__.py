@@ -1,0 +1,1 @@
+"""The tutor: a packed prompt goes in, a stream of text or one clear failure comes out."""

@@ -1,0 +1,87 @@
+"""Redis as the tutor uses it: scripts with a limit of time, and one error for all that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from app.settings import RedisSettings
+from app.tutor.errors import StoreDown
+
+_CONNECTIONS: Final = 16
+"""A script takes a fraction of a millisecond: with more, Redis and not the pool would queue."""
+
+Argument = str | int | float
+
+
+def connect(settings: RedisSettings, timeout: float) -> Redis:
+    """A client for the store.
+
+    Hundreds of requests that come at once wait for one of a few connections, where the
+    library's own pool would raise. It does not try again: a reservation must not run twice.
+    """
+    pool = BlockingConnectionPool.from_url(
+        settings.url,
+        max_connections=_CONNECTIONS,
+        timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis.from_pool(pool)
+
+
+class TutorStore:
+    """Runs one script at a time of each caller's. Safe to share.
+
+    Args:
+        redis: of `connect`.
+        timeout: seconds of one call.
+    """
+
+    def __init__(self, redis: Redis, settings: RedisSettings, timeout: float) -> None:
+        self._redis = redis
+        self._prefix = settings.prefix
+        self._timeout = timeout
+
+    def shared(self, name: str) -> str:
+        """A key that all workers share. One slot of Redis Cluster holds them all."""
+        return f"{self._prefix}:{{tutor}}:{name}"
+
+    def of_user(self, user_id: str, name: str) -> str:
+        """A learner's key. Braces mark what Redis Cluster hashes; an id may hold some itself."""
+        tag = user_id.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+        return f"{self._prefix}:tutor:{{{tag}}}:{name}"
+
+    async def run(self, script: str, keys: Sequence[str], *arguments: Argument) -> Any:
+        """What the script returns. Raises StoreDown."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._redis.register_script(script)(keys=keys, args=arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreDown(type(error).__name__) from None
+
+    async def fields(self, key: str) -> dict[str, str]:
+        """A whole hash, as text. Raises StoreDown."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                found = await self._redis.hgetall(key)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreDown(type(error).__name__) from None
+        return {_text(name): _text(value) for name, value in found.items()}
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove these keys, of one learner. Raises StoreDown."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._redis.delete(*keys)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreDown(type(error).__name__) from None
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
