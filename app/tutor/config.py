@@ -104,7 +104,9 @@ class TimeoutSettings(_Group):
     first_text: float = Field(12.0, gt=0, description="from asking a provider to its first text")
     stall: float = Field(6.0, gt=0, description="between two pieces of an answer")
     tail: float = Field(1.0, gt=0, description="from an answer's end to its token counts")
-    store: float = Field(1.0, gt=0, description="of a call to Redis")
+    store: float = Field(
+        5.0, gt=0, description="of a call to Redis, with what a busy process makes it wait"
+    )
 
 
 class RetrySettings(_Group):

@@ -9,6 +9,7 @@ from typing import Any, Final
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from app.settings import RedisSettings
@@ -47,6 +48,7 @@ class TutorStore:
         self._redis = redis
         self._prefix = settings.prefix
         self._timeout = timeout
+        self._scripts: dict[str, AsyncScript] = {}
 
     def shared(self, name: str) -> str:
         """A key that all workers share. One slot of Redis Cluster holds them all."""
@@ -61,9 +63,14 @@ class TutorStore:
         """What the script returns. Raises StoreDown."""
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._redis.register_script(script)(keys=keys, args=arguments)
+                return await self._script(script)(keys=keys, args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreDown(type(error).__name__) from None
+
+    def _script(self, text: str) -> AsyncScript:
+        if text not in self._scripts:
+            self._scripts[text] = self._redis.register_script(text)
+        return self._scripts[text]
 
     async def fields(self, key: str) -> dict[str, str]:
         """A whole hash, as text. Raises StoreDown."""
