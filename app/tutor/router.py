@@ -151,17 +151,25 @@ class Router:
     async def _pursue(self, pursuit: Pursuit) -> Answer:
         self._refresh_in_background()
         left = dict(self._providers)
+        over_budget: OverBudget | None = None
         while left:
             order = await self._order(pursuit, left)
-            answer = await race(
-                order,
-                lambda provider: self._insist(provider, pursuit, left),
-                pursuit.floor,
-                self._hedge_delay(order, pursuit),
-                self._allowance,
-            )
+            try:
+                answer = await race(
+                    order,
+                    lambda provider: self._insist(provider, pursuit, left),
+                    pursuit.floor,
+                    self._hedge_delay(order, pursuit),
+                    self._allowance,
+                )
+            except OverBudget as error:
+                # A cheaper one may still be within it.
+                over_budget = error
+                continue
             if answer is not None:
                 return answer
+        if over_budget is not None:
+            raise over_budget
         waits = await self._health.waits(list(self._providers))
         raise self._ended(pursuit, Reason.EXHAUSTED, min(waits.values()) or None)
 

@@ -19,7 +19,7 @@ from app.tutor.store import TutorStore, connect
 from tests.app.tutor.sse import Behaviour, Endpoint
 
 # Generous beside what a loaded machine takes for loopback, short enough to run out of often.
-TIMEOUTS = TimeoutSettings(overall=40, connect=10, first_text=3, stall=3, tail=3, store=20)
+TIMEOUTS = TimeoutSettings(overall=40, connect=10, first_text=4, stall=4, tail=4, store=20)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +50,14 @@ def store(client: redis.Redis, redis_settings: RedisSettings) -> TutorStore:
     return TutorStore(client, redis_settings, 5)
 
 
+@pytest.fixture
+async def nowhere(redis_settings: RedisSettings) -> AsyncIterator[redis.Redis]:
+    """A client of a Redis that is not there."""
+    client = connect(redis_settings.model_copy(update={"url": "redis://127.0.0.1:1"}), 5)
+    yield client
+    await client.aclose()
+
+
 class Bench:
     """Makes endpoints, and routers to them; ends them all."""
 
@@ -64,8 +72,12 @@ class Bench:
         return await self.stack.enter_async_context(endpoint)
 
     async def router(self, providers: dict[str, Endpoint], **tutor: object) -> Router:
-        """To these providers, asked in this order for as long as they are well."""
-        each = tutor.pop("each", {})
+        """To these providers, asked in this order for as long as they are well.
+
+        `each` holds fields of all providers, `own` those of one by its name; the rest is the
+        tutor's settings.
+        """
+        each, own = tutor.pop("each", {}), tutor.pop("own", {})
         listed = [
             {
                 "name": name,
@@ -74,6 +86,7 @@ class Bench:
                 # So sure of itself that no sample departs from it.
                 "prior": {"success": 0.9 - 0.1 * place, "weight": 1e7},
                 **each,
+                **own.get(name, {}),
             }
             for place, (name, endpoint) in enumerate(providers.items())
         ]

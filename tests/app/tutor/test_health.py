@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import redis.asyncio as redis
 
 from app.tutor.config import BreakerSettings
 from app.tutor.errors import FailureKind, ProviderFailure, Shut, StoreDown
@@ -165,8 +164,6 @@ async def test_what_is_kept_is_forgotten_when_idle(store, client):
     assert 0 < await client.pttl(worker._key("p")) <= 2 * 600_000
 
 
-async def test_without_redis_nothing_is_known(redis_settings):
-    nowhere = redis.Redis(host="127.0.0.1", port=1)
+async def test_without_redis_nothing_is_known(nowhere, redis_settings):
     with pytest.raises(StoreDown):
         await health(TutorStore(nowhere, redis_settings, 5)).waits(["p"])
-    await nowhere.aclose()

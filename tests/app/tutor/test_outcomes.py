@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import redis.asyncio as redis
 
 from app.tutor.errors import StoreDown
 from app.tutor.outcomes import Outcomes
@@ -57,8 +56,7 @@ async def test_what_another_version_learned_is_passed_over(store, client, clock)
     assert {cell.quality for cell in outcomes.known} == {Quality.SUCCESS}
 
 
-async def test_the_copy_stands_while_redis_is_away(redis_settings, clock):
-    nowhere = redis.Redis(host="127.0.0.1", port=1)
+async def test_the_copy_stands_while_redis_is_away(nowhere, redis_settings, clock):
     outcomes = Outcomes(TutorStore(nowhere, redis_settings, 5), 60.0, 5.0, clock)
     with pytest.raises(StoreDown):
         await outcomes.learn("p", SITUATION, {Quality.SUCCESS: 1.0})
@@ -68,7 +66,6 @@ async def test_the_copy_stands_while_redis_is_away(redis_settings, clock):
 
     assert outcomes.known
     assert metric("store_failed_total", call="refresh") == failed + 1
-    await nowhere.aclose()
 
 
 async def test_it_is_read_again_when_it_is_old(store, clock):

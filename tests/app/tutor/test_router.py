@@ -6,7 +6,6 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-import redis.asyncio as redis
 
 from app.tutor.errors import Reason, Unavailable
 from models.routing.evidence import Mood, Situation, Task
@@ -198,15 +197,24 @@ async def test_a_used_up_budget_is_said_and_nobody_is_asked(bench):
     await router.answer(request(max_output_tokens=50), Ear())
 
 
-async def test_without_redis_nobody_is_asked(bench):
+async def test_what_is_left_of_a_budget_goes_to_a_cheaper_provider(bench):
+    dear, cheap, other = await bench.endpoint(say("x")), await bench.endpoint(say("y")), name()
+    router = await bench.router(
+        {(first := name()): dear, other: cheap},
+        own={first: {"output_price": 1_000}},
+        budget={"dollars_per_day": 0.1},
+        choice={"worth": {"thrift": 0}},
+    )
+    assert (await router.answer(request(), Ear())).provider == other
+    assert not dear.seen
+
+
+async def test_without_redis_nobody_is_asked(bench, nowhere):
     endpoint = await bench.endpoint(say("x"))
-    there = bench.client
-    bench.client = redis.Redis(host="127.0.0.1", port=1)
+    bench.client = nowhere
     router = await bench.router({name(): endpoint})
     assert (await refusal(router)).reason is Reason.STORE
     assert not endpoint.seen
-    await bench.client.aclose()
-    bench.client = there
 
 
 async def test_redis_lost_during_an_answer_does_not_end_it(bench, redis_server):
