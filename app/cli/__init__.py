@@ -11,7 +11,17 @@ import sys
 
 import typer
 
-from app.cli import dead_letters, learners, models, processes, recordings, reference, tokens, topics
+from app.cli import (
+    dead_letters,
+    learners,
+    learning,
+    models,
+    processes,
+    recordings,
+    reference,
+    tokens,
+    topics,
+)
 from app.errors import OperatorError
 
 app = typer.Typer(
@@ -21,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (processes, tokens, recordings, learners, models, reference):
+for module in (processes, tokens, recordings, learners, models, learning, reference):
     module.register(app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
