@@ -33,7 +33,7 @@ def train(
         typer.Option(help="folder of the artefact; default: models/PROFILE in the data folder"),
     ] = None,
 ) -> None:
-    """Fit the emotion model on the labelled data sets and write its artefact. Goes on where it stopped."""
+    """Fit it on the labelled data sets and write its artefact. Goes on where it stopped."""
     settings = load_settings()
     from pydantic import ValidationError
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
