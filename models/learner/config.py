@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from models.learner.rules import Rules, load_rules
+from models.learner.recommending.settings import Recommending, RecommendingSettings
+from models.learner.rules import PolicyError, Rules, load_rules
 from schemas.actions import Level
 from schemas.interactions import MAX_INTERACTIONS
 
@@ -116,6 +117,35 @@ class PolicySettings(_Group):
     )
 
 
+class NetSettings(_Group):
+    """The trained nets: readiness to learn, and how strongly to step in."""
+
+    readiness: Path | None = Field(
+        Path(__file__).parent / "artefacts" / "readiness",
+        description="folder of its artefact; empty: no readiness in the state",
+    )
+    intervention: Path | None = Field(
+        Path(__file__).parent / "artefacts" / "intervention",
+        description="folder of its artefact; empty: rules alone raise interventions",
+    )
+    missed_to_needless: float = Field(
+        3.0,
+        gt=0,
+        description="what a level too low costs against a level too high: a level is needed "
+        "once its probability is 1 / (1 + this)",
+    )
+
+    @field_validator("readiness", "intervention", mode="before")
+    @classmethod
+    def _empty_is_none(cls, folder: object) -> object:
+        return None if folder == "" else folder
+
+    @property
+    def share(self) -> float:
+        """Probability from which a level is needed."""
+        return 1 / (1 + self.missed_to_needless)
+
+
 class SeenSettings(_Group):
     """The memory by which a client's own retry is recognised."""
 
@@ -136,17 +166,32 @@ class LearnerSettings(_Group):
     trajectory: TrajectorySettings = TrajectorySettings()
     seen: SeenSettings = SeenSettings()
     policy: PolicySettings = PolicySettings()
+    nets: NetSettings = NetSettings()
+    recommending: RecommendingSettings = RecommendingSettings()
     marker_days: float = Field(
         30.0, gt=0, description="days that an erased learner's marker is kept"
     )
     _rules: Rules = PrivateAttr()
+    _recommending: Recommending = PrivateAttr()
 
     @model_validator(mode="after")
     def _rules_can_be_used(self) -> LearnerSettings:
         self._rules = load_rules(self.policy.file)
+        self._recommending = Recommending.load(self.recommending, self.policy.max_recommendations)
+        names = {rule.name for rule in self._rules.interventions}
+        for action in self._recommending.catalogue.actions:
+            if action.name in names:
+                raise PolicyError(
+                    f"a rule and an action of the catalogue are named '{action.name}'"
+                )
         return self
 
     @property
     def rules(self) -> Rules:
         """The policy file's rules, read when these settings were made."""
         return self._rules
+
+    @property
+    def recommending_policy(self) -> Recommending:
+        """The catalogue and what was learned, read when these settings were made."""
+        return self._recommending

@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from models.learner.evidence import FIRST_EMOTION, Evidence
+from models.learner.recommending.memory import Advice
 from models.learner.seen import HASH_BYTES, Seen
 from models.learner.trajectory import NO_TREND, Trend
 from schemas.actions import Level, TargetType
@@ -85,10 +86,13 @@ class LearnerRecord:
     """When each level was last raised, ingest time in milliseconds."""
     recent: tuple[PastIntervention, ...] = ()
     """The last interventions, oldest first."""
+    advice: Advice = field(default_factory=Advice)
+    """What was recommended, and what this learner's answers taught."""
 
     def to_bytes(self) -> bytes:
         """The record in little-endian binary: a few hundred bytes to about 6 KB."""
-        tail = orjson.dumps(self._tail())
+        advice = self.advice.to_bytes()
+        tail = orjson.dumps(self._tail(len(advice)))
         runs, evidence = self.seen.runs, self.evidence
         flags = (
             (_HAS_EVIDENCE if evidence.newest is not None else 0)
@@ -133,6 +137,7 @@ class LearnerRecord:
             )
         parts.extend(_RUN.pack(*run) for run in runs)
         parts.append(self.seen.hashes)
+        parts.append(advice)
         parts.append(tail)
         return b"".join(parts)
 
@@ -159,10 +164,13 @@ class LearnerRecord:
             evidence, trend, at = _decode_evidence(value, at)
         end_of_runs = at + n_runs * _RUN.size
         end_of_ids = end_of_runs + n_ids * HASH_BYTES
-        if len(value) != end_of_ids + n_tail:
-            raise ValueError(f"its header says {end_of_ids + n_tail} bytes")
+        if len(value) < end_of_ids + n_tail:
+            raise ValueError(f"its header says {end_of_ids + n_tail} bytes or more")
         runs = tuple(_RUN.iter_unpack(value[at:end_of_runs]))
-        tail = orjson.loads(value[end_of_ids:])
+        end_of_advice = len(value) - n_tail
+        tail = orjson.loads(value[end_of_advice:])
+        if end_of_advice - end_of_ids != tail.get("advice", 0):
+            raise ValueError(f"its advice has {end_of_advice - end_of_ids} bytes")
         return cls(
             version=version,
             ingested=ingested,
@@ -179,10 +187,13 @@ class LearnerRecord:
                 PastIntervention(event_id, Level(level), confidence, tuple(because), when, of)
                 for event_id, level, confidence, because, when, of in tail.get("recent", ())
             ),
+            advice=Advice.from_bytes(value[end_of_ids:end_of_advice]),
         )
 
-    def _tail(self) -> dict[str, Any]:
+    def _tail(self, advice_bytes: int) -> dict[str, Any]:
         tail: dict[str, Any] = {"applied": self.applied}
+        if advice_bytes:
+            tail["advice"] = advice_bytes
         if self.feedback:
             tail["feedback"] = {target.value: n for target, n in self.feedback.items()}
         if self.active:

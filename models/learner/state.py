@@ -19,7 +19,7 @@ from models.learner.evidence import (
     Measure,
 )
 from models.learner.record import LearnerRecord
-from models.learner.rules import SLOPE_FACT, TRAJECTORY_FACT
+from models.learner.rules import BEHAVIOUR_FACTS, SLOPE_FACT, TRAJECTORY_FACT
 from schemas.emotions import Emotion
 from schemas.state import Activity, Estimate, Source, Trajectory, TrajectoryCall
 
@@ -71,10 +71,15 @@ class Summary:
         if group == "activity":
             mean = getattr(self.activity, member)
             return None if mean is None else Fact(mean, self.activity_confidence[member])
-        estimate: Estimate = getattr(self, name)
-        if estimate.source is Source.PRIOR:
+        estimate: Estimate | None = None if name in BEHAVIOUR_FACTS else getattr(self, name)
+        if estimate is None or estimate.source is Source.PRIOR:
             return None
         return Fact(estimate.value, estimate.confidence)
+
+    def number(self, name: str) -> float | None:
+        """The value of a numeric fact; None without evidence."""
+        fact = self.fact(name)
+        return None if fact is None or isinstance(fact.value, Trajectory) else fact.value
 
 
 def summarise(record: LearnerRecord, settings: LearnerSettings) -> Summary:

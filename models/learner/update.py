@@ -26,11 +26,14 @@ from models.learner.evidence import (
     observe_reading,
 )
 from models.learner.guards import advance, is_applied, is_erased, may_forget_marker
-from models.learner.outputs import Cause, Outputs, Position, derived_id, outputs_of
+from models.learner.ids import derived_id
+from models.learner.outputs import Cause, Outputs, Position, decision_id, outputs_of
 from models.learner.policy import decide, may_raise
+from models.learner.recommending.advising import advise
+from models.learner.recommending.learning import answer
 from models.learner.record import LearnerRecord, PastIntervention
 from models.learner.state import summarise
-from schemas.actions import FeedbackReceived
+from schemas.actions import FeedbackReceived, TargetType
 from schemas.base import Event
 from schemas.emotions import EmotionRead
 from schemas.interactions import InteractionsReceived
@@ -161,7 +164,10 @@ def apply_feedback(
     position: Position,
     settings: LearnerSettings,
 ) -> Step:
-    """Count feedback by what it is about. Says nothing new about the learner: no outputs."""
+    """Count feedback by what it is about, and learn from it if it is about a recommendation.
+
+    Says nothing new about how the learner is: no outputs.
+    """
     known = record or LearnerRecord()
     if is_erased(known, feedback):
         return Step(record, False, None, Effect.ERASED)
@@ -174,7 +180,18 @@ def apply_feedback(
     advanced = advance(known, cause, ids, settings)
     target = feedback.target_type
     counts = {**advanced.feedback, target: advanced.feedback.get(target, 0) + 1}
-    return Step(replace(advanced, feedback=counts), True, None, Effect.APPLIED)
+    advice = advanced.advice
+    if target is TargetType.RECOMMENDATION:
+        advice = answer(
+            advice,
+            feedback.user_id,
+            feedback.target_id,
+            feedback.outcome,
+            now=advanced.ingested,
+            policy=settings.recommending_policy,
+        )
+    grown = replace(advanced, feedback=counts, advice=advice)
+    return Step(grown, True, None, Effect.APPLIED)
 
 
 def apply_erasure(
@@ -269,7 +286,7 @@ def _decided(
     timed: _Timed | None = None,
 ) -> Step:
     summary = summarise(record, settings)
-    decision = decide(summary, record.active, settings.rules, settings.policy)
+    decision = decide(summary, record.active, settings)
     raised: tuple[PastIntervention, ...] = ()
     alarm = decision.alarm
     if alarm is not None and may_raise(
@@ -289,8 +306,16 @@ def _decided(
             raised={**record.raised, alarm.level: record.ingested},
             recent=(*record.recent, past)[-settings.policy.remembered :],
         )
-    record = replace(record, active=decision.active)
-    outputs = outputs_of(record, summary, decision, raised, cause)
+    advice = advise(
+        record.advice,
+        decision.eligible,
+        summary.number,
+        decision_id(cause),
+        now=record.ingested,
+        policy=settings.recommending_policy,
+    )
+    record = replace(record, active=decision.active, advice=advice)
+    outputs = outputs_of(record, summary, decision, raised, cause, settings=settings)
     late, clamped = (timed.late, timed.clamped) if timed is not None else (0, 0)
     return Step(record, True, outputs, Effect.APPLIED, duplicates, late, clamped)
 
@@ -298,7 +323,7 @@ def _decided(
 def _outputs_again(record: LearnerRecord, cause: Cause, settings: LearnerSettings) -> Outputs:
     """Outputs of an event that was applied before, from the record as it stands now."""
     summary = summarise(record, settings)
-    decision = decide(summary, record.active, settings.rules, settings.policy)
+    decision = decide(summary, record.active, settings)
     event_id = derived_id("intervention", cause.root, cause.event.user_id)
     raised = tuple(past for past in record.recent if past.event_id == event_id)
-    return outputs_of(record, summary, decision, raised, cause)
+    return outputs_of(record, summary, decision, raised, cause, settings=settings)
