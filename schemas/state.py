@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from schemas.actions import Level
 from schemas.base import Count, Derived, Message, Millis, Number, Unit
 from schemas.emotions import Emotion
 
@@ -48,6 +49,43 @@ class TrajectoryCall(Message):
     points: Count
 
 
+class ReadinessState(StrEnum):
+    """Fifths of the readiness scores that the training run saw, ascending."""
+
+    VERY_LOW = "very_low"
+    LOW = "low"
+    MODERATE = "moderate"
+    HIGH = "high"
+    VERY_HIGH = "very_high"
+
+
+class Readiness(Message):
+    """Readiness to learn: the probability of getting the next exercise right.
+
+    `weights` explains the score: the attention that each known input got, summing to 1;
+    empty where nothing is known.
+    """
+
+    score: Unit
+    state: ReadinessState
+    confidence: Unit = Field(description="of the inputs, by their weights")
+    source: Source
+    weights: dict[str, Unit] = Field(default_factory=dict)
+
+
+class InterventionNeed(Message):
+    """How strongly somebody should step in, as the trained net sees it now.
+
+    An intervention itself also waits for its level's gap; see topic `interventions`.
+    """
+
+    level: Level
+    at_least: dict[Level, Unit] = Field(
+        description="probability that the need is of this level or a higher one"
+    )
+    inputs: tuple[str, ...] = Field(description="which sides were known: text, behaviour")
+
+
 class Activity(Message):
     """Time-decayed sums over interactions; `interactions` itself is a plain count."""
 
@@ -80,4 +118,8 @@ class UserState(Derived):
     model_status: str = Field(
         default="ok",
         description="ok, or unavailable: the last message was not read and is not in the state",
+    )
+    readiness: Readiness | None = Field(default=None, description="absent without its net")
+    intervention: InterventionNeed | None = Field(
+        default=None, description="absent without its net, or where none of its inputs is known"
     )
