@@ -21,6 +21,7 @@ from app.cli import (
     reference,
     tokens,
     topics,
+    tutor,
 )
 from app.errors import OperatorError
 
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (processes, tokens, recordings, learners, models, learning, reference):
+for module in (processes, tokens, recordings, learners, models, tutor, learning, reference):
     module.register(app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
