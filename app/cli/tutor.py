@@ -74,7 +74,9 @@ def _show(report: Report) -> None:
         return
     if report.seen:
         typer.echo(f"{report.seen} of them are of dialogues that the model learned from:")
-        typer.echo("what it does on new ones is under `unseen`, and in the model card")
+        typer.echo(
+            "how it does on new ones stands in the model card, and below where there are any"
+        )
     _show_figures("all", report.all)
     if report.unseen is not None and report.seen:
         _show_figures("unseen", report.unseen)
