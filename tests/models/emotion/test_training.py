@@ -87,7 +87,7 @@ def test_a_run_writes_an_artefact_that_learned_and_a_card_that_says_how(
     assert {s["name"]: s["train"] for s in card["sources"]} == {
         "goemotions": 48, "emobank": 18, "forum_urgency": 91, "corpus": 8,
     }  # fmt: skip
-    assert card["metrics"]["forum_urgency (dev)"]["spearman"] > 0.8
+    assert card["metrics"]["forum_urgency (dev)"]["spearman"] > 0.5
     per_class = card["metrics"]["goemotions (dev)"]["per_class"]
     assert all(per_class[label]["f1"] > 0.9 for label in SAYINGS)
     assert artefact.version == artefacts.load(out).version
