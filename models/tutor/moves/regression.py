@@ -12,6 +12,7 @@ Labels = NDArray[np.intp]
 
 TOLERANCE = 1e-6
 STEPS = 500
+PRIOR = 1e-3  # a count for labels that do not occur; only where the search starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,11 @@ def fit(rows: Floats, labels: Labels, classes: int, penalty: float) -> Softmax:
         slope = rows.T @ error + penalty * weights
         return float(value), np.concatenate([np.asarray(slope).ravel(), error.sum(0)])
 
-    start = np.zeros(d * classes + classes)
-    found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS, "gtol": TOLERANCE}
-    ).x
+    # From the optimum without weights: a great penalty then has nothing left to find.
+    frequencies = (wanted.sum(0) + PRIOR) / (n + PRIOR * classes)
+    start = np.concatenate([np.zeros(d * classes), np.log(frequencies)])
+    options = {"maxiter": STEPS, "maxfun": 2 * STEPS, "gtol": TOLERANCE, "ftol": TOLERANCE**2}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
     weights = found[: d * classes].reshape(d, classes) / deviation[:, None]
     bias = found[d * classes :] - mean @ weights
     return Softmax(weights, bias)

@@ -6,13 +6,14 @@ import pytest
 
 from models.tutor.moves.advice import next_move
 from models.tutor.moves.artefact import CARD, WEIGHTS, ArtefactProblem, load, load_card
-from models.tutor.moves.dialogue import Move, Strategy
+from models.tutor.moves.dialogue import MOVES, Move, Strategy
 from models.tutor.moves.evaluation import evaluate, write
-from models.tutor.moves.model import Evidence
+from models.tutor.moves.model import Evidence, move_features, stack
 from models.tutor.moves.readers import DataProblem, read
-from models.tutor.moves.training import folds, train
+from models.tutor.moves.training import fit_moves, folds, train
 
 from .dialogues import (
+    WORDS,
     at_random,
     bridge_row,
     data_folder,
@@ -52,6 +53,28 @@ def test_moves_that_follow_no_rule_are_not_predicted(tmp_path):
     for measured in load_card(tmp_path / "artefact").measured.values():
         assert measured.gain_interval[0] < 0.03
         assert measured.accuracy < 0.4
+
+
+def test_untagged_heads_do_not_rely_on_words_that_the_tagger_knows_by_heart(tmp_path):
+    """Each utterance is one word of its own: to a new dialogue it says nothing of the move."""
+    rows = []
+    for i in range(60):
+        row = mathdial_row(i, in_turn(5, i))
+        for n, words in enumerate(WORDS.values()):
+            row["conversation"] = row["conversation"].replace(words, f"{spelt(i)}{spelt(n)}")
+        rows.append(row)
+    _, examples = read(write_mathdial(tmp_path / "m.jsonl", rows))
+    tagger, heads = fit_moves(examples)
+
+    features = stack(move_features(e.context, Evidence.UNTAGGED, tagger) for e in examples)
+    chosen = heads[Evidence.UNTAGGED].probabilities(features).argmax(1)
+    right = sum(MOVES[k] is e.gold for k, e in zip(chosen, examples, strict=True))
+    assert right < 0.6 * len(examples)
+
+
+def spelt(number):
+    """A word for a number: digits would all be read as one."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
 def test_training_again_gives_the_same_artefact(trained, tmp_path):
