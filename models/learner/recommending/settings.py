@@ -46,7 +46,7 @@ class RecommendingSettings(BaseModel):
         0.5, gt=0, le=1, description="standard deviation of one reward around its expectation"
     )
     person_strength: float = Field(
-        6.0,
+        40.0,
         gt=0,
         description="answers' worth of trust that a learner is as the others are; "
         "smaller where learners differ more",
