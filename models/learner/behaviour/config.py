@@ -45,7 +45,8 @@ class BehaviourSettings(_Group):
     """What behaviour says about a learner, and from when on."""
 
     artefact: Path = Field(
-        SHIPPED, description="the trained estimators (`masterx train behaviour`), read at start"
+        SHIPPED,
+        description="the trained estimators (`masterx train behaviour`), read when first used",
     )
     answers_half: float = Field(
         3.0, gt=0, description="answers' worth of evidence at which confidence is 0.5"
@@ -71,12 +72,11 @@ class BehaviourSettings(_Group):
     )
     fatigue: FatigueSettings = FatigueSettings()
     engagement: EngagementSettings = EngagementSettings()
-    _behaviour: Behaviour = PrivateAttr()
+    _behaviour: Behaviour | None = PrivateAttr(default=None)
     _kind_of: dict[str, int] = PrivateAttr()
 
     @model_validator(mode="after")
-    def _artefact_can_be_used(self) -> BehaviourSettings:
-        self._behaviour = load_behaviour(self.artefact)
+    def _each_type_is_of_one_kind(self) -> BehaviourSettings:
         self._kind_of = {
             name: index for index, names in enumerate(self.kinds.values()) for name in names
         }
@@ -86,7 +86,12 @@ class BehaviourSettings(_Group):
 
     @property
     def behaviour(self) -> Behaviour:
-        """The trained estimators, read when these settings were made."""
+        """The trained estimators, read when they are first used and once a process.
+
+        Raises BehaviourArtefactProblem that names what is missing or broken.
+        """
+        if self._behaviour is None:
+            self._behaviour = load_behaviour(self.artefact)
         return self._behaviour
 
     @property

@@ -79,8 +79,7 @@ def above_own_mean(blocks: Sequence[BlockRow]) -> dict[int, bool | None]:
     return labels
 
 
-def _gather(
-    examples: Iterable[Example], labels: dict[int, bool | None], total: int) -> Examples:
+def _gather(examples: Iterable[Example], labels: dict[int, bool | None], total: int) -> Examples:
     found = sorted(examples)
     return Examples(
         rows=tuple(example.row for example in found),

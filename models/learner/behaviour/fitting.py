@@ -81,11 +81,13 @@ class _Tally:
 
     def shares(self, group: int) -> Floats:
         counts: Floats = self.counts[group]
-        return counts[1:] / max(counts[0], 1.0)
+        shares: Floats = counts[1:] / max(counts[0], 1.0)
+        return shares
 
     def shrunk(self, group: int, towards: Floats) -> Floats:
         counts: Floats = self.counts[group]
-        return (counts[1:] + PRIOR_ROWS * towards) / (counts[0] + PRIOR_ROWS)
+        shares: Floats = (counts[1:] + PRIOR_ROWS * towards) / (counts[0] + PRIOR_ROWS)
+        return shares
 
 
 def _chances(shares: Floats) -> Chances:

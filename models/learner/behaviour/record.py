@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import exp2
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from zlib import crc32
 
 from models.learner.behaviour.observed import NO_SKILL, UNKNOWN_HINTS, Observed
@@ -81,7 +81,7 @@ _FORGOTTEN: Final = 1e-4
 
 Answer = tuple[int, int, int, int, int, int]
 """time, skill, correct (0 or 1), attempts, hints, hints on offer; -1 where not sent."""
-_Kept = TypeVar("_Kept", Answer, tuple[int, float])
+_Kept = TypeVar("_Kept", bound=tuple[float, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class BehaviourRecord:
         at += _TASK.size
         sums = _SUMS.unpack_from(value, at)
         at += _SUMS.size
-        parts: list[tuple[tuple[float, ...], ...]] = []
+        parts: list[tuple[Any, ...]] = []
         for layout, count in (
             (_ANSWER, answers),
             (_RESPONSE, responses),
@@ -164,8 +164,20 @@ class BehaviourRecord:
             at = end
         if at != len(value):
             raise ValueError(f"behaviour of {len(value)} bytes; its head says {at}")
-        return cls(newest, clock, sums, parts[3], parts[0], parts[1],  # type: ignore[arg-type]
-                   task if task[2] >= UNKNOWN_HINTS else None, parts[2], parts[4])  # type: ignore[arg-type]
+        return cls(
+            newest=newest,
+            clock=clock,
+            sums=sums,
+            skills=parts[3],
+            answers=parts[0],
+            responses=parts[1],
+            task=task if task[2] >= UNKNOWN_HINTS else None,
+            stints=parts[2],
+            kinds=parts[4],
+        )
+
+
+NO_BEHAVIOUR: Final = BehaviourRecord()
 
 
 def clock_of(half_lives: Sequence[float]) -> int:
@@ -185,7 +197,7 @@ def add(
     clock = clock_of(population.half_lives)
     if record.clock != clock:
         record = BehaviourRecord(clock=clock, newest=max(o.time for o in observed))
-    newest = max(record.newest, max(o.time for o in observed))
+    newest = max(record.newest, *(item.time for item in observed))
     elapsed = newest - record.newest
     sums, skills, kinds = _faded(record, elapsed, population.half_lives)
     answers: list[Answer] = []

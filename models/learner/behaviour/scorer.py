@@ -1,6 +1,6 @@
 """A trained estimator as plain numbers, evaluated without numpy in a few microseconds.
 
-    probability = sigmoid(intercept + w . x + sum over trees of a leaf's value)
+probability = sigmoid(intercept + w . x + sum over trees of a leaf's value)
 """
 
 from __future__ import annotations

@@ -73,8 +73,7 @@ def train(data_dir: Path, out: Path, report: Report = lambda _: None) -> dict[st
     digest = blake2b(orjson.dumps(held, option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
     held = {"version": digest, **held}
     cards = {
-        task: card_of(task, digest, model.figures, model.baseline)
-        for task, model in fitted.items()
+        task: card_of(task, digest, model.figures, model.baseline) for task, model in fitted.items()
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "model.json").write_bytes(orjson.dumps(held) + b"\n")
@@ -97,7 +96,7 @@ def with_skills(population: Population, named: Any) -> Population:
 def _fit(task: str, examples: Examples) -> Fitted:
     features, truth, people, _ = examples.labelled()
     logits = _out_of_fold(task, features, truth, people)
-    return _fitted(task, features, truth, people, logits, features)
+    return _fitted(task, features, truth, people, logits, honest=features)
 
 
 def _fit_next(task: str, rows: Sequence[ProblemRow]) -> Fitted:
@@ -119,7 +118,7 @@ def _fit_next(task: str, rows: Sequence[ProblemRow]) -> Fitted:
         for row, vector in zip(unseen.rows, unseen.features, strict=True):
             honest[places[row]] = vector
             logits[places[row]] = scorer.logit(vector.tolist())
-    return _fitted(task, features, truth, people, logits, honest)
+    return _fitted(task, features, truth, people, logits, honest=honest)
 
 
 def _crossed(task: str, rows: Sequence[ProblemRow]) -> Examples:
@@ -154,6 +153,7 @@ def _fitted(
     truth: Bools,
     people: Sequence[str],
     logits: Floats,
+    *,
     honest: Floats,
 ) -> Fitted:
     raw = np.array([sigmoid(logit) for logit in logits])
