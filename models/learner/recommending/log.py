@@ -150,9 +150,13 @@ class Join:
             target = (feedback.user_id, feedback.target_id)
             self._outcomes.setdefault(target, {})[feedback.event_id] = feedback.outcome
 
-    def forget(self, user_id: str) -> None:
-        """Leave out a learner who was erased."""
-        gone = [key for key, (user, _) in self._decisions.items() if user == user_id]
+    def forget(self, user_id: str, at: int) -> None:
+        """Leave out what was decided for a learner up to an erasure. `at`: ingest time, ms."""
+        gone = [
+            key
+            for key, (user, made) in self._decisions.items()
+            if user == user_id and made.decided_at <= at
+        ]
         for key in gone:
             del self._decisions[key], self._shown[key]
 
