@@ -34,7 +34,7 @@ class RecommendingSettings(BaseModel):
     )
     rest: float = Field(900.0, ge=0, description="seconds that a refused action is not shown again")
     explore: Share = Field(
-        0.05, description="probability that the last place tries another candidate; 0 never does"
+        0.03, description="probability that the last place tries another candidate; 0 never does"
     )
     least: float = Field(
         0.05,
