@@ -6,5 +6,6 @@ intervention.py  InterventionNet: a cumulative link over seven grades, read as s
 serving.py       both together, for one record
 artefact.py, card.py   what is on disk, and what it says of itself
 grades.py, grades.csv  how labels map to levels, with the reason of each row
-fitting/         training (torch; nothing that serves imports it)
+figures.py       how well they do, with intervals over people
+fitting/         training and evaluation (torch; nothing that serves imports it)
 """

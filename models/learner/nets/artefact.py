@@ -56,6 +56,7 @@ def save(folder: Path, card: NetCard, tensors: Mapping[str, Floats]) -> NetArtef
     folder.mkdir(parents=True, exist_ok=True)
     kept = {n: np.ascontiguousarray(t, dtype=np.float32) for n, t in sorted(tensors.items())}
     save_file(kept, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # it is written for its owner alone
     (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     artefact = load(folder)
     (folder / CARD_TEXT).write_text(markdown(card, artefact.version), encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from math import log
 from typing import Final
 
@@ -47,6 +48,9 @@ BEHAVIOUR_INPUTS: Final[Mapping[str, int]] = {
 }
 """Inputs of the intervention net beside the affect embedding."""
 
+ANSWERED: Final = ("accuracy", "hints", "attempts")
+"""Inputs that rest on answers; without any, behaviour says nothing of a need for help."""
+
 _PRACTICE: Final = {
     "accuracy": Measure.CORRECT,
     "hints": Measure.HINTS,
@@ -63,6 +67,11 @@ class Feature:
     confidence: float
 
 
+def model_key(version: str) -> int:
+    """A model's version as 64 bits: a record need not hold its name."""
+    return int.from_bytes(blake2b(version.encode(), digest_size=8).digest(), "little")
+
+
 Features = Mapping[str, Feature]
 """Inputs by name; absent ones are masked."""
 
@@ -71,13 +80,13 @@ Features = Mapping[str, Feature]
 class Affect:
     """The decayed mean of a learner's affect embeddings.
 
-    version: of the emotion model, as readings name it; embeddings of two versions have
-        nothing in common, and a net reads only those of the version it was fitted to
+    model: key of the emotion model's version (`model_key`); embeddings of two
+        models have nothing in common, and a net reads only those it was fitted to
     weight: decayed number of messages in the mean, above 0
     values: the mean, (AFFECT_WIDTH,) or narrower
     """
 
-    version: str
+    model: int
     weight: float
     values: Floats
 
@@ -116,8 +125,8 @@ def practice_of(evidence: Evidence, least: float, half: float) -> dict[str, Feat
 
 
 def time_feature(seconds: float) -> Feature:
-    """Time in session: a clock reading, so its confidence is 1."""
-    return Feature((log(1 + max(seconds, 0.0) / 60),), 1.0)
+    """Time in session. A clock's reading is no evidence: it adds nothing to confidence."""
+    return Feature((log(1 + max(seconds, 0.0) / 60),), 0.0)
 
 
 class Layout:

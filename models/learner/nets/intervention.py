@@ -19,12 +19,14 @@ from models.learner.nets.artefact import NetArtefact, NetProblem
 from models.learner.nets.grades import GRADES, Grading
 from models.learner.nets.inputs import (
     AFFECT_WIDTH,
+    ANSWERED,
     BEHAVIOUR_INPUTS,
     Affect,
     Features,
     Floats,
     Layout,
     NetInputs,
+    model_key,
 )
 from schemas.actions import Level
 
@@ -73,6 +75,7 @@ class InterventionNet:
         """Raises NetProblem when a tensor is missing or has the wrong shape."""
         self.version = artefact.version
         self.card = artefact.card
+        self._model = model_key(artefact.card.emotion_version)
         inputs, width = len(LAYOUT.names), LAYOUT.width
         self._text_bias = artefact.tensor("text_bias", (-1,))
         self._text_linear = artefact.tensor("text_linear", (-1,))
@@ -94,8 +97,13 @@ class InterventionNet:
         if (np.diff(self._thresholds) < 0).any():
             raise NetProblem(f"{artefact.folder}: thresholds are not in order")
         self._trained = np.array([name in artefact.card.trained for name in LAYOUT.names])
+        self._answered = np.array([name in ANSWERED for name in LAYOUT.names])
         self._spread = np.array(
-            [i for i, where in enumerate(LAYOUT.slices.values()) for _ in range(*where.indices(width))]
+            [
+                i
+                for i, where in enumerate(LAYOUT.slices.values())
+                for _ in range(*where.indices(width))
+            ]
         )
         # Where P(g > k) is the probability of a level or more.
         self._boundaries = np.array([grading.first(level) - 2 for level in _LEVELS[1:]])
@@ -103,7 +111,7 @@ class InterventionNet:
     def reads(self, affect: Affect) -> bool:
         """Whether the embedding is of the emotion model that the net was fitted to."""
         return (
-            affect.version == self.card.emotion_version
+            affect.model == self._model
             and len(affect.values) == len(self._text_linear)
             and affect.weight > 0
             and bool(np.isfinite(affect.values).all())
@@ -118,12 +126,15 @@ class InterventionNet:
         return part
 
     def behaviour(self, features: Features) -> float | None:
-        """Behaviour's part of f; None where no input is known that was trained."""
+        """Behaviour's part of f; None where nothing is known of any answer."""
         vector, known = LAYOUT.fill(features)
         known &= self._trained
-        if not known.any():
+        if not (known & self._answered).any():
             return None
-        z = np.clip((vector - self._centre) * self._scale, -_LARGEST, _LARGEST) * known[self._spread]
+        z = (
+            np.clip((vector - self._centre) * self._scale, -_LARGEST, _LARGEST)
+            * known[self._spread]
+        )
         hidden = np.tanh(self._in @ np.concatenate((z, known)) + self._bias)
         return float(self._output[0] * (hidden @ self._out) + self._output[1])
 
@@ -143,7 +154,7 @@ class InterventionNet:
         if behaviour is not None:
             f += behaviour
             sides.append("behaviour")
-        return self.of(self.exceeds(np.float64(f)), tuple(sides)) if sides else None
+        return self.of(self.exceeds(np.array(f)), tuple(sides)) if sides else None
 
     def of(self, exceeds: Floats, sides: tuple[str, ...]) -> Need:
         """(6,) P(g > k) as levels and an expected grade."""

@@ -79,7 +79,9 @@ class LearningReadinessNet:
         logit = float(weights @ (embedded @ self._readout))
         return Attended(
             probability=sigmoid(self._output[0] * logit + self._output[1]),
-            weights={n: float(w) for n, w, k in zip(LAYOUT.names, weights, known, strict=True) if k},
+            weights={
+                n: float(w) for n, w, k in zip(LAYOUT.names, weights, known, strict=True) if k
+            },
             confidence=float(weights @ vector[self._confidence_at]),
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.learner.nets.artefact import load
 from models.learner.nets.grades import load_grading
-from models.learner.nets.inputs import Affect, Feature, NetInputs
+from models.learner.nets.inputs import Feature, NetInputs, model_key
 from models.learner.nets.intervention import InterventionNet, Need
 from models.learner.nets.readiness import LearningReadinessNet
 from schemas.state import Readiness, Source
@@ -31,12 +31,14 @@ class Nets:
 
     readiness: LearningReadinessNet | None
     intervention: InterventionNet | None
+    affect_model: int | None
+    """Key of the emotion model whose embeddings the readiness net reads."""
 
     def read(self, inputs: NetInputs) -> NetReading:
         """Readiness first: it is an input of the need."""
         features = dict(inputs.features)
         affect = inputs.affect
-        if affect is not None and self._readable(affect):
+        if affect is not None and affect.model == self.affect_model:
             features["affect"] = Feature(tuple(affect.values.tolist()), min(1.0, affect.weight))
         readiness = None if self.readiness is None else self.readiness.read(features)
         if self.intervention is None:
@@ -44,11 +46,6 @@ class Nets:
         if readiness is not None and readiness.source is not Source.PRIOR:
             features["readiness"] = Feature((readiness.score,), readiness.confidence)
         return NetReading(readiness, self.intervention.need(replace(inputs, features=features)))
-
-    def _readable(self, affect: Affect) -> bool:
-        return (
-            self.readiness is not None and affect.version == self.readiness.card.emotion_version
-        )
 
 
 def load_nets(readiness: Path | None, intervention: Path | None) -> Nets:
@@ -61,7 +58,9 @@ def load_nets(readiness: Path | None, intervention: Path | None) -> Nets:
 
 @lru_cache(maxsize=4)
 def _load(readiness: Path | None, intervention: Path | None) -> Nets:
+    net = None if readiness is None else LearningReadinessNet(load(readiness))
     return Nets(
-        None if readiness is None else LearningReadinessNet(load(readiness)),
+        net,
         None if intervention is None else InterventionNet(load(intervention), load_grading()),
+        None if net is None else model_key(net.card.emotion_version),
     )

@@ -1,1 +1,1 @@
-"""Training of the nets, in torch. Nothing that serves imports this package."""
+"""Training and evaluation of the nets, in torch. Nothing that serves imports this package."""

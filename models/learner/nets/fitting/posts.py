@@ -47,7 +47,9 @@ def read_posts(file: Path) -> list[Post]:
             if "post_text" not in (reader.fieldnames or ()):
                 raise NetProblem(f"{file}: has no column post_text")
             return [
-                Post(row.get("id") or str(number), row["post_text"] or "", _grade(file, number, row))
+                Post(
+                    row.get("id") or str(number), row["post_text"] or "", _grade(file, number, row)
+                )
                 for number, row in enumerate(reader)
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

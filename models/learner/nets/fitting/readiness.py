@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import nn
 
 from models.learner.nets import figures
@@ -26,8 +27,9 @@ WHY_UNTRAINED: Final = {
     "right; a set with both, in this net's layout, trains it",
 }
 LIMITS: Final = [
-    "ASSISTments 2009 has no times of day: the clock of the replay is made of response times, and "
-    "sessions are told apart by jumps of the order id. How the inputs fade was therefore not learned.",
+    "ASSISTments 2009 has no times of day: the clock of the replay is made of response times, "
+    "and sessions are told apart by jumps of the order id. How the inputs fade was therefore "
+    "not learned.",
     "Middle-school mathematics in the USA; about 200 students.",
     "It reads practice in general, not the next exercise's skill: `behaviour.nextCorrect` does.",
     "Attention weights say what the score was computed from, not what caused it.",
@@ -48,8 +50,8 @@ class Hyper:
     batch: int = 512
     rate: float = 5e-3
     decay: float = 1e-3
-    drop: float = 0.2
-    """Probability that a known input is masked in a training row (one always stays)."""
+    drop: float = 0.4
+    """Mean share of a training row's known inputs that are masked (one always stays)."""
     seed: int = 0
 
 
@@ -120,7 +122,7 @@ def fit_readiness(
     values, known = matrix(LAYOUT, [m.features for m in moments])
     truth = np.array([float(m.correct) for m in moments])
     people = [m.person for m in moments]
-    some = known.any(1)
+    some: Bools = known.sum(axis=1) > 0
     fold = figures.folds_of(people, FOLDS)
     logits = np.zeros(len(moments))
     for number in range(FOLDS):
@@ -146,7 +148,7 @@ def fit_readiness(
         for name in LAYOUT.names
         if name not in trained
     }
-    part = [p for p, s in zip(people, some, strict=True) if s]
+    part = [p for p, s in zip(people, some.tolist(), strict=True) if s]
     accuracy = LAYOUT.slices["accuracy"].start + 1
     base = np.where(known[:, LAYOUT.names.index("accuracy")], values[:, accuracy], prior)[some]
     card = NetCard(
@@ -166,7 +168,9 @@ def fit_readiness(
         metrics={
             f"next correct, {FOLDS}-fold by person": _figures(scores[some], truth[some], part)
         },
-        baselines={"the learner's own share of right answers so far": _figures(base, truth[some], part)},
+        baselines={
+            "the learner's own share of right answers so far": _figures(base, truth[some], part)
+        },
         training={
             **{name: getattr(hyper, name) for name in Hyper.__slots__},
             "bins": [float(b) for b in bins],
@@ -193,7 +197,6 @@ def fit_readiness(
 
 def platt(logits: Floats, truth: Floats) -> tuple[float, float]:
     """Slope and offset that calibrate a logit, by likelihood (Platt, 1999)."""
-    from scipy.optimize import minimize
 
     def loss(p: Floats) -> float:
         x = p[0] * logits + p[1]
@@ -213,13 +216,13 @@ def _fit(values: Floats, known: Bools, truth: Floats, hyper: Hyper) -> Fitted:
     steps = hyper.epochs * -(-len(z) // hyper.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(hyper.epochs):
-        for rows in torch.randperm(len(z)).split(hyper.batch):
-            shown = mask[rows] & (torch.rand(mask[rows].shape) >= hyper.drop)
+        for rows in torch.split(torch.randperm(len(z)), hyper.batch):
+            # Each row loses its own share of inputs, so that few known inputs are seen, too.
+            lost = 2 * hyper.drop * torch.rand(len(rows), 1)
+            shown = mask[rows] & (torch.rand(mask[rows].shape) >= lost)
             alone = ~shown.any(1)
             shown[alone] = mask[rows][alone]
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                net(z[rows], shown), target[rows]
-            )
+            loss = nn.functional.binary_cross_entropy_with_logits(net(z[rows], shown), target[rows])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

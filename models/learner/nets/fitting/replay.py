@@ -11,18 +11,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from models.learner.behaviour.estimating import estimate
+from models.learner.behaviour.observed import observe
+from models.learner.behaviour.record import NO_BEHAVIOUR
+from models.learner.behaviour.record import add as add_behaviour
 from models.learner.behaviour.replay import GAP, LONGEST, START, by_person
 from models.learner.behaviour.sources import ProblemRow
 from models.learner.config import LearnerSettings
 from models.learner.evidence import Evidence, add, observe_interaction
-from models.learner.nets.inputs import Feature, practice_of, time_feature
+from models.learner.nets.assembling import net_inputs, session_seconds
+from models.learner.nets.inputs import Feature
 from schemas.interactions import Interaction, TaskData, TimingData
+from schemas.state import TrajectoryCall
 
 NEW_SESSION: Final = 20_000
 """Order ids between two exercises of a learner from which a new session began; of the
 gaps 95% are below 3,200 and 4% above 100,000, so that its exact value hardly matters."""
+NO_CALL: Final = (TrajectoryCall(points=0), 0.0, 0.0)
 _DAY_MS: Final = 86_400_000
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,47 +42,32 @@ class Moment:
     """unaided, wrong, hint or all_hints (grades.csv)."""
 
 
-class OnTheWay:
-    """Adds inputs that are kept along a learner's replay; the base one adds none."""
-
-    def start(self) -> None:
-        """A new learner."""
-
-    def inputs(self) -> dict[str, Feature]:
-        """Inputs as they stand."""
-        return {}
-
-    def after(self, interaction: Interaction, time: int) -> None:
-        """One more interaction at its event time (ms)."""
-
-
-def replay(
-    rows: Sequence[ProblemRow], settings: LearnerSettings, way: OnTheWay | None = None
-) -> Iterator[Moment]:
+def replay(rows: Sequence[ProblemRow], settings: LearnerSettings) -> Iterator[Moment]:
     """A moment before each labelled exercise, by person in their own order."""
-    way = way or OnTheWay()
+    behaviour = settings.behaviour
+    population, pause = behaviour.behaviour.population, behaviour.fatigue.pause
     for person, theirs in by_person(rows).items():
-        evidence, now, began, last = Evidence(), START, START, None
-        way.start()
+        evidence, record, now, last = Evidence(), NO_BEHAVIOUR, START, None
         for row in sorted(theirs, key=lambda row: (row.order, row.row)):
             if last is not None and row.order - last > NEW_SESSION:
                 now += _DAY_MS
-                began = now
             last = row.order
             if row.correct is not None:
-                features = practice_of(
+                inputs = net_inputs(
                     evidence,
-                    settings.confidence.min_evidence,
-                    settings.confidence.interactions_half,
+                    None,
+                    NO_CALL,
+                    settings.confidence,
+                    estimates=estimate(record, {}, 0.0, behaviour),
+                    session_seconds=session_seconds(record),
                 )
-                if evidence.newest is not None:
-                    features["time_in_session"] = time_feature((now - began) / 1000)
-                yield Moment(person, features | way.inputs(), row.correct, outcome_of(row))
+                yield Moment(person, dict(inputs.features), row.correct, outcome_of(row))
             now += round(1000 * (min(row.seconds or 0.0, LONGEST) + GAP))
             interaction = _answer(row, now)
             observation = observe_interaction(interaction, now)
             evidence = add(evidence, [observation], settings.evidence, interactions=1)
-            way.after(interaction, now)
+            observed = observe(interaction, now, behaviour.kind_of)
+            record = add_behaviour(record, [observed], population, pause)
 
 
 def outcome_of(row: ProblemRow) -> str:
