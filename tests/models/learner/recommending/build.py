@@ -95,9 +95,7 @@ class Learner:
         self.decisions += 1
         now = NOW + self.decisions * 10 * MINUTE
         identity = seed(self.name, self.decisions)
-        self.advice = advise(
-            self.advice, eligible(of), {}.get, identity, now=now, policy=of
-        )
+        self.advice = advise(self.advice, eligible(of), {}.get, identity, now=now, policy=of)
         made = decision_made(self.advice, identity, of)
         assert made is not None
         shown: list[Answered] = []
