@@ -73,7 +73,7 @@ def evaluate(
     truth = np.array([posts[i].grade for i in graded], dtype=np.float64)
     urgency = np.array([needs[i].urgency for i in graded])
     people = [posts[i].group for i in graded]
-    at_least = np.array([[*needs[i].at_least.values()] for i in graded]).reshape(len(graded), -1)
+    at_least = np.array([[*needs[i].at_least.values()] for i in graded]).reshape(-1, len(Level))
     return InterventionFigures(
         rows=len(posts),
         n=len(graded),
