@@ -99,6 +99,29 @@ class Activity(Message):
     attempts: Number | None = Field(default=None, ge=0, description="mean where sent")
 
 
+class Tendency(Message):
+    """How much of what a learner used was of one kind: a share of use, not a type of person."""
+
+    share: Unit = Field(description="time-decayed over weeks; all kinds sum to 1")
+    count: Count = Field(description="interactions with it, ever")
+
+
+class Behaviour(Message):
+    """What a learner's interactions say (docs/state.md); `source` tells how far each is learned."""
+
+    help_need: Estimate = Field(description="probability of asking for a hint on the next exercise")
+    next_correct: Estimate = Field(description="probability that the next answer is right")
+    focus: Estimate = Field(description="1 - probability of being off task")
+    cognitive_load: Estimate = Field(
+        description="probability that the load is above the learner's own mean"
+    )
+    engagement: Estimate = Field(description="derived from taking part and from the text")
+    fatigue: Estimate = Field(description="derived from time on task and slowing down")
+    tendencies: dict[str, Tendency] = Field(
+        default_factory=dict, description="kinds of content by use, as the settings name them"
+    )
+
+
 class UserState(Derived):
     """The state of one learner after one update.
 
@@ -122,4 +145,7 @@ class UserState(Derived):
     readiness: Readiness | None = Field(default=None, description="absent without its net")
     intervention: InterventionNeed | None = Field(
         default=None, description="absent without its net, or where none of its inputs is known"
+    )
+    behaviour: Behaviour | None = Field(
+        default=None, description="absent in states from before it was estimated"
     )

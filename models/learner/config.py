@@ -7,14 +7,18 @@ operator can change every one of them. docs/state.md says what each one means.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from models.learner.behaviour.config import BehaviourSettings
 from models.learner.recommending.settings import Recommending, RecommendingSettings
 from models.learner.rules import PolicyError, Rules, load_rules
 from schemas.actions import Level
 from schemas.interactions import MAX_INTERACTIONS
+
+if TYPE_CHECKING:
+    from models.learner.nets.serving import Nets
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """In [0, 1]. Not the wire's strict type: the environment gives text."""
@@ -113,7 +117,7 @@ class PolicySettings(_Group):
     max_recommendations: int = Field(3, ge=0, description="suggestions at a time")
     gaps: GapSettings = GapSettings()
     remembered: int = Field(
-        6, ge=1, description="interventions kept so that a redelivery sends the same again"
+        4, ge=1, description="interventions kept so that a redelivery sends the same again"
     )
 
 
@@ -129,7 +133,7 @@ class NetSettings(_Group):
         description="folder of its artefact; empty: rules alone raise interventions",
     )
     missed_to_needless: float = Field(
-        3.0,
+        1.5,
         gt=0,
         description="what a level too low costs against a level too high: a level is needed "
         "once its probability is 1 / (1 + this)",
@@ -166,6 +170,7 @@ class LearnerSettings(_Group):
     trajectory: TrajectorySettings = TrajectorySettings()
     seen: SeenSettings = SeenSettings()
     policy: PolicySettings = PolicySettings()
+    behaviour: BehaviourSettings = BehaviourSettings()
     nets: NetSettings = NetSettings()
     recommending: RecommendingSettings = RecommendingSettings()
     marker_days: float = Field(
@@ -173,6 +178,7 @@ class LearnerSettings(_Group):
     )
     _rules: Rules = PrivateAttr()
     _recommending: Recommending = PrivateAttr()
+    _nets: Nets | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _rules_can_be_used(self) -> LearnerSettings:
@@ -190,6 +196,19 @@ class LearnerSettings(_Group):
     def rules(self) -> Rules:
         """The policy file's rules, read when these settings were made."""
         return self._rules
+
+    @property
+    def trained_nets(self) -> Nets:
+        """The nets, read when they are first used and once a process.
+
+        Raises NetProblem that names what is missing or broken.
+        """
+        if self._nets is None:
+            # Here, because only the worker that uses the nets should load numpy and them.
+            from models.learner.nets.serving import load_nets  # noqa: PLC0415
+
+            self._nets = load_nets(self.nets.readiness, self.nets.intervention)
+        return self._nets
 
     @property
     def recommending_policy(self) -> Recommending:

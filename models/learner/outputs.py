@@ -17,7 +17,7 @@ from models.learner.record import LearnerRecord, PastIntervention
 from models.learner.state import Summary
 from schemas.actions import InterventionRaised, RecommendationsMade
 from schemas.base import Event
-from schemas.state import UserState
+from schemas.state import Behaviour, InterventionNeed, Tendency, UserState
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,9 @@ def outputs_of(
         trajectory=summary.trajectory,
         activity=summary.activity,
         model_status="unavailable" if record.model_unavailable else "ok",
+        readiness=summary.nets.readiness,
+        intervention=_need(summary, decision),
+        behaviour=_behaviour(summary),
     )
     policy = settings.recommending_policy
     suggested = RecommendationsMade(
@@ -119,3 +122,26 @@ def outputs_of(
         for past in raised
     )
     return Outputs(state, suggested, interventions)
+
+
+def _behaviour(summary: Summary) -> Behaviour:
+    estimates = summary.behaviour
+    return Behaviour(
+        help_need=estimates.help_need,
+        next_correct=estimates.next_correct,
+        focus=estimates.focus,
+        cognitive_load=estimates.cognitive_load,
+        engagement=estimates.engagement,
+        fatigue=estimates.fatigue,
+        tendencies={
+            name: Tendency(share=tendency.share, count=tendency.count)
+            for name, tendency in estimates.tendencies.items()
+        },
+    )
+
+
+def _need(summary: Summary, decision: Decision) -> InterventionNeed | None:
+    need = summary.nets.need
+    if need is None:
+        return None
+    return InterventionNeed(level=decision.needed, at_least=need.at_least, inputs=need.sides)

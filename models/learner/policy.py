@@ -9,10 +9,11 @@ time, which a page's clock cannot move.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from models.learner.config import LearnerSettings, PolicySettings
+from models.learner.nets.intervention import Need
 from models.learner.recommending.advising import Eligible
 from models.learner.rules import Condition
 from models.learner.state import Fact, Summary
@@ -39,7 +40,9 @@ class Decision:
     eligible: tuple[Eligible, ...]
     """What may be recommended, in the catalogue's order."""
     alarm: Alarm | None
-    """Of the rules that hold the one of the highest level, whether or not its gap has passed."""
+    """Of the rules that hold and the net's need the highest, whether or not its gap has passed."""
+    needed: Level = Level.NONE
+    """What the intervention net sees a need of."""
 
 
 def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -> Decision:
@@ -65,7 +68,36 @@ def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -
             active.append(intervention.name)
             if alarm is None or intervention.level.rank > alarm.level.rank:
                 alarm = Alarm(intervention.name, intervention.level, *grounds)
-    return Decision(tuple(sorted(active)), tuple(eligible), alarm)
+    needed = needed_level(summary.nets.need, before, settings)
+    if needed is not Level.NONE and summary.nets.need is not None:
+        active.append(_held(needed))
+        if alarm is None or needed.rank > alarm.level.rank:
+            alarm = _alarm(summary.nets.need, needed)
+    return Decision(tuple(sorted(active)), tuple(eligible), alarm, needed)
+
+
+def needed_level(need: Need | None, held: Collection[str], settings: LearnerSettings) -> Level:
+    """The highest level whose probability reaches the share that costs ask for.
+
+    A level that held lets go only `hysteresis` (a share) below that.
+    """
+    if need is None:
+        return Level.NONE
+    share = settings.nets.share
+    kept = share * (1 - settings.policy.hysteresis)
+    lingering = need.level(kept)
+    return lingering if _held(lingering) in held else need.level(share)
+
+
+def _held(level: Level) -> str:
+    # No rule or action has a colon in its name.
+    return f"need:{level.value}"
+
+
+def _alarm(need: Need, level: Level) -> Alarm:
+    probability = need.at_least[level]
+    words = f"need of {level.value} help or more has probability {probability:.2f}"
+    return Alarm(_held(level), level, probability, (f"{words} (from {' and '.join(need.sides)})",))
 
 
 def may_raise(

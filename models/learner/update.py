@@ -17,11 +17,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from models.learner.affect import plus
+from models.learner.behaviour.observed import Observed, observe
+from models.learner.behaviour.record import add as add_behaviour
 from models.learner.config import LearnerSettings
 from models.learner.evidence import (
     Observation,
     add,
     clamp,
+    decay,
     observe_interaction,
     observe_reading,
 )
@@ -121,7 +125,11 @@ def apply_interactions(
         for interaction, time in zip(interactions, timed.times, strict=True)
     ]
     advanced = advance(known, cause, [ids[index] for index in fresh], settings)
-    grown = _observe(advanced, observations, settings, interactions=len(fresh))
+    behaved = [
+        observe(interaction, time, settings.behaviour.kind_of)
+        for interaction, time in zip(interactions, timed.times, strict=True)
+    ]
+    grown = _observe(advanced, observations, behaved, settings, interactions=len(fresh))
     return _decided(grown, cause, settings, len(ids) - len(fresh), timed)
 
 
@@ -150,11 +158,18 @@ def apply_emotion(
         return _decided(replace(advanced, model_unavailable=True), cause, settings)
     timed = _times([reading.event_time], reading, known, settings)
     observation = observe_reading(reading, timed.times[0])
-    grown = _observe(advanced, [observation], settings, messages=1)
+    # A message says that the learner is there, and nothing else about behaviour.
+    behaved = [Observed(observation.time)]
+    grown = _observe(advanced, [observation], behaved, settings, messages=1)
     if reading.pad is not None and grown.evidence.newest is not None:
         age = grown.evidence.newest - observation.time
         trend = grown.trend.plus(age, reading.pad.valence, settings.trajectory)
         grown = replace(grown, trend=trend)
+    if reading.affect and grown.evidence.newest is not None:
+        age = grown.evidence.newest - observation.time
+        weight = decay(age, settings.evidence.session_half_life)
+        affect = plus(grown.affect, reading.model_version, reading.affect, weight)
+        grown = replace(grown, affect=affect)
     return _decided(replace(grown, model_unavailable=False), cause, settings, 0, timed)
 
 
@@ -258,6 +273,7 @@ def _times(
 def _observe(
     record: LearnerRecord,
     observations: list[Observation],
+    behaved: list[Observed],
     settings: LearnerSettings,
     *,
     interactions: int = 0,
@@ -272,7 +288,19 @@ def _observe(
         messages=messages,
     )
     moved = 0 if before is None or evidence.newest is None else evidence.newest - before
-    return replace(record, evidence=evidence, trend=record.trend.moved(moved, settings.trajectory))
+    left = decay(moved, settings.evidence.session_half_life)
+    return replace(
+        record,
+        evidence=evidence,
+        trend=record.trend.moved(moved, settings.trajectory),
+        affect=None if record.affect is None else record.affect.moved(left),
+        behaviour=add_behaviour(
+            record.behaviour,
+            behaved,
+            settings.behaviour.behaviour.population,
+            settings.behaviour.fatigue.pause,
+        ),
+    )
 
 
 # -- decisions and outputs ----------------------------------------------------------------

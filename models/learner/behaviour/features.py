@@ -84,14 +84,16 @@ def next_features(
         log1p(max(sums[RECENT + Sum.ANSWERS], 0.0)),
         _mean(record, RECENT, Sum.RESPONSE, Sum.RESPONSES)
         - _mean(record, NORM, Sum.RESPONSE, Sum.RESPONSES),
-        record.responses[0][1] - population.log_response if record.responses else 0.0,
+        _last_response(record, population),
         log1p(max(answers, 0.0)),
         correct / (answers + SHRINK),
         hints / (answers + SHRINK),
     )
+    since = _since(record, population)
+    answers_seen = [answer for answer in record.answers if answer[0] >= since]
     for number in range(LAST):
-        if number < len(record.answers):
-            _, of, right, attempts, hinted, offered = record.answers[number]
+        if number < len(answers_seen):
+            _, of, right, attempts, hinted, offered = answers_seen[number]
             vector += (
                 1.0 if right else -1.0,
                 1.0 if hinted > 0 else 0.0,
@@ -102,8 +104,8 @@ def next_features(
             )
         else:
             vector += (0.0,) * 6
-    if record.answers:
-        _, _, _, attempts, hinted, offered = record.answers[0]
+    if answers_seen:
+        _, _, _, attempts, hinted, offered = answers_seen[0]
         vector += (
             min(max(hinted, 0) / offered, 1.0) if offered > 0 else 0.0,
             log1p(max(attempts, 0)),
@@ -119,10 +121,12 @@ def focus_features(record: BehaviourRecord, population: Population) -> list[floa
     `pace`: log of the mean of the PACE responses before the latest, less the mean of
     the learner's own log response times. Being away shows in what came before.
     """
-    if not record.responses:
+    since = _since(record, population)
+    responses = [value for time, value in record.responses if time >= since]
+    if not responses:
         return [0.0]
     centre, _ = own_norm(record, population)
-    before = [value for _, value in record.responses[1 : PACE + 1]] or [record.responses[0][1]]
+    before = responses[1 : PACE + 1] or responses
     return [log(sum(map(exp, before)) / len(before)) - centre]
 
 
@@ -155,6 +159,17 @@ def own_norm(record: BehaviourRecord, population: Population) -> tuple[float, fl
 def upcoming(record: BehaviourRecord) -> tuple[int, int]:
     """Skill and hints on offer of the exercise at hand, as far as the page told."""
     return (0, UNKNOWN_HINTS) if record.task is None else record.task[1:]
+
+
+def _since(record: BehaviourRecord, population: Population) -> float:
+    """Milliseconds: what is older than the norm's half-life is not seen one by one."""
+    return record.newest - 1000 * population.half_lives[2]
+
+
+def _last_response(record: BehaviourRecord, population: Population) -> float:
+    if not record.responses or record.responses[0][0] < _since(record, population):
+        return 0.0
+    return record.responses[0][1] - population.log_response
 
 
 def _mean(record: BehaviourRecord, horizon: int, value: Sum, weight: Sum) -> float:

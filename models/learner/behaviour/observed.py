@@ -7,11 +7,10 @@ An answer is an interaction whose `taskData.correct` is set; a response one whos
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from math import log
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.interactions import Interaction
 
@@ -24,8 +23,7 @@ UNKNOWN_HINTS: Final = -1
 _BYTE: Final = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(NamedTuple):
     """One interaction at its clamped event time (milliseconds)."""
 
     time: int

@@ -17,12 +17,16 @@ Duplicates are left out before (models/learner/seen.py).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from math import exp2
 from typing import Any, Final, TypeVar
 from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
 
 from models.learner.behaviour.observed import NO_SKILL, UNKNOWN_HINTS, Observed
 from models.learner.behaviour.population import Population
@@ -61,6 +65,21 @@ class Sum(IntEnum):
 
 
 WIDTH: Final = len(Sum)
+# Plain integers: looking a member up costs more than all the arithmetic of an event.
+(
+    _ANSWERS,
+    _CORRECT,
+    _HINT_ANSWERS,
+    _HINTS,
+    _TRIED,
+    _REPEATED,
+    _RESPONSES,
+    _RESPONSE_OFF,
+    _RESPONSE_SQUARES,
+    _TABS,
+    _TAB_ACTIVE,
+    _EVENTS,
+) = map(int, Sum)
 RECENT, SESSION, NORM = 0, WIDTH, 2 * WIDTH
 """Where each half-life's sums begin."""
 _SUMS: Final = struct.Struct(f"<{3 * WIDTH}f")
@@ -180,7 +199,8 @@ class BehaviourRecord:
 NO_BEHAVIOUR: Final = BehaviourRecord()
 
 
-def clock_of(half_lives: Sequence[float]) -> int:
+@lru_cache(maxsize=8)
+def clock_of(half_lives: tuple[float, ...]) -> int:
     """32 bits that change with the half-lives: sums over others cannot be gone on with."""
     return crc32(struct.pack(f"<{len(half_lives)}d", *half_lives))
 
@@ -198,34 +218,37 @@ def add(
     if record.clock != clock:
         record = BehaviourRecord(clock=clock, newest=max(o.time for o in observed))
     newest = max(record.newest, *(item.time for item in observed))
-    elapsed = newest - record.newest
-    sums, skills, kinds = _faded(record, elapsed, population.half_lives)
+    half_lives = population.half_lives
+    left = [decay(newest - record.newest, half_life) for half_life in half_lives]
+    skills = {b: [a * left[2], c * left[2], h * left[2]] for b, a, c, h in record.skills}
+    kinds = [[uses * left[2], count] for uses, count in record.kinds]
+    ages = [newest - item.time for item in observed]
+    weights = _weights(ages, half_lives)
+    fresh = weights @ np.array([_values(item, population) for item in observed])
+    sums = [
+        old * left[i // WIDTH] + new
+        for i, (old, new) in enumerate(zip(record.sums, fresh.ravel().tolist(), strict=True))
+    ]
     answers: list[Answer] = []
     responses: list[tuple[int, float]] = []
     task = record.task
-    for item in observed:
-        age = newest - item.time
-        weights = [decay(age, half_life) for half_life in population.half_lives]
-        values = _values(item, population)
-        for horizon, weight in zip((RECENT, SESSION, NORM), weights, strict=True):
-            for what, value in values:
-                sums[horizon + what] += weight * value
+    for item, weight in zip(observed, weights[2].tolist(), strict=True):
         if item.correct is not None:
-            _count_skill(skills, item, weights[2], population)
+            _count_skill(skills, item, weight, population)
             answers.append(_answer(item))
         if item.log_response is not None:
-            responses.append((item.time, _f32(item.log_response)))
+            responses.append((item.time, item.log_response))
         if item.has_task and (item.skill or item.hint_total >= 0):
             candidate = (item.time, item.skill, item.hint_total)
-            task = candidate if task is None else max(task, candidate)
+            task = candidate if task is None or candidate > task else task
         if item.kind is not None:
             while len(kinds) <= item.kind:
                 kinds.append([0.0, 0])
-            kinds[item.kind][0] += weights[2]
+            kinds[item.kind][0] += weight
             kinds[item.kind][1] = min(kinds[item.kind][1] + 1, _MAX_COUNT)
-    return replace(
-        record,
+    return BehaviourRecord(
         newest=newest,
+        clock=clock,
         sums=_SUMS.unpack(_SUMS.pack(*sums)),
         skills=tuple(
             _BUCKET.unpack(_BUCKET.pack(bucket, *held))
@@ -233,7 +256,10 @@ def add(
             if held[0] >= _FORGOTTEN
         ),
         answers=_newest(record.answers, answers, ANSWERS_KEPT),
-        responses=_newest(record.responses, responses, RESPONSES_KEPT),
+        responses=tuple(
+            _RESPONSE.unpack(_RESPONSE.pack(*response))
+            for response in _newest(record.responses, responses, RESPONSES_KEPT)
+        ),
         task=task,
         stints=_merged(record.stints, [item.time for item in observed], pause),
         kinds=tuple(_KIND.unpack(_KIND.pack(*kind)) for kind in kinds),
@@ -245,32 +271,36 @@ def decay(age: int, half_life: float) -> float:
     return exp2(-age / (half_life * 1000)) if age > 0 else 1.0
 
 
-def _faded(
-    record: BehaviourRecord, elapsed: int, half_lives: Sequence[float]
-) -> tuple[list[float], dict[int, list[float]], list[list[float]]]:
-    left = [decay(elapsed, half_life) for half_life in half_lives]
-    sums = [value * left[index // WIDTH] for index, value in enumerate(record.sums)]
-    skills = {b: [a * left[2], c * left[2], h * left[2]] for b, a, c, h in record.skills}
-    kinds = [[uses * left[2], count] for uses, count in record.kinds]
-    return sums, skills, kinds
+def _weights(ages: Sequence[int], half_lives: Sequence[float]) -> npt.NDArray[np.float64]:
+    """(3, n) weights of events that lie so many milliseconds back."""
+    scale = -1.0 / (1000.0 * np.array(half_lives))
+    weights: npt.NDArray[np.float64] = np.exp2(np.multiply.outer(scale, np.array(ages, float)))
+    return weights
 
 
-def _values(item: Observed, population: Population) -> list[tuple[Sum, float]]:
-    values = [(Sum.EVENTS, 1.0)]
+def _values(item: Observed, population: Population) -> list[float]:
+    """What one interaction adds to each sum, in the order of `Sum`."""
+    row = [0.0] * WIDTH
+    row[_EVENTS] = 1.0
     if item.correct is not None:
         chances = population.chances(item.skill, item.hint_total)
-        values += ((Sum.ANSWERS, 1.0), (Sum.CORRECT, item.correct - chances.correct))
+        row[_ANSWERS] = 1.0
+        row[_CORRECT] = item.correct - chances.correct
         if item.hints is not None:
-            values += ((Sum.HINT_ANSWERS, 1.0), (Sum.HINTS, (item.hints > 0) - chances.hint))
+            row[_HINT_ANSWERS] = 1.0
+            row[_HINTS] = (item.hints > 0) - chances.hint
         if item.attempts is not None:
-            repeated = (item.attempts > 1) - population.repeated
-            values += ((Sum.TRIED, 1.0), (Sum.REPEATED, repeated))
+            row[_TRIED] = 1.0
+            row[_REPEATED] = (item.attempts > 1) - population.repeated
     if item.log_response is not None:
         off = item.log_response - population.log_response
-        values += ((Sum.RESPONSES, 1.0), (Sum.RESPONSE, off), (Sum.RESPONSE_SQUARES, off * off))
+        row[_RESPONSES] = 1.0
+        row[_RESPONSE_OFF] = off
+        row[_RESPONSE_SQUARES] = off * off
     if item.tab_active is not None:
-        values += ((Sum.TABS, 1.0), (Sum.TAB_ACTIVE, float(item.tab_active)))
-    return values
+        row[_TABS] = 1.0
+        row[_TAB_ACTIVE] = float(item.tab_active)
+    return row
 
 
 def _count_skill(
@@ -300,9 +330,14 @@ def _newest(held: tuple[_Kept, ...], more: list[_Kept], count: int) -> tuple[_Ke
 
 
 def _merged(
-    stints: tuple[tuple[int, int], ...], times: Iterable[int], pause: float
+    stints: tuple[tuple[int, int], ...], times: Sequence[int], pause: float
 ) -> tuple[tuple[int, int], ...]:
     """Intervals united where less than `pause` seconds lie between; the newest ones."""
+    if stints:
+        # The usual case, without sorting: all of it goes on with the newest stint.
+        (start, end), last = stints[0], max(times)
+        if start <= min(times) and last <= end + pause * 1000:
+            return ((start, max(end, last)), *stints[1:])
     spans = sorted((*stints, *((time, time) for time in times)))
     merged = [spans[0]]
     for start, end in spans[1:]:
@@ -312,7 +347,3 @@ def _merged(
         else:
             merged.append((start, end))
     return tuple(merged[: -STINTS - 1 : -1])
-
-
-def _f32(value: float) -> float:
-    return float(struct.unpack("<f", struct.pack("<f", value))[0])

@@ -39,7 +39,8 @@ def data(tmp_path: Path) -> Path:
     ]
     (folder / "emobank" / "emobank.csv").write_text("id,split,V,A,D,text\n" + "".join(rated))
     posts = [
-        f'{i},{i},"{"help, stuck" if i % 2 else "nice"} {i}",{1 + i % 2 * 4}.0\n' for i in range(100)
+        f'{i},{i},"{"help, stuck" if i % 2 else "nice"} {i}",{1 + i % 2 * 4}.0\n'
+        for i in range(100)
     ]
     (folder / "forum_urgency" / "posts.csv").write_text(
         "id,post_time,post_text,Urgency_1_7\n" + "".join(posts)

@@ -8,7 +8,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.learner.behaviour.estimating import estimate
+from models.learner.behaviour.record import NO_BEHAVIOUR
 from models.learner.config import GapSettings, LearnerSettings, PolicySettings
+from models.learner.nets.serving import NetReading
 from models.learner.policy import decide, may_raise
 from models.learner.state import Summary
 from schemas.actions import Level
@@ -16,6 +19,7 @@ from schemas.emotions import Emotion
 from schemas.state import Activity, Estimate, Source, Trajectory, TrajectoryCall
 from tests.models.learner.build import (
     NOW,
+    SETTINGS,
     fold,
     reading,
     settings_with_catalogue,
@@ -32,17 +36,19 @@ def summary(
     call: Trajectory | None = None,
     source: Source = Source.MEASURED,
 ) -> Summary:
-    estimate = Estimate(value=valence, confidence=confidence, source=source)
+    figure = Estimate(value=valence, confidence=confidence, source=source)
     return Summary(
-        valence=estimate,
-        arousal=estimate,
-        dominance=estimate,
+        valence=figure,
+        arousal=figure,
+        dominance=figure,
         emotions=emotions or {},
         emotions_confidence=confidence,
         trajectory=TrajectoryCall(call=call, points=9),
         trajectory_confidence=confidence,
         activity=Activity(interactions=0, messages=0, hints=3.0),
         activity_confidence={"hints": confidence},
+        behaviour=estimate(NO_BEHAVIOUR, {}, 0.0, SETTINGS.behaviour),
+        nets=NetReading(None, None),
     )
 
 

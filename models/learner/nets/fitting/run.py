@@ -12,7 +12,7 @@ from models.emotion.config import EmotionSettings
 from models.learner.behaviour.sources import read_assistments
 from models.learner.config import LearnerSettings
 from models.learner.nets.artefact import NetArtefact, NetProblem, load
-from models.learner.nets.fitting import intervention, readiness
+from models.learner.nets.fitting import intervention, need, readiness
 from models.learner.nets.fitting.posts import embed, read_posts
 from models.learner.nets.fitting.replay import Moment, replay
 from models.learner.nets.grades import load_grading
@@ -64,7 +64,7 @@ def train_intervention(
         grading=load_grading(),
         emotion_version=model.version,
         folder=folder,
-        hyper=intervention.Hyper(),
+        hyper=need.Hyper(),
         report=report,
     )
 

@@ -14,7 +14,8 @@ from models.learner.behaviour.sources import ProblemRow
 from models.learner.config import LearnerSettings, NetSettings
 from models.learner.nets import figures
 from models.learner.nets.artefact import NetProblem
-from models.learner.nets.fitting import intervention, readiness
+from models.learner.nets.fitting import intervention, need, readiness
+from models.learner.nets.fitting.calibrating import Calibrated
 from models.learner.nets.fitting.evaluation import evaluate
 from models.learner.nets.fitting.posts import read_posts
 from models.learner.nets.fitting.replay import Moment, outcome_of, replay
@@ -69,7 +70,7 @@ def test_intervention_learns_both_sides_and_numpy_reads_them_alike(tmp_path):
         grading=load_grading(),
         emotion_version="emotion-1",
         folder=tmp_path,
-        hyper=intervention.Hyper(epochs=25, seeds=2, drop=0.1, rate=1e-2),
+        hyper=need.Hyper(epochs=25, seeds=2, drop=0.1, rate=1e-2),
     )
     net = InterventionNet(artefact, load_grading())
     urgency = 1 + net.exceeds(net.text(embedding[dev])).sum(1)
@@ -89,7 +90,7 @@ def test_calibration_undoes_an_embedding_that_knew_too_much():
     rng = np.random.default_rng(3)
     truth = rng.normal(size=4_000)
     grade = np.clip(np.round(2 + truth + rng.normal(size=4_000)), 1, 7)
-    calibrated = intervention.Calibrated.fit(5 * truth, grade)
+    calibrated = Calibrated.fit(5 * truth, grade)
     expected = 1 + calibrated.exceeds(5 * truth).sum(1)
 
     assert np.all(np.diff(calibrated.thresholds) > 0)
