@@ -6,6 +6,7 @@ operator can change every one of them. docs/state.md says what each one means.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -178,7 +179,6 @@ class LearnerSettings(_Group):
     )
     _rules: Rules = PrivateAttr()
     _recommending: Recommending = PrivateAttr()
-    _nets: Nets | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _rules_can_be_used(self) -> LearnerSettings:
@@ -197,18 +197,16 @@ class LearnerSettings(_Group):
         """The policy file's rules, read when these settings were made."""
         return self._rules
 
-    @property
+    @cached_property
     def trained_nets(self) -> Nets:
         """The nets, read when they are first used and once a process.
 
         Raises NetProblem that names what is missing or broken.
         """
-        if self._nets is None:
-            # Here, because only the worker that uses the nets should load numpy and them.
-            from models.learner.nets.serving import load_nets  # noqa: PLC0415
+        # Here, because only the worker that uses the nets should load numpy and them.
+        from models.learner.nets.serving import load_nets  # noqa: PLC0415
 
-            self._nets = load_nets(self.nets.readiness, self.nets.intervention)
-        return self._nets
+        return load_nets(self.nets.readiness, self.nets.intervention)
 
     @property
     def recommending_policy(self) -> Recommending:

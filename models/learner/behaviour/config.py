@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +73,6 @@ class BehaviourSettings(_Group):
     )
     fatigue: FatigueSettings = FatigueSettings()
     engagement: EngagementSettings = EngagementSettings()
-    _behaviour: Behaviour | None = PrivateAttr(default=None)
     _kind_of: dict[str, int] = PrivateAttr()
 
     @model_validator(mode="after")
@@ -84,15 +84,13 @@ class BehaviourSettings(_Group):
             raise ValueError("behaviour.kinds: an interaction type is of two kinds")
         return self
 
-    @property
+    @cached_property
     def behaviour(self) -> Behaviour:
         """The trained estimators, read when they are first used and once a process.
 
         Raises BehaviourArtefactProblem that names what is missing or broken.
         """
-        if self._behaviour is None:
-            self._behaviour = load_behaviour(self.artefact)
-        return self._behaviour
+        return load_behaviour(self.artefact)
 
     @property
     def kind_of(self) -> Mapping[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated
@@ -93,7 +93,7 @@ class Recommending:
     places: int
     """At most so many at a time."""
     catalogue: Catalogue
-    expectations: Expectations
+    expectations: Expectations = field(compare=False)
     version: bytes
     """Four bytes that name catalogue, artefact and settings."""
 
