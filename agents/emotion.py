@@ -155,6 +155,7 @@ class EmotionAgent:
             model_version=self._source.version,
             probabilities=dict(reading.probabilities) if reading is not None else {},
             top=reading.top if reading is not None else None,
+            affect=_affect(reading),
             pad=None
             if reading is None
             else PAD(valence=reading.valence, arousal=reading.arousal, dominance=reading.dominance),
@@ -169,3 +170,8 @@ class EmotionAgent:
             partition=source.partition,
             headers=envelope.headers(EmotionRead, source),
         )
+
+
+def _affect(reading: Reading | None) -> tuple[float, ...]:
+    # Half precision is what the learner's record keeps of it; more digits would only cost bytes.
+    return () if reading is None else tuple(round(number, 4) for number in reading.affect)

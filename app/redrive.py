@@ -92,9 +92,9 @@ async def read(settings: Settings, since_ms: int = 0) -> list[Letter]:
         Unavailable: no broker answers.
     """
     letters: dict[Place, Letter] = {}
-    async with _reader(settings) as consumer:
+    async with reader(settings) as consumer:
         name = physical(settings, DEAD_LETTERS)
-        async for record in _scan(consumer, await _counts(settings), name, None, since_ms):
+        async for record in scan(consumer, await partition_counts(settings), name, None, since_ms):
             try:
                 letter = Letter(record.key, DeadLetter.parse(record.value or b""))
             except DecodeError:
@@ -116,7 +116,7 @@ async def replay(
         KafkaError: the broker did not take a record; those before it are replayed.
     """
     results: list[Replayed] = []
-    async with _reader(settings) as consumer, _writer(settings) as producer:
+    async with reader(settings) as consumer, _writer(settings) as producer:
         before = set() if again else await _replayed_before(settings, consumer, letters)
         for letter in letters:
             if letter.id in before:
@@ -206,22 +206,23 @@ async def _replayed_before(
         oldest[name] = min(oldest.get(name, letter.letter.failed_at), letter.letter.failed_at)
         partitions.setdefault(name, set()).add(letter.letter.partition)
     found: set[str] = set()
-    counts = await _counts(settings)
+    counts = await partition_counts(settings)
     for name, since in oldest.items():
         place = physical(settings, name)
-        async for record in _scan(consumer, counts, place, partitions[name], since):
+        async for record in scan(consumer, counts, place, partitions[name], since):
             found |= {
                 bytes(v).decode(errors="replace") for k, v in record.headers if k == REPLAY_OF
             }
     return found
 
 
-async def _counts(settings: Settings) -> dict[str, int]:
+async def partition_counts(settings: Settings) -> dict[str, int]:
+    """Partitions by topic, as the broker names it."""
     # A consumer knows the partitions of topics that it is assigned, and no others.
     return {topic.physical: topic.partitions for topic in await list_topics(settings)}
 
 
-async def _scan(
+async def scan(
     consumer: AIOKafkaConsumer,
     counts: Mapping[str, int],
     topic: str,
@@ -258,7 +259,8 @@ async def _scan(
 
 
 @asynccontextmanager
-async def _reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group. Raises Unavailable."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka.bootstrap,
         enable_auto_commit=False,

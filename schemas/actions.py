@@ -33,13 +33,60 @@ class Recommendation(Message):
     parameters: Json = Field(default_factory=dict)
     confidence: Unit
     because: tuple[str, ...] = Field(description="the facts of the state that led to it")
+    variant: str | None = Field(
+        default=None, description="the catalogue's entry: the action with these parameters"
+    )
+    propensity: Unit | None = Field(
+        default=None, description="exact probability with which it was to be among those shown"
+    )
+    policy_version: str | None = Field(
+        default=None, description="names the catalogue, what was learned, and the settings"
+    )
+
+
+class Candidate(Message):
+    """An action that might have been recommended."""
+
+    variant: str = Field(description="the catalogue's entry")
+    action: str
+    propensity: Unit = Field(description="exact probability of being among those shown")
+    expected: Unit = Field(description="reward expected for this learner")
+
+
+class DecisionMade(Message):
+    """What was chosen from, by which policy, in which context: for comparing policies offline."""
+
+    id: str
+    decided_at: Millis
+    policy_version: str
+    context: dict[str, Unit] = Field(
+        default_factory=dict,
+        description="facts that were known, scaled to 0..1 by the catalogue's ranges",
+    )
+    candidates: tuple[Candidate, ...]
+
+
+class FollowUp(Message):
+    """How the goal of an applied recommendation moved in the minutes after it."""
+
+    id: OpaqueId = Field(description="of the recommendation")
+    reward: Unit = Field(description="0 away from the goal, 0.5 as before, 1 towards it")
 
 
 class RecommendationsMade(Derived):
-    """The suggestions that hold after one state update; possibly none."""
+    """The suggestions that hold after one state update; possibly none.
+
+    A decision stands over several updates: its recommendations keep their ids.
+    """
 
     version: Count = Field(description="of the state they were made from")
     recommendations: tuple[Recommendation, ...] = ()
+    decision: DecisionMade | None = Field(
+        default=None, description="where this update decided; absent while a decision stands"
+    )
+    follow_ups: tuple[FollowUp, ...] = Field(
+        default=(), description="all that are remembered; each is told several times"
+    )
 
 
 class InterventionRaised(Derived):
@@ -65,4 +112,9 @@ class FeedbackReceived(Event):
 
     target_type: TargetType
     target_id: OpaqueId
-    outcome: str = Field(min_length=1, max_length=64)
+    outcome: str = Field(
+        min_length=1,
+        max_length=64,
+        description="of a recommendation: helpful, not_helpful, applied, dismissed, reverted; "
+        "others are counted and teach nothing",
+    )

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from schemas.base import Derived, Message, Unit
+from schemas.base import Derived, Message, Number, Unit
 
 
 class Emotion(StrEnum):
@@ -76,3 +76,9 @@ class EmotionRead(Derived):
     probabilities: dict[Emotion, Unit] = Field(default_factory=dict)
     top: Emotion | None = None
     pad: PAD | None = None
+    affect: tuple[Number, ...] = Field(
+        default=(),
+        max_length=64,
+        description="the model's affect embedding, for nets fitted to the same model_version; "
+        "single numbers mean nothing",
+    )

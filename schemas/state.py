@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from schemas.actions import Level
 from schemas.base import Count, Derived, Message, Millis, Number, Unit
 from schemas.emotions import Emotion
 
@@ -48,6 +49,43 @@ class TrajectoryCall(Message):
     points: Count
 
 
+class ReadinessState(StrEnum):
+    """Fifths of the readiness scores that the training run saw, ascending."""
+
+    VERY_LOW = "very_low"
+    LOW = "low"
+    MODERATE = "moderate"
+    HIGH = "high"
+    VERY_HIGH = "very_high"
+
+
+class Readiness(Message):
+    """Readiness to learn: the probability of getting the next exercise right.
+
+    `weights` explains the score: the attention that each known input got, summing to 1;
+    empty where nothing is known.
+    """
+
+    score: Unit
+    state: ReadinessState
+    confidence: Unit = Field(description="of the inputs, by their weights")
+    source: Source
+    weights: dict[str, Unit] = Field(default_factory=dict)
+
+
+class InterventionNeed(Message):
+    """How strongly somebody should step in, as the trained net sees it now.
+
+    An intervention itself also waits for its level's gap; see topic `interventions`.
+    """
+
+    level: Level
+    at_least: dict[Level, Unit] = Field(
+        description="probability that the need is of this level or a higher one"
+    )
+    inputs: tuple[str, ...] = Field(description="which sides were known: text, behaviour")
+
+
 class Activity(Message):
     """Time-decayed sums over interactions; `interactions` itself is a plain count."""
 
@@ -59,6 +97,29 @@ class Activity(Message):
     correct: Unit | None = Field(default=None, description="share of answers")
     hints: Number | None = Field(default=None, ge=0, description="mean where sent")
     attempts: Number | None = Field(default=None, ge=0, description="mean where sent")
+
+
+class Tendency(Message):
+    """How much of what a learner used was of one kind: a share of use, not a type of person."""
+
+    share: Unit = Field(description="time-decayed over weeks; all kinds sum to 1")
+    count: Count = Field(description="interactions with it, ever")
+
+
+class Behaviour(Message):
+    """What a learner's interactions say (docs/state.md); `source` tells how far each is learned."""
+
+    help_need: Estimate = Field(description="probability of asking for a hint on the next exercise")
+    next_correct: Estimate = Field(description="probability that the next answer is right")
+    focus: Estimate = Field(description="1 - probability of being off task")
+    cognitive_load: Estimate = Field(
+        description="probability that the load is above the learner's own mean"
+    )
+    engagement: Estimate = Field(description="derived from taking part and from the text")
+    fatigue: Estimate = Field(description="derived from time on task and slowing down")
+    tendencies: dict[str, Tendency] = Field(
+        default_factory=dict, description="kinds of content by use, as the settings name them"
+    )
 
 
 class UserState(Derived):
@@ -80,4 +141,11 @@ class UserState(Derived):
     model_status: str = Field(
         default="ok",
         description="ok, or unavailable: the last message was not read and is not in the state",
+    )
+    readiness: Readiness | None = Field(default=None, description="absent without its net")
+    intervention: InterventionNeed | None = Field(
+        default=None, description="absent without its net, or where none of its inputs is known"
+    )
+    behaviour: Behaviour | None = Field(
+        default=None, description="absent in states from before it was estimated"
     )

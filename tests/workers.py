@@ -80,10 +80,10 @@ class WorkerProcess:
         return None if self._process is None else self._process.poll()
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
+        """SIGKILL, and wait for the end; nothing if it was never started."""
         self._signal(signal.SIGKILL)
-        assert self._process is not None
-        self._process.wait()
+        if self._process is not None:
+            self._process.wait()
 
     def pause(self) -> None:
         """SIGSTOP."""

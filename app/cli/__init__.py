@@ -11,7 +11,21 @@ import sys
 
 import typer
 
-from app.cli import dead_letters, learners, models, processes, recordings, reference, tokens, topics
+from app.cli import (
+    behaviour,
+    dead_letters,
+    learners,
+    learning,
+    models,
+    nets,
+    policy,
+    processes,
+    recordings,
+    reference,
+    tokens,
+    topics,
+    tutor,
+)
 from app.errors import OperatorError
 
 app = typer.Typer(
@@ -21,7 +35,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (processes, tokens, recordings, learners, models, reference):
+for module in (
+    processes,
+    tokens,
+    recordings,
+    learners,
+    models,
+    behaviour,
+    nets,
+    policy,
+    tutor,
+    learning,
+    reference,
+):
     module.register(app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")

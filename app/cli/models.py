@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import fail, load_settings
+from app.cli.learning import evaluating, training
 
 if TYPE_CHECKING:
     from models.emotion.evaluation import Evaluation
-
-
-class Model(StrEnum):
-    """What can be trained."""
-
-    EMOTION = "emotion"
 
 
 class DataFormat(StrEnum):
@@ -28,8 +23,8 @@ class DataFormat(StrEnum):
     TSV = "tsv"
 
 
+@training.command("emotion")
 def train(
-    model: Annotated[Model, typer.Argument(help="which model")],
     profile: Annotated[
         str, typer.Option(help="a packaged recipe's name, or a TOML file")
     ] = "frozen",
@@ -38,8 +33,7 @@ def train(
         typer.Option(help="folder of the artefact; default: models/PROFILE in the data folder"),
     ] = None,
 ) -> None:
-    """Fit a model on the labelled data sets and write its artefact. Goes on where it stopped."""
-    assert model is Model.EMOTION
+    """Fit it on the labelled data sets and write its artefact. Goes on where it stopped."""
     settings = load_settings()
     from pydantic import ValidationError
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -79,8 +73,8 @@ def train(
     typer.echo(f"{folder}: version {artefact.version}. Serve it: masterx models promote {folder}")
 
 
+@evaluating.command("emotion")
 def evaluate(
-    model: Annotated[Model, typer.Argument(help="which model")],
     data: Annotated[Path, typer.Option(help="the labelled file")],
     data_format: Annotated[
         DataFormat, typer.Option("--format", help="its layout")
@@ -90,7 +84,6 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Measure the trained artefact on a labelled file, or predict an unlabelled one."""
-    assert model is Model.EMOTION
     settings = load_settings()
     from models.emotion.artefact import ArtefactProblem
     from models.emotion.encoders import EncoderNotFound
@@ -153,6 +146,4 @@ def _show(outcome: Evaluation) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(train)
-    app.command()(evaluate)
     app.add_typer(models, name="models")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -65,33 +66,53 @@ def fit_temperature(logits: Floats, truth: Floats, known: Bools) -> float:
     return float(min(candidates, key=loss))
 
 
-def fit_decisive(
-    logits: Floats, truth: Bools, most_error: float = 0.02
-) -> tuple[float, npt.NDArray[np.float64]]:
+def fit_platt(logits: Floats, truth: Bools) -> tuple[float, Floats]:
+    """One temperature, and a shift for each label (C,), with the least negative log likelihood.
+
+    Platt (1999), with the slope shared: a rare label alone has too few texts to fit two.
+    """
+    labels = logits.shape[1]
+
+    def loss_and_slope(x: Floats) -> tuple[float, Floats]:
+        temperature, z = np.exp(x[0]), logits / np.exp(x[0]) + x[1:]
+        error = probabilities(z, 1.0) - truth
+        loss = np.sum(np.logaddexp(0, z) - truth * z) / len(truth)
+        by_temperature = -np.sum(error * logits) / temperature / len(truth)
+        return float(loss), np.concatenate([[by_temperature], error.sum(0) / len(truth)])
+
+    bounds = [(-2.0, 2.0), *[(-10.0, 10.0)] * labels]
+    found = minimize(loss_and_slope, np.zeros(labels + 1), jac=True, bounds=bounds).x
+    return float(np.exp(found[0])), np.asarray(found[1:], dtype=np.float64)
+
+
+def fit_decisive(logits: Floats, truth: Bools, most_error: float = 0.025) -> tuple[float, Floats]:
     """Temperature, and a shift for each label (C,), that make .5 a useful threshold.
 
-    A rare label's best threshold lies far below .5. Each label's shift moves it up by the
-    same share of the way, and the temperature makes good for it: of all pairs whose top
-    label has a calibration error of at most `most_error`, the one with the best macro-F1
-    at .5; the least error when there is none. Two free numbers for all labels together.
+    Starts from `fit_platt`, where a rare label's best threshold lies far below .5. Rare
+    labels are then shifted towards it, the rarer the more (they are seldom the most
+    probable one), and the temperature makes good for it: of all such changes after which
+    the top label has a calibration error of at most `most_error`, the one with the best
+    macro-F1 at .5; the least error when there is none. Three free numbers for all labels.
     """
     if not len(truth):
         return 1.0, np.zeros(logits.shape[1])
-    base = fit_temperature(logits, truth.astype(float), np.ones_like(truth))
-    scores = probabilities(logits, base)
+    base, level = fit_platt(logits, truth)
+    scores = probabilities(logits, base, level)
     best = np.array([fit_threshold(scores[:, i], truth[:, i]) for i in range(truth.shape[1])])
     best = best.clip(0.02, 0.98)
     way = -np.log(best / (1 - best))
+    frequency = truth.mean(0) / max(truth.mean(), 1e-12)
     found: tuple[tuple[float, float], float, Floats] | None = None
-    for temperature in base * np.geomspace(0.6, 1.6, 13):
-        for share in np.linspace(0, 1, 11):
-            shift = share * way
-            scores = probabilities(logits, temperature, shift)
-            error = expected_calibration_error(*top_label(scores, truth))
-            good = error <= most_error
-            rank = (1.0, f1_at_half(scores, truth)) if good else (0.0, -error)
-            if found is None or rank > found[0]:
-                found = (rank, float(temperature), shift)
+    for rarity in (0.5, 1.0, 2.0, 3.0):
+        for share in np.linspace(0, 1.2, 13):
+            shift = level + np.minimum(share * np.exp(-rarity * frequency), 1.0) * way
+            for temperature in base * np.geomspace(0.7, 2.0, 12):
+                scores = probabilities(logits, temperature, shift)
+                error = expected_calibration_error(*top_label(scores, truth))
+                good = error <= most_error
+                rank = (1.0, f1_at_half(scores, truth)) if good else (0.0, -error)
+                if found is None or rank > found[0]:
+                    found = (rank, float(temperature), shift)
     assert found is not None
     return found[1], found[2]
 

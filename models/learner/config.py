@@ -6,14 +6,20 @@ operator can change every one of them. docs/state.md says what each one means.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from models.learner.rules import Rules, load_rules
+from models.learner.behaviour.config import BehaviourSettings
+from models.learner.recommending.settings import Recommending, RecommendingSettings
+from models.learner.rules import PolicyError, Rules, load_rules
 from schemas.actions import Level
 from schemas.interactions import MAX_INTERACTIONS
+
+if TYPE_CHECKING:
+    from models.learner.nets.serving import Nets
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """In [0, 1]. Not the wire's strict type: the environment gives text."""
@@ -112,8 +118,37 @@ class PolicySettings(_Group):
     max_recommendations: int = Field(3, ge=0, description="suggestions at a time")
     gaps: GapSettings = GapSettings()
     remembered: int = Field(
-        6, ge=1, description="interventions kept so that a redelivery sends the same again"
+        4, ge=1, description="interventions kept so that a redelivery sends the same again"
     )
+
+
+class NetSettings(_Group):
+    """The trained nets: readiness to learn, and how strongly to step in."""
+
+    readiness: Path | None = Field(
+        Path(__file__).parent / "artefacts" / "readiness",
+        description="folder of its artefact; empty: no readiness in the state",
+    )
+    intervention: Path | None = Field(
+        Path(__file__).parent / "artefacts" / "intervention",
+        description="folder of its artefact; empty: rules alone raise interventions",
+    )
+    missed_to_needless: float = Field(
+        1.5,
+        gt=0,
+        description="what a level too low costs against a level too high: a level is needed "
+        "once its probability is 1 / (1 + this)",
+    )
+
+    @field_validator("readiness", "intervention", mode="before")
+    @classmethod
+    def _empty_is_none(cls, folder: object) -> object:
+        return None if folder == "" else folder
+
+    @property
+    def share(self) -> float:
+        """Probability from which a level is needed."""
+        return 1 / (1 + self.missed_to_needless)
 
 
 class SeenSettings(_Group):
@@ -136,17 +171,44 @@ class LearnerSettings(_Group):
     trajectory: TrajectorySettings = TrajectorySettings()
     seen: SeenSettings = SeenSettings()
     policy: PolicySettings = PolicySettings()
+    behaviour: BehaviourSettings = BehaviourSettings()
+    nets: NetSettings = NetSettings()
+    recommending: RecommendingSettings = RecommendingSettings()
     marker_days: float = Field(
         30.0, gt=0, description="days that an erased learner's marker is kept"
     )
     _rules: Rules = PrivateAttr()
+    _recommending: Recommending = PrivateAttr()
 
     @model_validator(mode="after")
     def _rules_can_be_used(self) -> LearnerSettings:
         self._rules = load_rules(self.policy.file)
+        self._recommending = Recommending.load(self.recommending, self.policy.max_recommendations)
+        names = {rule.name for rule in self._rules.interventions}
+        for action in self._recommending.catalogue.actions:
+            if action.name in names:
+                raise PolicyError(
+                    f"a rule and an action of the catalogue are named '{action.name}'"
+                )
         return self
 
     @property
     def rules(self) -> Rules:
         """The policy file's rules, read when these settings were made."""
         return self._rules
+
+    @cached_property
+    def trained_nets(self) -> Nets:
+        """The nets, read when they are first used and once a process.
+
+        Raises NetProblem that names what is missing or broken.
+        """
+        # Here, because only the worker that uses the nets should load numpy and them.
+        from models.learner.nets.serving import load_nets  # noqa: PLC0415
+
+        return load_nets(self.nets.readiness, self.nets.intervention)
+
+    @property
+    def recommending_policy(self) -> Recommending:
+        """The catalogue and what was learned, read when these settings were made."""
+        return self._recommending

@@ -7,7 +7,7 @@ For each measure a numerator and a denominator, over the events that carried it:
 with T the newest event time of the learner and h the half-life; the mean is N / D
 (an exponential moving average over irregular times). When T moves by d both are
 multiplied by 2^(-d / h), which leaves the weight of each event a function of its
-own time alone: the sums do not depend on the order of arrival (to rounding), for
+own time alone: the sums do not depend on the order of arrival (to rounding, in float32), for
 events of any age. An event later than `lateness` is therefore still added, with
 the little weight it has; it is reported, not dropped.
 """
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import exp2
+from struct import Struct
 from typing import Final
 
 from models.learner.config import EvidenceSettings
@@ -49,6 +50,7 @@ WIDTH: Final = FIRST_EMOTION + len(Emotion)
 """Numbers in one horizon's sums."""
 
 CLASS_INDEX: Final = {emotion: index for index, emotion in enumerate(Emotion)}
+_SINGLE: Final = Struct(f"<{WIDTH}f")
 NO_SUMS: Final = (0.0,) * WIDTH
 
 
@@ -86,6 +88,14 @@ class Evidence:
     def mean(self, measure: Measure) -> float:
         """The session's decayed mean; only where the weight is above 0."""
         return self.session[2 * measure] / self.session[2 * measure + 1]
+
+
+def single(sums: tuple[float, ...]) -> tuple[float, ...]:
+    """Rounded to float32, as they are stored: half the bytes, and bytes round-trip exactly.
+
+    Rounding keeps order, so a mean of values in [0, 1] stays in [0, 1].
+    """
+    return _SINGLE.unpack(_SINGLE.pack(*sums))
 
 
 def clamp(event_time: int, ingest_time: int, settings: EvidenceSettings) -> int:
@@ -159,10 +169,12 @@ def add(
             classes |= 1 << index
     return Evidence(
         newest=newest,
-        session=_accumulate(
-            evidence.session, elapsed, settings.session_half_life, observations, newest
+        session=single(
+            _accumulate(evidence.session, elapsed, settings.session_half_life, observations, newest)
         ),
-        long=_accumulate(evidence.long, elapsed, settings.long_half_life, observations, newest),
+        long=single(
+            _accumulate(evidence.long, elapsed, settings.long_half_life, observations, newest)
+        ),
         classes=classes,
         interactions=evidence.interactions + interactions,
         messages=evidence.messages + messages,

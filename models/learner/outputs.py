@@ -7,15 +7,17 @@ every reader can tell that it is the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from uuid import UUID
 
+from models.learner.config import LearnerSettings
+from models.learner.ids import derived_id
 from models.learner.policy import Decision
+from models.learner.recommending.advising import decision_made, follow_ups, recommendations
 from models.learner.record import LearnerRecord, PastIntervention
 from models.learner.state import Summary
-from schemas.actions import InterventionRaised, Recommendation, RecommendationsMade
+from schemas.actions import InterventionRaised, RecommendationsMade
 from schemas.base import Event
-from schemas.state import UserState
+from schemas.state import Behaviour, InterventionNeed, Tendency, UserState
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,9 @@ class Cause:
     position: Position
 
 
-def derived_id(kind: str, cause: str, user_id: str) -> str:
-    """An id that the same cause always leads to: a UUIDv8 (RFC 9562) of BLAKE2b."""
-    seed = "\x00".join((kind, cause, user_id)).encode()
-    number = int.from_bytes(blake2b(seed, digest_size=16).digest(), "big")
-    number = number & ~(0xF << 76) | 8 << 76
-    number = number & ~(0x3 << 62) | 2 << 62
-    return str(UUID(int=number))
+def decision_id(cause: Cause) -> bytes:
+    """The 16 bytes that name the decision on recommendations that a cause leads to."""
+    return UUID(derived_id("decision", cause.root, cause.event.user_id)).bytes
 
 
 def outputs_of(
@@ -63,6 +61,8 @@ def outputs_of(
     decision: Decision,
     raised: tuple[PastIntervention, ...],
     cause: Cause,
+    *,
+    settings: LearnerSettings,
 ) -> Outputs:
     """The messages that tell a record's state, with ids that follow from the cause."""
     event, position, user = cause.event, cause.position, cause.event.user_id
@@ -84,8 +84,12 @@ def outputs_of(
         trajectory=summary.trajectory,
         activity=summary.activity,
         model_status="unavailable" if record.model_unavailable else "ok",
+        readiness=summary.nets.readiness,
+        intervention=_need(summary, decision),
+        behaviour=_behaviour(summary),
     )
-    recommendations = RecommendationsMade(
+    policy = settings.recommending_policy
+    suggested = RecommendationsMade(
         event_id=derived_id("recommendations", cause.root, user),
         user_id=user,
         event_time=event.event_time,
@@ -95,16 +99,9 @@ def outputs_of(
         source_partition=position.partition,
         source_offset=position.offset,
         version=record.version,
-        recommendations=tuple(
-            Recommendation(
-                id=derived_id(f"recommendation:{suggestion.rule}", cause.root, user),
-                action=suggestion.action,
-                parameters=suggestion.parameters,
-                confidence=suggestion.confidence,
-                because=suggestion.because,
-            )
-            for suggestion in decision.suggestions
-        ),
+        recommendations=recommendations(record.advice, decision.eligible, user, policy),
+        decision=decision_made(record.advice, decision_id(cause), policy),
+        follow_ups=follow_ups(record.advice, user, policy),
     )
     interventions = tuple(
         InterventionRaised(
@@ -124,4 +121,27 @@ def outputs_of(
         )
         for past in raised
     )
-    return Outputs(state, recommendations, interventions)
+    return Outputs(state, suggested, interventions)
+
+
+def _behaviour(summary: Summary) -> Behaviour:
+    estimates = summary.behaviour
+    return Behaviour(
+        help_need=estimates.help_need,
+        next_correct=estimates.next_correct,
+        focus=estimates.focus,
+        cognitive_load=estimates.cognitive_load,
+        engagement=estimates.engagement,
+        fatigue=estimates.fatigue,
+        tendencies={
+            name: Tendency(share=tendency.share, count=tendency.count)
+            for name, tendency in estimates.tendencies.items()
+        },
+    )
+
+
+def _need(summary: Summary, decision: Decision) -> InterventionNeed | None:
+    need = summary.nets.need
+    if need is None:
+        return None
+    return InterventionNeed(level=decision.needed, at_least=need.at_least, inputs=need.sides)

@@ -1,6 +1,7 @@
-"""Which rules hold, what they suggest, and whether to step in.
+"""Which grounds hold: what may be suggested, and whether to step in.
 
-Three things keep decisions from flickering: a held rule lets go only when its facts
+What is suggested of what may be: models/learner/recommending/. Three things keep
+decisions from flickering: a held rule lets go only when its facts
 have retreated past their thresholds by `hysteresis`; an intervention waits for its
 level's gap since the last one of that or a higher level; and gaps run on ingest
 time, which a page's clock cannot move.
@@ -8,26 +9,16 @@ time, which a page's clock cannot move.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from models.learner.config import PolicySettings
-from models.learner.rules import Condition, RecommendationRule, Rules
+from models.learner.config import LearnerSettings, PolicySettings
+from models.learner.nets.intervention import Need
+from models.learner.recommending.advising import Eligible
+from models.learner.rules import Condition
 from models.learner.state import Fact, Summary
 from schemas.actions import Level
 from schemas.state import Trajectory
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A recommendation before it has an id."""
-
-    rule: str
-    action: str
-    parameters: dict[str, Any]
-    confidence: float
-    because: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,37 +36,68 @@ class Decision:
     """What follows from one state."""
 
     active: tuple[str, ...]
-    """Names of all rules that hold, sorted; the next decision's memory."""
-    suggestions: tuple[Suggestion, ...]
-    """Best rank first, at most `max_recommendations`."""
+    """Names of all rules and actions whose grounds hold, sorted; the next decision's memory."""
+    eligible: tuple[Eligible, ...]
+    """What may be recommended, in the catalogue's order."""
     alarm: Alarm | None
-    """Of the rules that hold the one of the highest level, whether or not its gap has passed."""
+    """Of the rules that hold and the net's need the highest, whether or not its gap has passed."""
+    needed: Level = Level.NONE
+    """What the intervention net sees a need of."""
 
 
-def decide(
-    summary: Summary, held: tuple[str, ...], rules: Rules, settings: PolicySettings
-) -> Decision:
-    """Evaluate every rule; `held` are the names of those that held before.
+def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -> Decision:
+    """Evaluate every ground; `held` are the names of those that held before.
 
     Deciding again on the same summary with the resulting `active` gives the same decision.
     """
     before = frozenset(held)
+    policy = settings.policy
     active: list[str] = []
-    suggestions: dict[str, Suggestion] = {}
+    eligible: list[Eligible] = []
     alarm: Alarm | None = None
-    for recommendation in rules.recommendations:
-        grounds = _grounds(recommendation.when, summary, recommendation.name in before, settings)
-        if grounds is not None:
-            active.append(recommendation.name)
-            suggestions.setdefault(recommendation.action, _suggestion(recommendation, grounds))
-    for intervention in rules.interventions:
-        grounds = _grounds(intervention.when, summary, intervention.name in before, settings)
+    for action in settings.recommending_policy.catalogue.actions:
+        for ground in action.when:
+            grounds = _grounds(ground, summary, action.name in before, policy)
+            if grounds is not None:
+                active.append(action.name)
+                eligible.append(Eligible(action, *grounds))
+                break
+    for intervention in settings.rules.interventions:
+        grounds = _grounds(intervention.when, summary, intervention.name in before, policy)
         if grounds is not None:
             active.append(intervention.name)
             if alarm is None or intervention.level.rank > alarm.level.rank:
                 alarm = Alarm(intervention.name, intervention.level, *grounds)
-    ranked = tuple(suggestions.values())[: settings.max_recommendations]
-    return Decision(tuple(sorted(active)), ranked, alarm)
+    needed = needed_level(summary.nets.need, before, settings)
+    if needed is not Level.NONE and summary.nets.need is not None:
+        active.append(_held(needed))
+        if alarm is None or needed.rank > alarm.level.rank:
+            alarm = _alarm(summary.nets.need, needed)
+    return Decision(tuple(sorted(active)), tuple(eligible), alarm, needed)
+
+
+def needed_level(need: Need | None, held: Collection[str], settings: LearnerSettings) -> Level:
+    """The highest level whose probability reaches the share that costs ask for.
+
+    A level that held lets go only `hysteresis` (a share) below that.
+    """
+    if need is None:
+        return Level.NONE
+    share = settings.nets.share
+    kept = share * (1 - settings.policy.hysteresis)
+    lingering = need.level(kept)
+    return lingering if _held(lingering) in held else need.level(share)
+
+
+def _held(level: Level) -> str:
+    # No rule or action has a colon in its name.
+    return f"need:{level.value}"
+
+
+def _alarm(need: Need, level: Level) -> Alarm:
+    probability = need.at_least[level]
+    words = f"need of {level.value} help or more has probability {probability:.2f}"
+    return Alarm(_held(level), level, probability, (f"{words} (from {' and '.join(need.sides)})",))
 
 
 def may_raise(
@@ -87,10 +109,6 @@ def may_raise(
     """
     last = max((at for other, at in raised.items() if other.rank >= level.rank), default=None)
     return last is None or now - last >= settings.gaps.of(level) * 1000
-
-
-def _suggestion(rule: RecommendationRule, grounds: tuple[float, tuple[str, ...]]) -> Suggestion:
-    return Suggestion(rule.name, rule.action, rule.parameters, *grounds)
 
 
 def _grounds(

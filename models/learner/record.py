@@ -15,22 +15,29 @@ from typing import Any, Final
 
 import orjson
 
+from models.learner.affect import AffectMean
+from models.learner.behaviour.record import NO_BEHAVIOUR, BehaviourRecord
 from models.learner.evidence import FIRST_EMOTION, Evidence
-from models.learner.seen import HASH_BYTES, Seen
+from models.learner.recommending.memory import Advice
+from models.learner.seen import HASH_BYTES, HASH_BYTES_FORMAT_1, Seen, from_format_1
 from models.learner.trajectory import NO_TREND, Trend
 from schemas.actions import Level, TargetType
 from schemas.emotions import Emotion
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Grows when the layout below changes; an older reader then refuses the record."""
+READABLE: Final = frozenset((1, FORMAT))
+"""Format 1 had sums in double precision, longer hashes, and no behaviour: it is still read."""
 
-_HAS_EVIDENCE, _UNAVAILABLE, _ERASED = 1, 2, 4
+_HAS_EVIDENCE, _UNAVAILABLE, _ERASED, _HAS_AFFECT, _HAS_BEHAVIOUR = 1, 2, 4, 8, 16
 # format, flags, version, newest ingest time, erased at, runs of seen, ids seen, bytes of tail
 _HEAD: Final = struct.Struct("<BBQqqHHI")
 # newest event time, interactions, messages, classes read (bits), classes stored
 _COUNTS: Final = struct.Struct("<qQQQB")
 _TREND: Final = struct.Struct("<7d")
 _RUN: Final = struct.Struct("<qH")
+# bytes of behaviour
+_BEHAVIOUR: Final = struct.Struct("<H")
 
 
 class RecordError(ValueError):
@@ -75,6 +82,9 @@ class LearnerRecord:
     seen: Seen = field(default_factory=Seen)
     evidence: Evidence = field(default_factory=Evidence)
     trend: Trend = NO_TREND
+    behaviour: BehaviourRecord = NO_BEHAVIOUR
+    affect: AffectMean | None = None
+    """Decayed mean of the affect embeddings."""
     model_unavailable: bool = False
     """The last message was not read."""
     feedback: Mapping[TargetType, int] = field(default_factory=dict)
@@ -85,15 +95,20 @@ class LearnerRecord:
     """When each level was last raised, ingest time in milliseconds."""
     recent: tuple[PastIntervention, ...] = ()
     """The last interventions, oldest first."""
+    advice: Advice = field(default_factory=Advice)
+    """What was recommended, and what this learner's answers taught."""
 
     def to_bytes(self) -> bytes:
         """The record in little-endian binary: a few hundred bytes to about 6 KB."""
-        tail = orjson.dumps(self._tail())
+        advice = self.advice.to_bytes()
+        tail = orjson.dumps(self._tail(len(advice)))
         runs, evidence = self.seen.runs, self.evidence
         flags = (
             (_HAS_EVIDENCE if evidence.newest is not None else 0)
             | (_UNAVAILABLE if self.model_unavailable else 0)
             | (_ERASED if self.erased_at is not None else 0)
+            | (_HAS_AFFECT if self.affect is not None else 0)
+            | (_HAS_BEHAVIOUR if self.behaviour != NO_BEHAVIOUR else 0)
         )
         parts = [
             _HEAD.pack(
@@ -118,7 +133,7 @@ class LearnerRecord:
                 )
             )
             sums = evidence.session + evidence.long
-            parts.append(struct.pack(f"<{len(sums)}d", *sums))
+            parts.append(struct.pack(f"<{len(sums)}f", *sums))
             trend = self.trend
             parts.append(
                 _TREND.pack(
@@ -131,8 +146,14 @@ class LearnerRecord:
                     trend.valence_valence,
                 )
             )
+        if self.affect is not None:
+            parts.append(self.affect.to_bytes())
+        if flags & _HAS_BEHAVIOUR:
+            behaviour = self.behaviour.to_bytes()
+            parts += (_BEHAVIOUR.pack(len(behaviour)), behaviour)
         parts.extend(_RUN.pack(*run) for run in runs)
         parts.append(self.seen.hashes)
+        parts.append(advice)
         parts.append(tail)
         return b"".join(parts)
 
@@ -157,20 +178,35 @@ class LearnerRecord:
         evidence, trend = Evidence(), NO_TREND
         if flags & _HAS_EVIDENCE:
             evidence, trend, at = _decode_evidence(value, at)
+        affect = None
+        if flags & _HAS_AFFECT:
+            affect, at = AffectMean.from_bytes(value, at)
+        behaviour = NO_BEHAVIOUR
+        if flags & _HAS_BEHAVIOUR:
+            start = at + _BEHAVIOUR.size
+            at = start + _BEHAVIOUR.unpack_from(value, at)[0]
+            behaviour = BehaviourRecord.from_bytes(value[start:at])
         end_of_runs = at + n_runs * _RUN.size
-        end_of_ids = end_of_runs + n_ids * HASH_BYTES
-        if len(value) != end_of_ids + n_tail:
-            raise ValueError(f"its header says {end_of_ids + n_tail} bytes")
+        is_first = value[0] == 1
+        end_of_ids = end_of_runs + n_ids * (HASH_BYTES_FORMAT_1 if is_first else HASH_BYTES)
+        if len(value) < end_of_ids + n_tail:
+            raise ValueError(f"its header says {end_of_ids + n_tail} bytes or more")
         runs = tuple(_RUN.iter_unpack(value[at:end_of_runs]))
-        tail = orjson.loads(value[end_of_ids:])
+        hashes = value[end_of_runs:end_of_ids]
+        end_of_advice = len(value) - n_tail
+        tail = orjson.loads(value[end_of_advice:])
+        if end_of_advice - end_of_ids != tail.get("advice", 0):
+            raise ValueError(f"its advice has {end_of_advice - end_of_ids} bytes")
         return cls(
             version=version,
             ingested=ingested,
             erased_at=erased_at if flags & _ERASED else None,
             applied=tail["applied"],
-            seen=Seen(runs, value[end_of_runs:end_of_ids]),
+            seen=Seen(runs, from_format_1(hashes) if is_first else hashes),
             evidence=evidence,
             trend=trend,
+            behaviour=behaviour,
+            affect=affect,
             model_unavailable=bool(flags & _UNAVAILABLE),
             feedback={TargetType(k): n for k, n in tail.get("feedback", {}).items()},
             active=tuple(tail.get("active", ())),
@@ -179,10 +215,13 @@ class LearnerRecord:
                 PastIntervention(event_id, Level(level), confidence, tuple(because), when, of)
                 for event_id, level, confidence, because, when, of in tail.get("recent", ())
             ),
+            advice=Advice.from_bytes(value[end_of_ids:end_of_advice]),
         )
 
-    def _tail(self) -> dict[str, Any]:
+    def _tail(self, advice_bytes: int) -> dict[str, Any]:
         tail: dict[str, Any] = {"applied": self.applied}
+        if advice_bytes:
+            tail["advice"] = advice_bytes
         if self.feedback:
             tail["feedback"] = {target.value: n for target, n in self.feedback.items()}
         if self.active:
@@ -209,7 +248,7 @@ def version_of(value: bytes) -> int:
 def _check_format(value: bytes) -> None:
     if not value:
         raise CorruptRecord("an empty learner record")
-    if value[0] != FORMAT:
+    if value[0] not in READABLE:
         raise UnknownFormat(f"learner record of format {value[0]}; this version reads {FORMAT}")
 
 
@@ -219,8 +258,9 @@ def _decode_evidence(value: bytes, at: int) -> tuple[Evidence, Trend, int]:
     if stored > len(Emotion):
         raise ValueError(f"it holds {stored} emotion classes, this version knows {len(Emotion)}")
     width = FIRST_EMOTION + stored
-    sums = struct.unpack_from(f"<{2 * width}d", value, at)
-    at += 16 * width
+    layout = struct.Struct(f"<{2 * width}{'d' if value[0] == 1 else 'f'}")
+    sums = layout.unpack_from(value, at)
+    at += layout.size
     trend = Trend(*_TREND.unpack_from(value, at))
     # Classes are only ever appended, so an older record lacks the last ones.
     missing = (0.0,) * (len(Emotion) - stored)

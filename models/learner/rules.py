@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.actions import Level
-from schemas.base import Json, Unit
+from schemas.base import Unit
 from schemas.emotions import Emotion
 from schemas.state import Trajectory
 
@@ -26,15 +26,34 @@ ACTIVITY_FACTS: Final = (
     "activity.hints",
     "activity.attempts",
 )
+BEHAVIOUR_FACTS: Final = (
+    "help_need",
+    "next_correct",
+    "focus",
+    "cognitive_load",
+    "engagement",
+    "fatigue",
+)
+"""Estimates of models/learner/behaviour/estimates.py."""
 EMOTION_FACTS: Final = tuple(f"emotions.{emotion.value}" for emotion in Emotion)
 SLOPE_FACT: Final = "trajectory.slope"
 TRAJECTORY_FACT: Final = "trajectory"
 """The one fact that is a class, not a number."""
 
 FACTS: Final = frozenset(
-    (*AFFECT_FACTS, *ACTIVITY_FACTS, *EMOTION_FACTS, SLOPE_FACT, TRAJECTORY_FACT)
+    (
+        *AFFECT_FACTS,
+        *BEHAVIOUR_FACTS,
+        *ACTIVITY_FACTS,
+        *EMOTION_FACTS,
+        SLOPE_FACT,
+        TRAJECTORY_FACT,
+    )
 )
 """Every fact of a state that a rule may name."""
+
+
+Document = TypeVar("Document", bound=BaseModel)
 
 
 class PolicyError(ValueError):
@@ -58,7 +77,7 @@ class Condition(_Strict):
     @classmethod
     def _known(cls, fact: str) -> str:
         if fact not in FACTS:
-            shown = ", ".join((*AFFECT_FACTS, *ACTIVITY_FACTS, SLOPE_FACT, TRAJECTORY_FACT))
+            shown = ", ".join(sorted(FACTS - set(EMOTION_FACTS)))
             raise ValueError(f"unknown fact '{fact}'; known: {shown}, emotions.<class>")
         return fact
 
@@ -78,13 +97,6 @@ class _Rule(_Strict):
     reason: str = Field(min_length=1, description="why this default; for operators")
 
 
-class RecommendationRule(_Rule):
-    """When to suggest an adaptive-UI action. Of rules with one action, the first that holds."""
-
-    action: str = Field(min_length=1, max_length=64)
-    parameters: Json = Field(default_factory=dict)
-
-
 class InterventionRule(_Rule):
     """When to step in, and how strongly."""
 
@@ -99,15 +111,21 @@ class InterventionRule(_Rule):
 
 
 class Rules(_Strict):
-    """Everything a policy file says. The order of recommendations is their rank."""
+    """Everything a policy file says. What to suggest is in the catalogue (recommending/)."""
 
-    recommendations: tuple[RecommendationRule, ...] = ()
     interventions: tuple[InterventionRule, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_recommendations(cls, document: Any) -> Any:
+        if isinstance(document, dict) and "recommendations" in document:
+            raise ValueError("recommendations stand in a catalogue now (learner.recommending.file)")
+        return document
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Rules:
         names: set[str] = set()
-        for rule in (*self.recommendations, *self.interventions):
+        for rule in self.interventions:
             if rule.name in names:
                 raise ValueError(f"two rules are named '{rule.name}'")
             names.add(rule.name)
@@ -120,18 +138,27 @@ def load_rules(path: Path) -> Rules:
     Raises:
         PolicyError: it is missing, is not TOML, or a rule is wrong; names the rule and field.
     """
+    return read_policy_file(path, Rules, "policy")
+
+
+def read_policy_file(path: Path, document_type: type[Document], what: str) -> Document:
+    """Read a TOML file of the policy into its model; errors begin with `what` and the path.
+
+    Raises:
+        PolicyError: it is missing, is not TOML, or an entry is wrong; names entry and field.
+    """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise PolicyError(f"policy {path}: cannot be read: {error.strerror}") from error
+        raise PolicyError(f"{what} {path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PolicyError(f"policy {path}: not TOML: {error}") from error
+        raise PolicyError(f"{what} {path}: not TOML: {error}") from error
     try:
-        return Rules.model_validate(document)
+        return document_type.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = _place(document, first["loc"])
-        raise PolicyError(f"policy {path}: {where}: {first['msg']}") from error
+        raise PolicyError(f"{what} {path}: {where}: {first['msg']}") from error
 
 
 def _place(document: dict[str, Any], location: tuple[int | str, ...]) -> str:

@@ -7,10 +7,12 @@ source      measured while D >= min_evidence, else prior (with confidence 0)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from models.learner import trajectory
+from models.learner.behaviour.estimates import BehaviourEstimates
+from models.learner.behaviour.estimating import estimate
 from models.learner.config import LearnerSettings
 from models.learner.evidence import (
     EMOTION_WEIGHT,
@@ -18,8 +20,10 @@ from models.learner.evidence import (
     Evidence,
     Measure,
 )
+from models.learner.nets.assembling import net_inputs, session_seconds
+from models.learner.nets.serving import NetReading
 from models.learner.record import LearnerRecord
-from models.learner.rules import SLOPE_FACT, TRAJECTORY_FACT
+from models.learner.rules import BEHAVIOUR_FACTS, SLOPE_FACT, TRAJECTORY_FACT
 from schemas.emotions import Emotion
 from schemas.state import Activity, Estimate, Source, Trajectory, TrajectoryCall
 
@@ -55,6 +59,10 @@ class Summary:
     trajectory_confidence: float
     activity: Activity
     activity_confidence: dict[str, float]
+    behaviour: BehaviourEstimates
+    """What interactions say: focus, load, the next answer, and more."""
+    nets: NetReading = field(default_factory=NetReading)
+    """Readiness, and the need of somebody to step in."""
 
     def fact(self, name: str) -> Fact | None:
         """A fact by the name that rules use (models/learner/rules.py); None without evidence."""
@@ -71,10 +79,16 @@ class Summary:
         if group == "activity":
             mean = getattr(self.activity, member)
             return None if mean is None else Fact(mean, self.activity_confidence[member])
-        estimate: Estimate = getattr(self, name)
-        if estimate.source is Source.PRIOR:
+        held = self.behaviour if name in BEHAVIOUR_FACTS else self
+        figure: Estimate = getattr(held, name)
+        if figure.source is Source.PRIOR:
             return None
-        return Fact(estimate.value, estimate.confidence)
+        return Fact(figure.value, figure.confidence)
+
+    def number(self, name: str) -> float | None:
+        """The value of a numeric fact; None without evidence."""
+        fact = self.fact(name)
+        return None if fact is None or isinstance(fact.value, Trajectory) else fact.value
 
 
 def summarise(record: LearnerRecord, settings: LearnerSettings) -> Summary:
@@ -83,16 +97,31 @@ def summarise(record: LearnerRecord, settings: LearnerSettings) -> Summary:
     least = confidence.min_evidence
     emotions, emotions_weight = _mix(evidence, least)
     activity, activity_confidence = _activity(evidence, settings)
+    valence = _estimate(evidence, Measure.VALENCE, confidence.prior_valence, settings)
+    called = trajectory.call(record.trend, least, settings.trajectory)
+    trajectory_confidence = trust(record.trend.weight, confidence.messages_half)
+    emotions_confidence = trust(emotions_weight, confidence.messages_half)
+    behaviour = estimate(record.behaviour, emotions, emotions_confidence, settings.behaviour)
+    inputs = net_inputs(
+        evidence,
+        record.affect,
+        (called, trajectory_confidence, valence.value),
+        confidence,
+        estimates=behaviour,
+        session_seconds=session_seconds(record.behaviour),
+    )
     return Summary(
-        valence=_estimate(evidence, Measure.VALENCE, confidence.prior_valence, settings),
+        valence=valence,
         arousal=_estimate(evidence, Measure.AROUSAL, confidence.prior_arousal, settings),
         dominance=_estimate(evidence, Measure.DOMINANCE, confidence.prior_dominance, settings),
         emotions=emotions,
-        emotions_confidence=trust(emotions_weight, confidence.messages_half),
-        trajectory=trajectory.call(record.trend, least, settings.trajectory),
-        trajectory_confidence=trust(record.trend.weight, confidence.messages_half),
+        emotions_confidence=emotions_confidence,
+        trajectory=called,
+        trajectory_confidence=trajectory_confidence,
         activity=activity,
         activity_confidence=activity_confidence,
+        behaviour=behaviour,
+        nets=settings.trained_nets.read(inputs),
     )
 
 
@@ -118,8 +147,10 @@ def _mix(evidence: Evidence, least: float) -> tuple[dict[Emotion, float], float]
     weight = evidence.session[EMOTION_WEIGHT]
     if weight < least:
         return {}, 0.0
+    # Never above 1 in sum, by rounding.
+    whole = max(weight, sum(evidence.session[FIRST_EMOTION:]))
     return {
-        emotion: evidence.session[FIRST_EMOTION + index] / weight
+        emotion: evidence.session[FIRST_EMOTION + index] / whole
         for index, emotion in enumerate(_EMOTIONS)
         if evidence.classes >> index & 1
     }, weight

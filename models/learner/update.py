@@ -17,20 +17,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from models.learner.affect import plus
+from models.learner.behaviour.observed import Observed, observe
+from models.learner.behaviour.record import add as add_behaviour
 from models.learner.config import LearnerSettings
 from models.learner.evidence import (
     Observation,
     add,
     clamp,
+    decay,
     observe_interaction,
     observe_reading,
 )
 from models.learner.guards import advance, is_applied, is_erased, may_forget_marker
-from models.learner.outputs import Cause, Outputs, Position, derived_id, outputs_of
+from models.learner.ids import derived_id
+from models.learner.outputs import Cause, Outputs, Position, decision_id, outputs_of
 from models.learner.policy import decide, may_raise
+from models.learner.recommending.advising import advise
+from models.learner.recommending.learning import answer
 from models.learner.record import LearnerRecord, PastIntervention
 from models.learner.state import summarise
-from schemas.actions import FeedbackReceived
+from schemas.actions import FeedbackReceived, TargetType
 from schemas.base import Event
 from schemas.emotions import EmotionRead
 from schemas.interactions import InteractionsReceived
@@ -118,7 +125,11 @@ def apply_interactions(
         for interaction, time in zip(interactions, timed.times, strict=True)
     ]
     advanced = advance(known, cause, [ids[index] for index in fresh], settings)
-    grown = _observe(advanced, observations, settings, interactions=len(fresh))
+    behaved = [
+        observe(interaction, time, settings.behaviour.kind_of)
+        for interaction, time in zip(interactions, timed.times, strict=True)
+    ]
+    grown = _observe(advanced, observations, behaved, settings, interactions=len(fresh))
     return _decided(grown, cause, settings, len(ids) - len(fresh), timed)
 
 
@@ -147,11 +158,18 @@ def apply_emotion(
         return _decided(replace(advanced, model_unavailable=True), cause, settings)
     timed = _times([reading.event_time], reading, known, settings)
     observation = observe_reading(reading, timed.times[0])
-    grown = _observe(advanced, [observation], settings, messages=1)
+    # A message says that the learner is there, and nothing else about behaviour.
+    behaved = [Observed(observation.time)]
+    grown = _observe(advanced, [observation], behaved, settings, messages=1)
     if reading.pad is not None and grown.evidence.newest is not None:
         age = grown.evidence.newest - observation.time
         trend = grown.trend.plus(age, reading.pad.valence, settings.trajectory)
         grown = replace(grown, trend=trend)
+    if reading.affect and grown.evidence.newest is not None:
+        age = grown.evidence.newest - observation.time
+        weight = decay(age, settings.evidence.session_half_life)
+        affect = plus(grown.affect, reading.model_version, reading.affect, weight)
+        grown = replace(grown, affect=affect)
     return _decided(replace(grown, model_unavailable=False), cause, settings, 0, timed)
 
 
@@ -161,7 +179,10 @@ def apply_feedback(
     position: Position,
     settings: LearnerSettings,
 ) -> Step:
-    """Count feedback by what it is about. Says nothing new about the learner: no outputs."""
+    """Count feedback by what it is about, and learn from it if it is about a recommendation.
+
+    Says nothing new about how the learner is: no outputs.
+    """
     known = record or LearnerRecord()
     if is_erased(known, feedback):
         return Step(record, False, None, Effect.ERASED)
@@ -174,7 +195,18 @@ def apply_feedback(
     advanced = advance(known, cause, ids, settings)
     target = feedback.target_type
     counts = {**advanced.feedback, target: advanced.feedback.get(target, 0) + 1}
-    return Step(replace(advanced, feedback=counts), True, None, Effect.APPLIED)
+    advice = advanced.advice
+    if target is TargetType.RECOMMENDATION:
+        advice = answer(
+            advice,
+            feedback.user_id,
+            feedback.target_id,
+            feedback.outcome,
+            now=advanced.ingested,
+            policy=settings.recommending_policy,
+        )
+    grown = replace(advanced, feedback=counts, advice=advice)
+    return Step(grown, True, None, Effect.APPLIED)
 
 
 def apply_erasure(
@@ -241,6 +273,7 @@ def _times(
 def _observe(
     record: LearnerRecord,
     observations: list[Observation],
+    behaved: list[Observed],
     settings: LearnerSettings,
     *,
     interactions: int = 0,
@@ -255,7 +288,19 @@ def _observe(
         messages=messages,
     )
     moved = 0 if before is None or evidence.newest is None else evidence.newest - before
-    return replace(record, evidence=evidence, trend=record.trend.moved(moved, settings.trajectory))
+    left = decay(moved, settings.evidence.session_half_life)
+    return replace(
+        record,
+        evidence=evidence,
+        trend=record.trend.moved(moved, settings.trajectory),
+        affect=None if record.affect is None else record.affect.moved(left),
+        behaviour=add_behaviour(
+            record.behaviour,
+            behaved,
+            settings.behaviour.behaviour.population,
+            settings.behaviour.fatigue.pause,
+        ),
+    )
 
 
 # -- decisions and outputs ----------------------------------------------------------------
@@ -269,7 +314,7 @@ def _decided(
     timed: _Timed | None = None,
 ) -> Step:
     summary = summarise(record, settings)
-    decision = decide(summary, record.active, settings.rules, settings.policy)
+    decision = decide(summary, record.active, settings)
     raised: tuple[PastIntervention, ...] = ()
     alarm = decision.alarm
     if alarm is not None and may_raise(
@@ -289,8 +334,16 @@ def _decided(
             raised={**record.raised, alarm.level: record.ingested},
             recent=(*record.recent, past)[-settings.policy.remembered :],
         )
-    record = replace(record, active=decision.active)
-    outputs = outputs_of(record, summary, decision, raised, cause)
+    advice = advise(
+        record.advice,
+        decision.eligible,
+        summary.number,
+        decision_id(cause),
+        now=record.ingested,
+        policy=settings.recommending_policy,
+    )
+    record = replace(record, active=decision.active, advice=advice)
+    outputs = outputs_of(record, summary, decision, raised, cause, settings=settings)
     late, clamped = (timed.late, timed.clamped) if timed is not None else (0, 0)
     return Step(record, True, outputs, Effect.APPLIED, duplicates, late, clamped)
 
@@ -298,7 +351,7 @@ def _decided(
 def _outputs_again(record: LearnerRecord, cause: Cause, settings: LearnerSettings) -> Outputs:
     """Outputs of an event that was applied before, from the record as it stands now."""
     summary = summarise(record, settings)
-    decision = decide(summary, record.active, settings.rules, settings.policy)
+    decision = decide(summary, record.active, settings)
     event_id = derived_id("intervention", cause.root, cause.event.user_id)
     raised = tuple(past for past in record.recent if past.event_id == event_id)
-    return outputs_of(record, summary, decision, raised, cause)
+    return outputs_of(record, summary, decision, raised, cause, settings=settings)

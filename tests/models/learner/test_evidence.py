@@ -37,7 +37,7 @@ ANY_AGE = st.integers(NOW - 400 * 86_400_000, NOW)
 
 
 def close(expected: tuple[float, ...]) -> Any:
-    return pytest.approx(expected, rel=1e-9, abs=1e-9)
+    return pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
 @given(st.data(), st.lists(interactions_at(ANY_AGE), min_size=1, max_size=20))

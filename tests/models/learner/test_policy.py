@@ -8,13 +8,23 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.learner.behaviour.estimating import estimate
+from models.learner.behaviour.record import NO_BEHAVIOUR
 from models.learner.config import GapSettings, LearnerSettings, PolicySettings
+from models.learner.nets.serving import NetReading
 from models.learner.policy import decide, may_raise
 from models.learner.state import Summary
 from schemas.actions import Level
 from schemas.emotions import Emotion
 from schemas.state import Activity, Estimate, Source, Trajectory, TrajectoryCall
-from tests.models.learner.build import NOW, fold, reading, settings_with_policy
+from tests.models.learner.build import (
+    NOW,
+    SETTINGS,
+    fold,
+    reading,
+    settings_with_catalogue,
+    settings_with_policy,
+)
 
 GAP = GapSettings(preventive=50, mild=40, moderate=30, significant=20, critical=10)
 
@@ -26,17 +36,19 @@ def summary(
     call: Trajectory | None = None,
     source: Source = Source.MEASURED,
 ) -> Summary:
-    estimate = Estimate(value=valence, confidence=confidence, source=source)
+    figure = Estimate(value=valence, confidence=confidence, source=source)
     return Summary(
-        valence=estimate,
-        arousal=estimate,
-        dominance=estimate,
+        valence=figure,
+        arousal=figure,
+        dominance=figure,
         emotions=emotions or {},
         emotions_confidence=confidence,
         trajectory=TrajectoryCall(call=call, points=9),
         trajectory_confidence=confidence,
         activity=Activity(interactions=0, messages=0, hints=3.0),
         activity_confidence={"hints": confidence},
+        behaviour=estimate(NO_BEHAVIOUR, {}, 0.0, SETTINGS.behaviour),
+        nets=NetReading(None, None),
     )
 
 
@@ -44,9 +56,9 @@ def low_rule(tmp_path: Path, condition: str = "below = 0.4") -> LearnerSettings:
     return settings_with_policy(
         tmp_path,
         f"""
-        [[recommendations]]
+        [[interventions]]
         name = "low"
-        action = "suggest_break"
+        level = "mild"
         reason = "r"
         when = [{{ fact = "valence", {condition}, min_confidence = 0.5 }}]
         """,
@@ -58,9 +70,9 @@ def held(settings: LearnerSettings, *states: Summary) -> list[bool]:
     active: tuple[str, ...] = ()
     found = []
     for state in states:
-        decision = decide(state, active, settings.rules, settings.policy)
+        decision = decide(state, active, settings)
         active = decision.active
-        found.append(bool(decision.suggestions))
+        found.append(decision.alarm is not None)
     return found
 
 
@@ -89,26 +101,36 @@ def test_deciding_again_decides_the_same(
     valence: float, confidence: float, call: Trajectory | None, before: bool
 ) -> None:
     settings = LearnerSettings()
-    names = tuple(r.name for r in (*settings.rules.recommendations, *settings.rules.interventions))
+    actions = settings.recommending_policy.catalogue.actions
+    names = tuple(one.name for one in (*actions, *settings.rules.interventions))
     state = summary(valence, confidence, {Emotion.BOREDOM: valence}, call)
 
-    first = decide(state, names if before else (), settings.rules, settings.policy)
+    first = decide(state, names if before else (), settings)
 
-    assert decide(state, first.active, settings.rules, settings.policy) == first
+    assert decide(state, first.active, settings) == first
 
 
-def test_at_most_the_configured_number_by_rank_one_of_an_action(tmp_path: Path) -> None:
+def test_any_ground_makes_an_action_eligible_and_the_first_that_holds_says_why(
+    tmp_path: Path,
+) -> None:
+    ground = '[{{ fact = "valence", below = {} }}]'
     text = "".join(
-        f'[[recommendations]]\nname = "{name}"\naction = "{action}"\nreason = "r"\n'
-        'when = [{ fact = "valence", below = 0.4 }]\n'
-        for name, action in [("a", "x"), ("b", "x"), ("c", "y"), ("d", "z")]
+        f'[[actions]]\nname = "{name}"\naction = "x"\nreason = "r"\n'
+        f"prior = {{ mean = 0.5, strength = 1 }}\nwhen = [{', '.join(grounds)}]\n"
+        for name, grounds in [
+            ("a", [ground.format(0.2), ground.format(0.4), ground.format(0.5)]),
+            ("b", [ground.format(0.2)]),
+        ]
     )
-    settings = settings_with_policy(tmp_path, text, max_recommendations=2)
+    settings = settings_with_catalogue(tmp_path, text)
 
-    decision = decide(summary(0.3), (), settings.rules, settings.policy)
+    decision = decide(summary(0.3), (), settings)
 
-    assert [s.rule for s in decision.suggestions] == ["a", "c"]
-    assert decision.active == ("a", "b", "c", "d")
+    assert [(one.action.name, one.because) for one in decision.eligible] == [
+        ("a", ("valence 0.3 is below 0.4 (confidence 0.90)",))
+    ]
+    assert "a" in decision.active
+    assert "b" not in decision.active
 
 
 def test_because_says_the_facts_and_confidence_is_the_least(tmp_path: Path) -> None:
@@ -128,7 +150,7 @@ def test_because_says_the_facts_and_confidence_is_the_least(tmp_path: Path) -> N
     )
     state = summary(0.31, 0.8, call=Trajectory.DECLINING)
 
-    alarm = decide(state, (), settings.rules, settings.policy).alarm
+    alarm = decide(state, (), settings).alarm
 
     assert alarm is not None
     assert alarm.confidence == 0.8

@@ -16,7 +16,7 @@ from models.learner.record import (
     UnknownFormat,
     version_of,
 )
-from models.learner.seen import Seen
+from models.learner.seen import HASH_BYTES, Seen
 from models.learner.trajectory import Trend
 from schemas.actions import Level, TargetType
 from tests.models.learner.build import NOW, SETTINGS, batch, fold, interaction, reading
@@ -24,7 +24,9 @@ from tests.models.learner.build import NOW, SETTINGS, batch, fold, interaction, 
 COUNTS = st.integers(0, 2**63 - 1)
 TIMES = st.integers(0, 253_402_300_799_999)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-SUMS = st.lists(NUMBERS, min_size=WIDTH, max_size=WIDTH).map(tuple)
+SUMS = st.lists(
+    st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=WIDTH, max_size=WIDTH
+).map(tuple)
 TEXTS = st.text(max_size=30)
 
 evidences = st.builds(
@@ -40,7 +42,7 @@ trends = st.builds(Trend, *[NUMBERS] * 7)
 seens = st.lists(st.tuples(TIMES, st.lists(TEXTS, max_size=5)), max_size=4).map(
     lambda runs: Seen(
         tuple((time, len(ids)) for time, ids in runs),
-        b"x" * (8 * sum(len(ids) for _, ids in runs)),
+        b"x" * (HASH_BYTES * sum(len(ids) for _, ids in runs)),
     )
 )
 pasts = st.builds(

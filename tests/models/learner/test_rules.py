@@ -61,11 +61,7 @@ def second(body: str) -> str:
             ("'second'", "when.0.under"),
         ),
         (RULE + RULE, ("two rules are named 'first'",)),
-        (
-            '[[recommendations]]\nname = "day"\naction = "a"\nreason = "r"\n'
-            'parameters = { factor = inf }\nwhen = [{ fact = "valence", below = 0.3 }]',
-            ("recommendations[0] 'day'", "parameters", "not finite"),
-        ),
+        ('[[recommendations]]\nname = "day"', ("learner.recommending.file",)),
         ("[[interventions", ("not TOML",)),
     ],
 )
@@ -91,4 +87,3 @@ def test_a_missing_policy_stops_the_settings(tmp_path: Path) -> None:
 def test_a_policy_of_ones_own_replaces_the_default(tmp_path: Path) -> None:
     settings = settings_with_policy(tmp_path, RULE)
     assert [rule.name for rule in settings.rules.interventions] == ["first"]
-    assert settings.rules.recommendations == ()

@@ -84,7 +84,7 @@ def test_a_reading_answers_with_the_chats_id_and_the_chats_place() -> None:
 
     assert state.caused_by == ("chat-4",)
     assert (state.source_topic, state.source_offset) == ("chat-messages", 4)
-    assert state.valence.value == 0.8
+    assert state.valence.value == pytest.approx(0.8, abs=1e-6)
     assert state.valence.source is Source.MEASURED
     assert state.valence.confidence == 0.5  # one message, messages_half 1
     assert state.emotions == {Emotion.NEUTRAL: 1.0}
@@ -302,7 +302,7 @@ def test_after_an_erasure_a_learner_starts_afresh() -> None:
 
     step = apply_emotion(erased.record, reading(1, valence=0.9, ingest=NOW + 1), SETTINGS)
 
-    assert outputs(step).state.valence.value == 0.9
+    assert outputs(step).state.valence.value == pytest.approx(0.9, abs=1e-6)
     assert outputs(step).state.activity.messages == 1
     assert outputs(step).state.version == record(erased).version + 1
     assert record(step).erased_at == NOW
@@ -386,7 +386,7 @@ def test_who_returns_after_long_is_met_as_they_are_now(days: int, valence: float
     assert outputs(returned).state.trajectory.points == 0
     assert outputs(returned).state.emotions == {}
     assert outputs(returned).interventions == ()
-    assert outputs(spoken).state.valence.value == pytest.approx(valence, abs=1e-9)
+    assert outputs(spoken).state.valence.value == pytest.approx(valence, abs=1e-6)
     assert outputs(spoken).state.trajectory.call is None
 
 

@@ -1,0 +1,121 @@
+"""`masterx policy export`, `masterx train policy` and `masterx evaluate policy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.context import fail, load_settings
+from app.cli.learning import evaluating, training
+
+if TYPE_CHECKING:
+    from models.learner.recommending.offline import Comparison
+
+app = typer.Typer(help="What recommendations taught.", no_args_is_help=True)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="the decision log to write, JSON lines")],
+) -> None:
+    """Join the topics `recommendations` and `feedback` to a decision log."""
+    import asyncio
+
+    from app.decisions import export_decisions
+
+    decisions, answered = asyncio.run(export_decisions(load_settings(), out))
+    typer.echo(f"{out}: {decisions} decisions, {answered} recommendations with an answer")
+
+
+@training.command("policy")
+def train(
+    log: Annotated[Path, typer.Argument(help="a decision log (`masterx policy export`)")],
+    out: Annotated[Path, typer.Option(help="the artefact to write")] = Path("policy.json"),
+) -> None:
+    """Fit what this deployment's learners answered, for `learner.recommending.learned`."""
+    settings = load_settings().learner
+    from models.learner.recommending.log import LogProblem, read_log
+    from models.learner.recommending.training import fit_policy, write_policy
+
+    catalogue = settings.recommending_policy.catalogue
+    try:
+        policy = fit_policy(read_log(log), catalogue, settings.recommending)
+    except LogProblem as error:
+        fail(str(error))
+    write_policy(policy, out)
+    kept = len(catalogue.actions) - len(policy.actions)
+    typer.echo(
+        f"{out}: {len(policy.actions)} actions learned from {policy.answers} answers of "
+        f"{policy.learners} learners in {policy.decisions} decisions; {kept} keep their priors. "
+        f"Use it: MASTERX_LEARNER__RECOMMENDING__LEARNED={out}"
+    )
+
+
+@evaluating.command("policy")
+def evaluate(
+    log: Annotated[Path, typer.Argument(help="a decision log (`masterx policy export`)")],
+    learned: Annotated[
+        list[Path] | None,
+        typer.Option(help="an artefact of `masterx train policy`; may be given several times"),
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=100, help="of the bootstrap over learners")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Compare policies on a decision log: inverse propensity and doubly robust, 95% intervals.
+
+    Always among them: the catalogue's priors, and what the settings name as learned.
+    An artefact that was trained on this log looks better than it is: compare on a later one.
+    """
+    settings = load_settings().learner
+    from models.learner.recommending.expectations import LearnedPolicy, load_learned
+    from models.learner.recommending.log import LogProblem, read_log
+    from models.learner.recommending.offline import NothingToCompare, compare
+    from models.learner.rules import PolicyError
+
+    named = [*([settings.recommending.learned] if settings.recommending.learned else [])]
+    try:
+        policies: dict[str, LearnedPolicy | None] = {"prior": None}
+        for path in [*named, *(learned or [])]:
+            policies[str(path)] = load_learned(path)
+        comparison = compare(
+            list(read_log(log)),
+            settings.recommending_policy.catalogue,
+            policies,
+            settings.recommending,
+            resamples=resamples,
+        )
+    except (LogProblem, NothingToCompare, PolicyError) as error:
+        fail(str(error))
+    if as_json:
+        import orjson
+
+        typer.echo(orjson.dumps(comparison.as_json(), option=orjson.OPT_INDENT_2).decode())
+    else:
+        _show(comparison)
+
+
+def _show(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    typer.echo(
+        f"{comparison.decisions} decisions, {comparison.learners} learners, "
+        f"{comparison.answers} answers to {comparison.shown} recommendations; mean reward of what "
+        f"was shown {comparison.logged.value:.3f} "
+        f"[{comparison.logged.low:.3f}, {comparison.logged.high:.3f}]"
+    )
+    table = Table("policy", "IPS", "doubly robust", "effective answers", box=None, pad_edge=False)
+    for name, value in comparison.policies.items():
+        cells = (
+            f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+            for one in (value.ips, value.doubly_robust)
+        )
+        table.add_row(name, *cells, f"{value.effective_answers:.0f}")
+    Console().print(table)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group `policy`; the other two commands stand in their groups already."""
+    root.add_typer(app, name="policy")

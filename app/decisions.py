@@ -1,0 +1,64 @@
+"""The decision log of a deployment: topics `recommendations` and `feedback`, joined, as a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from agents.topics import ERASURES, FEEDBACK, RECOMMENDATIONS
+from app.redrive import partition_counts, reader, scan
+from app.settings import Settings
+from app.topics import physical
+from models.learner.recommending.log import Join
+from schemas.actions import FeedbackReceived, RecommendationsMade
+from schemas.base import DecodeError
+from schemas.operations import ErasureRequested
+
+_SALT_BYTES: Final = 32
+
+
+async def export_decisions(settings: Settings, out: Path) -> tuple[int, int]:
+    """Write the log, one partition after the other: a learner's records are in one.
+
+    A record that cannot be read is left out: it is a dead letter of the workers.
+
+    Returns:
+        How many decisions were written, and how many recommendations had an answer.
+
+    Raises:
+        Unavailable: Kafka does not answer.
+    """
+    # Drawn anew and kept nowhere: pseudonyms of two exports cannot be matched.
+    salt = os.urandom(_SALT_BYTES)
+    topics = {name: physical(settings, name) for name in (RECOMMENDATIONS, FEEDBACK, ERASURES)}
+    decisions = answered = 0
+    beside = out.with_suffix(out.suffix + ".new")
+    async with reader(settings) as consumer:
+        counts = await partition_counts(settings)
+        with beside.open("wb") as file:
+            for partition in range(counts.get(topics[RECOMMENDATIONS], 0)):
+                join = Join(salt)
+                for name in (RECOMMENDATIONS, FEEDBACK, ERASURES):
+                    async for record in scan(consumer, counts, topics[name], {partition}, 0):
+                        if record.value is not None:
+                            _take_in(join, name, record.value)
+                for logged in join.decisions():
+                    file.write(logged.json_bytes() + b"\n")
+                    decisions += 1
+                    answered += sum(bool(one.outcomes) for one in logged.shown)
+    beside.replace(out)
+    return decisions, answered
+
+
+def _take_in(join: Join, topic: str, value: bytes) -> None:
+    try:
+        if topic == RECOMMENDATIONS:
+            join.add_recommendations(RecommendationsMade.parse(value))
+        elif topic == FEEDBACK:
+            join.add_feedback(FeedbackReceived.parse(value))
+        else:
+            erasure = ErasureRequested.parse(value)
+            join.forget(erasure.user_id, erasure.ingest_time)
+    except DecodeError:
+        return

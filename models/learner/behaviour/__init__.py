@@ -1,0 +1,1 @@
+"""Estimates of behaviour from interactions: learned where labels exist, derived where none do."""

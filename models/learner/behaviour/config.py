@@ -1,0 +1,98 @@
+"""Settings of what behaviour says: the artefact, what counts as enough, the derived formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from models.learner.behaviour.artefact import Behaviour, load_behaviour
+from models.learner.behaviour.record import MAX_KINDS
+
+SHIPPED = Path(__file__).parents[1] / "artefacts" / "behaviour" / "model.json"
+
+_Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FatigueSettings(_Group):
+    """1 - (1 - time) * (1 - drift), for which no labelled data exists (docs/state.md)."""
+
+    pause: float = Field(
+        600.0, gt=0, description="seconds without an event after which time on task starts anew"
+    )
+    half: float = Field(2_700.0, gt=0, description="seconds on task at which `time` is 0.5")
+    drift_full: float = Field(
+        3.0,
+        gt=0,
+        description="the learner's own spreads that responses slow down by where `drift` is 1",
+    )
+    prior: _Unit = Field(0.5, description="of a learner we know nothing of")
+
+
+class EngagementSettings(_Group):
+    """Weighted mean of taking part and of the text, for which no labelled data fits."""
+
+    prior: _Unit = Field(0.5, description="of a learner we know nothing of")
+
+
+class BehaviourSettings(_Group):
+    """What behaviour says about a learner, and from when on."""
+
+    artefact: Path = Field(
+        SHIPPED,
+        description="the trained estimators (`masterx train behaviour`), read when first used",
+    )
+    answers_half: float = Field(
+        3.0, gt=0, description="answers' worth of evidence at which confidence is 0.5"
+    )
+    responses_half: float = Field(
+        5.0, gt=0, description="response times' worth of evidence at which confidence is 0.5"
+    )
+    min_evidence: float = Field(
+        0.05, ge=1e-9, description="weight below which there is no evidence, only the prior"
+    )
+    kinds: dict[str, tuple[str, ...]] = Field(
+        default={
+            "video": ("video_play", "video_pause", "video_seek", "video"),
+            "audio": ("audio_play", "audio_pause", "audio"),
+            "reading": ("read", "page_view", "article", "scroll", "highlight"),
+            "picture": ("image_view", "diagram", "chart", "simulation"),
+            "practice": ("answer", "exercise", "quiz", "submit", "code_run"),
+            "example": ("worked_example", "hint", "solution_view"),
+            "discussion": ("forum_post", "forum_view", "comment", "group"),
+        },
+        max_length=MAX_KINDS,
+        description="kinds of content, by the interaction types that use them; add at the end only",
+    )
+    fatigue: FatigueSettings = FatigueSettings()
+    engagement: EngagementSettings = EngagementSettings()
+    _kind_of: dict[str, int] = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _each_type_is_of_one_kind(self) -> BehaviourSettings:
+        self._kind_of = {
+            name: index for index, names in enumerate(self.kinds.values()) for name in names
+        }
+        if len(self._kind_of) != sum(map(len, self.kinds.values())):
+            raise ValueError("behaviour.kinds: an interaction type is of two kinds")
+        return self
+
+    @cached_property
+    def behaviour(self) -> Behaviour:
+        """The trained estimators, read when they are first used and once a process.
+
+        Raises BehaviourArtefactProblem that names what is missing or broken.
+        """
+        return load_behaviour(self.artefact)
+
+    @property
+    def kind_of(self) -> Mapping[str, int]:
+        """Index of the kind of content, by interaction type."""
+        return self._kind_of

@@ -1,0 +1,1 @@
+"""Training and evaluation of the nets, in torch. Nothing that serves imports this package."""

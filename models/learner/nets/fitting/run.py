@@ -1,0 +1,83 @@
+"""The two training runs, from the data folder to an artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.emotion.artefact import load as load_emotion
+from models.emotion.config import EmotionSettings
+from models.learner.behaviour.sources import read_assistments
+from models.learner.config import LearnerSettings
+from models.learner.nets.artefact import NetArtefact, NetProblem, load
+from models.learner.nets.fitting import intervention, need, readiness
+from models.learner.nets.fitting.posts import embed, read_posts
+from models.learner.nets.fitting.replay import Moment, replay
+from models.learner.nets.grades import load_grading
+from models.learner.nets.inputs import Feature
+from models.learner.nets.readiness import LearningReadinessNet
+from schemas.state import Source
+
+Report = Callable[[str], None]
+
+
+def train_readiness(
+    data: Path, settings: LearnerSettings, folder: Path, report: Report
+) -> NetArtefact:
+    """From assistments2009. Raises BehaviourDataProblem."""
+    moments = _moments(data, settings, report)
+    return readiness.fit_readiness(moments, folder, readiness.Hyper(), report).artefact
+
+
+def train_intervention(
+    data: Path,
+    settings: LearnerSettings,
+    emotion: EmotionSettings,
+    folder: Path,
+    report: Report,
+) -> NetArtefact:
+    """From forum_urgency and assistments2009, with the readiness net of the settings.
+
+    Raises NetProblem, BehaviourDataProblem; of the emotion model ArtefactProblem and
+    EncoderNotFound.
+    """
+    if settings.nets.readiness is None:
+        raise NetProblem("learner.nets.readiness: names no folder; its score is an input")
+    net = LearningReadinessNet(load(settings.nets.readiness))
+    moments = _moments(data, settings, report)
+    scored = [_with_readiness(moment, net) for moment in moments]
+    model = load_emotion(emotion.artefact)
+    posts = [p for p in read_posts(data / "forum_urgency" / "posts.csv") if p.grade is not None]
+    report(f"embedding {len(posts)} posts with {model.version}")
+    affect = embed(model, [post.text for post in posts], emotion)
+    graded = intervention.Graded(
+        affect=affect,
+        grade=np.array([post.grade for post in posts], dtype=np.float64),
+        groups=[post.group for post in posts],
+        dev=np.array([post.is_dev for post in posts]),
+    )
+    return intervention.fit_intervention(
+        graded,
+        scored,
+        grading=load_grading(),
+        emotion_version=model.version,
+        folder=folder,
+        hyper=need.Hyper(),
+        report=report,
+    )
+
+
+def _moments(data: Path, settings: LearnerSettings, report: Report) -> Sequence[Moment]:
+    report("replaying assistments2009")
+    rows = read_assistments(data / "assistments2009" / "interactions.csv")
+    return list(replay(rows, settings))
+
+
+def _with_readiness(moment: Moment, net: LearningReadinessNet) -> Moment:
+    read = net.read(moment.features)
+    if read.source is Source.PRIOR:
+        return moment
+    features = {**moment.features, "readiness": Feature((read.score,), read.confidence)}
+    return Moment(moment.person, features, moment.correct, moment.outcome)

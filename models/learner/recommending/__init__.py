@@ -1,0 +1,1 @@
+"""What to suggest: a catalogue of actions, ranked by a policy that learns from answers."""

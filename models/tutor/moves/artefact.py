@@ -1,0 +1,103 @@
+"""The trained model on disk: `moves.safetensors`, `card.json`, `card.md`. Loading runs no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from models.tutor.moves.card import Card, markdown
+from models.tutor.moves.dialogue import MOVES, STRATEGIES
+from models.tutor.moves.model import Evidence, MoveModel, Tagger, feature_names, strategy_names
+from models.tutor.moves.regression import Softmax
+
+WEIGHTS = "moves.safetensors"
+CARD = "card.json"
+CARD_TEXT = "card.md"
+SHIPPED = Path(__file__).parent.parent / "artefacts" / "moves"
+
+
+class ArtefactProblem(RuntimeError):
+    """The folder holds no artefact that can be used; the message says what is wrong."""
+
+
+def save(folder: Path, card: Card, model: MoveModel) -> str:
+    """Write the three files; returns the version."""
+    folder.mkdir(parents=True, exist_ok=True)
+    heads = {"tagger": model.tagger.head, "strategies": model.strategies}
+    heads |= {f"moves.{evidence}": head for evidence, head in model.moves.items()}
+    arrays = {"seen": np.array(sorted(model.seen), dtype=np.uint32)}
+    for name, head in heads.items():
+        # The tagger's weights are many and each counts for little.
+        dtype = np.float16 if name == "tagger" else np.float32
+        arrays[f"{name}.weights"] = np.ascontiguousarray(head.weights, dtype=dtype)
+        arrays[f"{name}.bias"] = np.ascontiguousarray(head.bias, dtype=np.float32)
+    save_file(arrays, folder / WEIGHTS)
+    text = json.dumps(card.model_dump(mode="json"), indent=1)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+    version = load(folder).version
+    (folder / CARD_TEXT).write_text(markdown(card, version), encoding="utf-8")
+    return version
+
+
+def load(folder: Path = SHIPPED) -> MoveModel:
+    """Read an artefact. Raises ArtefactProblem that names the missing, broken or stale file."""
+    card = load_card(folder)
+    try:
+        content = (folder / WEIGHTS).read_bytes()
+        arrays = load_file(folder / WEIGHTS)
+        tagger = Tagger(_head(arrays, "tagger"))
+        moves = {evidence: _head(arrays, f"moves.{evidence}") for evidence in Evidence}
+        strategies = _head(arrays, "strategies")
+        seen = frozenset(arrays["seen"].tolist())
+    except Exception as error:
+        raise ArtefactProblem(f"tutor moves: {folder / WEIGHTS}: {error}") from error
+    digest = hashlib.sha256(content + (folder / CARD).read_bytes()).hexdigest()[:12]
+    model = MoveModel(tagger, moves, strategies, seen, f"moves-{digest}")
+    if (wrong := _mismatch(card, model)) is not None:
+        raise ArtefactProblem(
+            f"tutor moves: {folder}: {wrong} of the artefact are not this code's; "
+            "train again with `masterx train tutor-moves`"
+        )
+    return model
+
+
+@lru_cache(maxsize=1)
+def shipped() -> MoveModel:
+    """The packaged model, read once."""
+    return load()
+
+
+def load_card(folder: Path = SHIPPED) -> Card:
+    """Raises ArtefactProblem."""
+    try:
+        return Card.model_validate_json((folder / CARD).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtefactProblem(f"tutor moves: {folder / CARD}: {error}") from error
+
+
+def features_of(tagger: Tagger) -> dict[str, list[str]]:
+    """The feature names of every head, as this code makes them."""
+    names = {f"moves.{e}": feature_names(e, tagger) for e in Evidence}
+    return names | {"strategies": strategy_names()}
+
+
+def _head(arrays: dict[str, np.ndarray], name: str) -> Softmax:
+    return Softmax(
+        arrays[f"{name}.weights"].astype(np.float64), arrays[f"{name}.bias"].astype(np.float64)
+    )
+
+
+def _mismatch(card: Card, model: MoveModel) -> str | None:
+    if card.moves != list(MOVES) or card.strategies != list(STRATEGIES):
+        return "labels"
+    if card.features != features_of(model.tagger):
+        return "features"
+    heads = {f"moves.{e}": head for e, head in model.moves.items()}
+    heads["strategies"] = model.strategies
+    sizes = {name: len(head.weights) for name, head in heads.items()}
+    return None if sizes == {n: len(f) for n, f in card.features.items()} else "sizes"

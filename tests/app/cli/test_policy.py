@@ -1,0 +1,80 @@
+"""`masterx train policy` and `masterx evaluate policy` on a decision log."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.app.cli.test_commands import masterx
+from tests.models.learner.recommending.build import Learner, policy
+
+PRIORS, TRUTH = [0.6, 0.4], [0.3, 0.8]
+CATALOGUE = "".join(
+    f'[[outcomes]]\nname = "{name}"\nreward = {reward}\nweight = 1.0\n'
+    for name, reward in [("helpful", 1.0), ("not_helpful", 0.0)]
+) + "".join(
+    f'[[actions]]\nname = "a{index}"\naction = "do-{index}"\nreason = "r"\n'
+    f"prior = {{ mean = {mean}, strength = 10 }}\n"
+    'when = [[{ fact = "valence", below = 1.0 }]]\n'
+    for index, mean in enumerate(PRIORS)
+)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    rng, file = random.Random(3), tmp_path / "log.jsonl"
+    of = policy(PRIORS, places=1, keep=0, explore=0.5, person_strength=1e9)
+    people = [Learner(f"l{number}", TRUTH, rng) for number in range(60)]
+    lines = [one.step(of)[1].json_bytes() for one in people for _ in range(10)]
+    file.write_bytes(b"\n".join(lines))
+    return file
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    catalogue = folder / "catalogue.toml"
+    catalogue.write_text(CATALOGUE)
+    return masterx(*arguments, MASTERX_LEARNER__RECOMMENDING__FILE=str(catalogue))
+
+
+def test_what_is_trained_on_a_log_is_compared_with_the_priors(log: Path, tmp_path: Path) -> None:
+    artefact = tmp_path / "policy.json"
+    trained = run("train", "policy", str(log), "--out", str(artefact), folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "2 actions learned from 600 answers of 60 learners" in trained.stdout
+
+    evaluated = run(
+        "evaluate", "policy", str(log), "--learned", str(artefact), "--json", folder=tmp_path
+    )
+
+    assert evaluated.returncode == 0, evaluated.stderr
+    figures = json.loads(evaluated.stdout)
+    assert (figures["n"], figures["learners"], figures["answers"]) == (600, 60, 600)
+    assert set(figures["policies"]) == {"prior", str(artefact)}
+    for name, truth in (("prior", TRUTH[0]), (str(artefact), TRUTH[1])):
+        for estimator in ("ips", "doubly_robust"):
+            estimate = figures["policies"][name][estimator]
+            assert estimate["low"] <= truth <= estimate["high"]
+            assert estimate["low"] <= estimate["value"] <= estimate["high"]
+
+
+def test_the_table_names_every_policy(log: Path, tmp_path: Path) -> None:
+    shown = run("evaluate", "policy", str(log), folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "600 decisions, 60 learners" in shown.stdout
+    assert "prior" in shown.stdout
+
+
+def test_a_file_that_is_no_log_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text('{"decision": 1}\n')
+    for command in ("train", "evaluate"):
+        failed = run(command, "policy", str(file), folder=tmp_path)
+        assert failed.returncode == 1
+        assert failed.stderr.startswith(f"error: {file}:1: ")
+    missing = run("evaluate", "policy", str(tmp_path / "nowhere"), folder=tmp_path)
+    assert missing.returncode == 1
+    assert "cannot be read" in missing.stderr

@@ -1,0 +1,118 @@
+"""What is kept of recommendations is small, and reads as it was written."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.learner.recommending.memory import (
+    WHOLE,
+    Advice,
+    Considered,
+    Decision,
+    Learned,
+    Shown,
+    scaled,
+    share,
+    single,
+    unscaled,
+    unshare,
+)
+from models.learner.recommending.settings import RecommendingSettings
+
+KEYS = st.integers(0, 2**32 - 1)
+SHARES = st.integers(0, WHOLE)
+FACTS = st.none() | st.integers(0, WHOLE - 1)
+MOMENTS = st.integers(0, 2**60)
+SUMS = st.floats(-1e6, 1e6).map(single)
+SHOWN = st.builds(
+    Shown,
+    action=KEYS,
+    chance=SHARES,
+    expected_here=SHARES,
+    expected=SHARES,
+    goal=FACTS,
+    answers=st.integers(0, 255),
+    explored=st.booleans(),
+    personal=st.booleans(),
+    applied=st.booleans(),
+    refused=st.booleans(),
+    closed=st.booleans(),
+    follow_up=FACTS,
+)
+DECISIONS = st.builds(
+    Decision,
+    id=st.binary(min_size=16, max_size=16),
+    at=MOMENTS,
+    policy=st.binary(min_size=4, max_size=4),
+    shown=st.lists(SHOWN, max_size=4).map(tuple),
+    candidates=st.lists(st.builds(Considered, KEYS, SHARES, SHARES), max_size=20).map(tuple),
+    context=st.lists(FACTS, max_size=16).map(tuple),
+)
+
+
+def as_kept(decisions: list[Decision]) -> tuple[Decision, ...]:
+    """Only the newest keeps what it was chosen from."""
+    return (*(one.bare() for one in decisions[:-1]), *decisions[-1:])
+
+
+ADVICE = st.builds(
+    Advice,
+    standing=st.booleans(),
+    decisions=st.lists(DECISIONS, max_size=4).map(as_kept),
+    learned=st.lists(st.builds(Learned, KEYS, SUMS, SUMS), max_size=12).map(tuple),
+    learned_at=MOMENTS,
+    resting=st.lists(st.tuples(KEYS, MOMENTS), max_size=4).map(tuple),
+)
+
+
+@given(ADVICE)
+def test_what_is_written_reads_the_same(advice: Advice) -> None:
+    assert Advice.from_bytes(advice.to_bytes()) == advice
+
+
+@given(ADVICE, st.data())
+def test_what_is_cut_short_is_refused(advice: Advice, data: st.DataObject) -> None:
+    value = advice.to_bytes()
+    if value:
+        cut = data.draw(st.integers(1, len(value) - 1))
+        with pytest.raises((ValueError, struct.error)):
+            Advice.from_bytes(value[:cut])
+
+
+def test_nobody_was_advised_costs_nothing() -> None:
+    assert Advice().to_bytes() == b""
+
+
+def test_as_much_as_the_defaults_allow_stays_below_600_bytes() -> None:
+    settings = RecommendingSettings()
+    shown = tuple(Shown(action, 1, 1, 1) for action in range(3))
+    older = Decision(bytes(16), 0, bytes(4), shown)
+    newest = Decision(
+        bytes(16), 0, bytes(4), shown, tuple(Considered(n, 1, 1) for n in range(14)), (0,) * 11
+    )
+    advice = Advice(
+        standing=True,
+        decisions=(*[older] * (settings.remembered - 1), newest),
+        learned=tuple(Learned(n, 1.0, 1.0) for n in range(settings.learned_actions)),
+        resting=tuple((n, 0) for n in range(4)),
+    )
+    assert len(advice.to_bytes()) <= 600
+
+
+@given(st.floats(0, 1))
+def test_shares_come_back_to_a_65535th(value: float) -> None:
+    assert abs(unshare(share(value)) - value) <= 1 / WHOLE
+    assert share(unshare(share(value))) == share(value)
+
+
+@given(st.floats(-1e9, 1e9))
+def test_a_fact_beyond_its_range_is_at_its_end(value: float) -> None:
+    kept = scaled(value, -2.0, 3.0)
+    assert kept is not None
+    assert 0 <= unscaled(kept) <= 1
+    assert abs(unscaled(kept) - min(1, max(0, (value + 2) / 5))) <= 1e-4
+    assert scaled(None, 0, 1) is None

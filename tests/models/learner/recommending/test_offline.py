@@ -1,0 +1,220 @@
+"""The log, what is trained on it, and what it says about other policies."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from models.learner.recommending.expectations import LearnedPolicy
+from models.learner.recommending.log import (
+    Answered,
+    Join,
+    LoggedDecision,
+    LogProblem,
+    read_log,
+    reward_of,
+)
+from models.learner.recommending.offline import NothingToCompare, compare
+from models.learner.recommending.settings import RecommendingSettings
+from models.learner.recommending.training import fit_policy
+from models.learner.update import apply_emotion
+from schemas.actions import FeedbackReceived, FollowUp
+from schemas.emotions import Emotion
+from tests.models.learner.build import NOW, SETTINGS, feedback, reading
+from tests.models.learner.recommending.build import Learner, catalogue, policy
+
+PRIORS = [0.6, 0.5, 0.4]
+TRUTH = [0.3, 0.5, 0.8]
+"""The priors have it the wrong way round."""
+
+
+def log_of(learners: int, decisions: int = 10, explore: float = 0.5) -> list[LoggedDecision]:
+    rng = random.Random(5)
+    # Nobody learns while the log is written: the logging policy is the prior, exploring.
+    of = policy(PRIORS, places=1, keep=0, explore=explore, person_strength=1e9)
+    people = [Learner(f"l{number}", TRUTH, rng) for number in range(learners)]
+    return [one.step(of, answers=0.6)[1] for one in people for _ in range(decisions)]
+
+
+def best_known() -> LearnedPolicy:
+    """What showing a2 always would take: an artefact that knows the truth."""
+    document = {
+        "catalogue": "",
+        "facts": [one.model_dump() for one in catalogue(PRIORS).context],
+        "actions": {
+            f"a{index}": {
+                "coefficients": [mean, 0, 0],
+                "covariance": [[0.001, 0, 0], [0, 0.001, 0], [0, 0, 0.001]],
+                "answers": 1,
+                "learners": 1,
+            }
+            for index, mean in enumerate(TRUTH)
+        },
+        "decisions": 0,
+        "answers": 0,
+        "learners": 0,
+    }
+    return LearnedPolicy.model_validate(document)
+
+
+def test_both_estimators_tell_what_a_policy_is_worth_that_never_ran() -> None:
+    compared = compare(
+        log_of(300),
+        catalogue(PRIORS),
+        {"prior": None, "best": best_known()},
+        RecommendingSettings(),
+        resamples=300,
+    )
+
+    for name, truth in (("prior", TRUTH[0]), ("best", TRUTH[2])):
+        for estimate in (compared.policies[name].ips, compared.policies[name].doubly_robust):
+            assert estimate.low <= truth <= estimate.high
+            assert estimate.high - estimate.low < 0.3
+    prior, best = compared.policies["prior"], compared.policies["best"]
+    assert best.doubly_robust.low > prior.doubly_robust.high
+    assert best.effective_answers < compared.answers
+    assert compared.decisions == 3000
+
+
+def test_the_doubly_robust_interval_is_the_narrower_one_where_weights_are_large() -> None:
+    log = log_of(400, explore=0.2)
+    best = compare(
+        log, catalogue(PRIORS), {"best": best_known()}, RecommendingSettings(), resamples=300
+    ).policies["best"]
+    assert best.largest_weight > 5
+    widths = [one.high - one.low for one in (best.doubly_robust, best.ips)]
+    assert widths[0] < widths[1]
+
+
+def test_training_turns_wrong_priors_round() -> None:
+    learned = fit_policy(log_of(200), catalogue(PRIORS, strength=4), RecommendingSettings())
+    expected = [learned.actions[f"a{index}"].coefficients[0] for index in range(3)]
+    assert expected == sorted(expected)
+    for mean, truth in zip(expected, TRUTH, strict=True):
+        assert mean == pytest.approx(truth, abs=0.1)
+
+
+def test_few_people_teach_nothing_about_an_action() -> None:
+    settings = RecommendingSettings(min_learners=5)
+    assert fit_policy(log_of(4, 200), catalogue(PRIORS), settings).actions == {}
+
+
+def test_one_person_who_answers_often_does_not_outweigh_many() -> None:
+    def line(learner: str, number: int, outcome: str) -> LoggedDecision:
+        return LoggedDecision.model_validate(
+            {
+                "decision": f"{learner}{number}",
+                "learner": learner,
+                "decided_at": NOW,
+                "policy_version": "",
+                "candidates": [
+                    {"variant": "a0", "action": "do-0", "propensity": 1.0, "expected": 0.5}
+                ],
+                "shown": [{"id": "r", "variant": "a0", "outcomes": [outcome]}],
+            }
+        )
+
+    many = [line(f"l{number}", number, "helpful") for number in range(30)]
+    one = [line("loud", number, "not_helpful") for number in range(3000)]
+
+    learned = fit_policy([*many, *one], catalogue([0.5]), RecommendingSettings(person_strength=3))
+
+    assert learned.actions["a0"].coefficients[0] > 0.5
+
+
+def test_a_log_without_answers_compares_nothing() -> None:
+    silent = [one.model_copy(update={"shown": ()}) for one in log_of(3)]
+    for log in (silent, []):
+        with pytest.raises(NothingToCompare):
+            compare(log, catalogue(PRIORS), {"prior": None}, RecommendingSettings())
+
+
+# -- the file -----------------------------------------------------------------------------
+
+
+def test_a_log_reads_as_it_was_written(tmp_path: Path) -> None:
+    log = log_of(3)
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(b"\n".join(one.json_bytes() for one in log))
+    assert list(read_log(file)) == log
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"decision": "d"}', "learner"),
+        (
+            '{"decision":"d","learner":"l","decidedAt":1,"policyVersion":"","candidates":'
+            '[{"variant":"a","action":"x","propensity":0,"expected":0.5}],'
+            '"shown":[{"id":"r","variant":"a"}]}',
+            "'a' was shown, but is no candidate with a chance",
+        ),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, part: str) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text("\n" + line)
+    with pytest.raises(LogProblem) as caught:
+        list(read_log(file))
+    assert f"{file}:2" in str(caught.value)
+    assert part in str(caught.value)
+
+
+def test_a_reward_is_the_mean_of_what_the_outcomes_say() -> None:
+    def reward(*outcomes: str, follow_up: float | None = None) -> tuple[float, float] | None:
+        shown = Answered(id="r", variant="a0", outcomes=outcomes, follow_up=follow_up)
+        found = reward_of(shown, catalogue([0.5]), 0.25)
+        return None if found is None else (found.value, found.weight)
+
+    assert reward() is None
+    assert reward("sparkling") is None
+    assert reward("helpful") == (1, 1)
+    assert reward("helpful", "helpful", "not_helpful") == (0.5, 2)
+    assert reward("applied", follow_up=1.0) == pytest.approx((0.8, 0.75))
+
+
+# -- joining ------------------------------------------------------------------------------
+
+
+def test_topics_are_joined_in_any_order_each_record_any_number_of_times() -> None:
+    step = apply_emotion(None, reading(0, probabilities={Emotion.BOREDOM: 0.9}), SETTINGS)
+    assert step.outputs is not None
+    made = step.outputs.recommendations
+    target = made.recommendations[0].id
+    answers: list[FeedbackReceived] = [
+        feedback("f1", target_id=target, outcome="applied"),
+        feedback("f2", target_id=target, outcome="helpful"),
+        feedback("f3", target_id="of an intervention", target_type="intervention"),
+    ]
+    followed = made.model_copy(
+        update={"decision": None, "follow_ups": (FollowUp(id=target, reward=0.75),)}
+    )
+    join = Join(b"salt")
+    for one in (*answers, answers[0]):
+        join.add_feedback(one)
+    for update in (followed, made, made):
+        join.add_recommendations(update)
+
+    (logged,) = join.decisions()
+
+    assert logged.learner != made.user_id
+    assert made.user_id not in logged.json_bytes().decode()
+    first, second = logged.shown
+    assert (first.outcomes, first.follow_up) == (("applied", "helpful"), 0.75)
+    assert (second.outcomes, second.follow_up) == ((), None)
+    assert logged.candidates == (made.decision.candidates if made.decision else ())
+
+
+def test_an_erased_learner_is_left_out() -> None:
+    step = apply_emotion(None, reading(0, probabilities={Emotion.BOREDOM: 0.9}), SETTINGS)
+    assert step.outputs is not None
+    made = step.outputs.recommendations
+    join = Join(b"salt")
+    join.add_recommendations(made)
+    join.forget(made.user_id, NOW - 1)
+    assert len(list(join.decisions())) == 1
+    join.forget(made.user_id, NOW)
+    assert list(join.decisions()) == []
