@@ -1,6 +1,7 @@
 """What the tutor's router adds to a model's answer, beside litellm's router on the same job.
 
-    python -m bench.tutor [--requests 400] [--streams 200] [--rounds 3] [--litellm PYTHON] [--json]
+    python -m bench.tutor [--requests 400] [--streams 200] [--rounds 3] [--litellm PYTHON]
+                           [--steady] [--json]
 
 The provider is a process of its own on loopback that answers at once, in twenty pieces, so
 that whatever passes between a request and its end is overhead. Measured: one request after
@@ -10,6 +11,9 @@ a time (wall time of all, CPU of the client for each).
 Ours runs as served: circuits, budgets and evidence on a real Redis (the embedded one).
 litellm's router keeps its state in memory, with retries and cooldowns as they come.
 `bare` is the openai client with nothing around it, what both stand on.
+
+`--steady` instead sends requests at the rate that keeps `--streams` open, ten seconds each,
+and measures only how late the provider has each.
 
 `--litellm` names a Python that has litellm: it is never installed beside us. Releases
 1.82.7 and 1.82.8 steal keys; 1.82.6 was measured. Rounds alternate; the median counts.
@@ -34,6 +38,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 PIECES = 20
+STEADY_PAUSE = 0.5
+"""Seconds between two pieces of a steady load: ten seconds an answer."""
 TURNS = [("system", "You are a tutor. " * 60), ("user", "Why is one half more than one third?")]
 MESSAGES = [{"role": role, "content": text} for role, text in TURNS]
 ASK = Callable[[], Awaitable[str]]
@@ -53,8 +59,11 @@ def _event(delta: dict[str, str], finish: str | None, usage: dict[str, int] | No
     return b"%x\r\n%s\r\n" % (len(payload), payload)
 
 
-async def _serve() -> None:
-    """Answers on a free port; GET gives when each request had arrived, and forgets it."""
+async def _serve(pause: float) -> None:
+    """Answers on a free port, with a pause after each piece.
+
+    GET gives when each request had arrived, and forgets it.
+    """
     usage = {"prompt_tokens": 300, "completion_tokens": PIECES, "total_tokens": 300 + PIECES}
     head = (
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -81,7 +90,7 @@ async def _serve() -> None:
                 for piece in pieces:
                     writer.write(piece)
                     await writer.drain()
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(pause)
                 writer.write(end)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
@@ -221,12 +230,33 @@ async def _measure(name: str, port: int, requests: int, streams: int) -> dict[st
     }
 
 
+async def _steady(name: str, port: int, requests: int, streams: int) -> dict[str, float]:
+    """Requests at the rate that keeps `streams` open; how late does the provider have each?"""
+    async with AsyncExitStack() as stack:
+        router = {"bare": _bare, "ours": _ours, "litellm": _litellm}[name]
+        ask = await router(f"http://127.0.0.1:{port}/v1", stack)
+        await ask()
+        begun, tasks, first = [], [], now()
+        for place in range(streams + requests):
+            await asyncio.sleep(max(0.0, first + place * PIECES * STEADY_PAUSE / streams - now()))
+            if place == streams:
+                await _arrivals(port)  # that many are open now; what counts begins here
+            begun.append(now())
+            tasks.append(asyncio.create_task(ask()))
+        await asyncio.gather(*tasks)
+        arrived = sorted(await _arrivals(port))[-requests:]
+        # They arrive in the order in which they began, or nearly.
+        late = sorted(1e3 * (a - b) for a, b in zip(arrived, begun[-requests:], strict=True))
+    return {"called_ms_p50": statistics.median(late), "called_ms_p95": late[int(0.95 * requests)]}
+
+
 def _rounds(arguments: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     pythons = {"bare": sys.executable, "ours": sys.executable}
     if arguments.litellm:
         pythons["litellm"] = arguments.litellm
     found: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
-    serving = [sys.executable, __file__, "--serve"]
+    pause = STEADY_PAUSE if arguments.steady else 0.0
+    serving = [sys.executable, __file__, "--serve", "--pause", str(pause)]
     with subprocess.Popen(serving, stdout=subprocess.PIPE, text=True) as provider:
         try:
             port = provider.stdout.readline().strip()
@@ -235,6 +265,7 @@ def _rounds(arguments: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
                     command = [python, __file__, "--measure", name, "--port", port]
                     command += ["--requests", str(arguments.requests)]
                     command += ["--streams", str(arguments.streams)]
+                    command += ["--steady"] if arguments.steady else []
                     root = str(Path(__file__).resolve().parents[1])
                     ran = subprocess.run(
                         command,
@@ -257,16 +288,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--litellm", metavar="PYTHON")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--steady", action="store_true", help="a steady load instead")
+    parser.add_argument("--pause", type=float, default=0.0, help=argparse.SUPPRESS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--measure", choices=ROUTERS, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        asyncio.run(_serve())
+        asyncio.run(_serve(arguments.pause))
         return
     if arguments.measure:
+        measure = _steady if arguments.steady else _measure
         measured = asyncio.run(
-            _measure(arguments.measure, arguments.port, arguments.requests, arguments.streams)
+            measure(arguments.measure, arguments.port, arguments.requests, arguments.streams)
         )
         print(json.dumps(measured))
         return
