@@ -156,6 +156,7 @@ class EmotionAgent:
             probabilities=dict(reading.probabilities) if reading is not None else {},
             top=reading.top if reading is not None else None,
             affect=_affect(reading),
+            wants_reply=chat.wants_reply,
             pad=None
             if reading is None
             else PAD(valence=reading.valence, arousal=reading.arousal, dominance=reading.dominance),

@@ -26,6 +26,7 @@ from agents.topics import (
     INTERACTIONS,
     INTERVENTIONS,
     RECOMMENDATIONS,
+    TUTOR_REPLIES,
     USER_STATE,
 )
 from schemas.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
@@ -35,6 +36,7 @@ from schemas.emotions import EmotionRead
 from schemas.interactions import InteractionsReceived
 from schemas.operations import ErasureRequested
 from schemas.state import UserState
+from schemas.tutor import TutorReplied
 
 _KEPT: Final[dict[str, tuple[HistoryKind, type[Event]]]] = {
     CHAT: (HistoryKind.MESSAGES, ChatReceived),
@@ -43,6 +45,7 @@ _KEPT: Final[dict[str, tuple[HistoryKind, type[Event]]]] = {
     USER_STATE: (HistoryKind.STATES, UserState),
     RECOMMENDATIONS: (HistoryKind.RECOMMENDATIONS, RecommendationsMade),
     INTERVENTIONS: (HistoryKind.INTERVENTIONS, InterventionRaised),
+    TUTOR_REPLIES: (HistoryKind.REPLIES, TutorReplied),
     FEEDBACK: (HistoryKind.FEEDBACK, FeedbackReceived),
 }
 

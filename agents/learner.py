@@ -26,6 +26,7 @@ from agents.topics import (
     INTERACTIONS,
     INTERVENTIONS,
     RECOMMENDATIONS,
+    TUTOR_REQUESTS,
     USER_STATE,
 )
 from models.learner.config import LearnerSettings
@@ -63,7 +64,7 @@ class LearnerAgent:
 
     Args:
         table: their records.
-        outbox: where states, recommendations and interventions go.
+        outbox: where states, recommendations, interventions and requests go.
         dead_letters: where records go that cannot be applied.
         window: acknowledges in order.
         settings: decays, bounds and policy.
@@ -196,6 +197,8 @@ class LearnerAgent:
         ]
         for intervention in outputs.interventions:
             deliveries.append(await send(INTERVENTIONS, intervention))
+        for request in outputs.requests:
+            deliveries.append(await send(TUTOR_REQUESTS, request))
         metrics.SINCE_INGEST_SECONDS.labels("learner").observe(
             max(0.0, (now_ms() - outputs.state.ingest_time) / 1000)
         )

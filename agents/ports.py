@@ -106,6 +106,8 @@ class PushKind(StrEnum):
     STATE = "user_state_update"
     RECOMMENDATIONS = "recommendations"
     INTERVENTION = "intervention"
+    TUTOR_DELTA = "tutor_delta"
+    TUTOR_REPLY = "tutor_reply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ class NewPush:
         version: of the state (for states and recommendations); None otherwise.
         ingest_time: of the event it came from, ms; what an erasure compares.
         body: JSON bytes of the wire message, without `epoch`, `offset`, `causedBy`.
-        topic, partition, offset: where the output stood in Kafka.
+        topic, partition, offset: where the output stood in Kafka; offset -1 for what comes
+            from no topic (a reply as it is being written): then its id alone tells it.
     """
 
     user_id: str
@@ -162,6 +165,7 @@ class HistoryKind(StrEnum):
     """Also replaces the learner's document in `states`, where it is newer."""
     RECOMMENDATIONS = "recommendations"
     INTERVENTIONS = "interventions"
+    REPLIES = "replies"
     FEEDBACK = "feedback"
 
 

@@ -1,4 +1,4 @@
-"""user-state, recommendations, interventions -> the learners' push logs in Redis.
+"""user-state, recommendations, interventions, tutor-replies -> the learners' push logs in Redis.
 
 One batch at a time: nothing is acknowledged before the whole batch is in the log, and
 the log drops what is appended again. While Redis is away the stream waits.
@@ -19,13 +19,14 @@ from agents.greedy import batches
 from agents.inflight import Acknowledgeable, InFlight
 from agents.persistence import Waiting, until_stored
 from agents.ports import DeadLetters, NewPush, PushKind, PushLogWriter, SourceRecord
-from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, USER_STATE
+from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, TUTOR_REPLIES, USER_STATE
 from schemas.actions import InterventionRaised, RecommendationsMade
 from schemas.base import Derived, now_ms
 from schemas.operations import ErasureRequested
 from schemas.state import UserState
+from schemas.tutor import ReplyFields, TutorReplied
 
-TOPICS: Final = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS, ERASURES)
+TOPICS: Final = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS, TUTOR_REPLIES, ERASURES)
 
 _AWAY: Final = (RedisError, OSError)
 
@@ -98,11 +99,7 @@ def _step(topic: str, record: SourceRecord) -> Step:
     try:
         if topic == ERASURES:
             return envelope.read(ErasureRequested, record)
-        if topic == USER_STATE:
-            return _state(topic, record)
-        if topic == RECOMMENDATIONS:
-            return _recommendations(topic, record)
-        return _intervention(topic, record)
+        return _PUSHES[topic](topic, record)
     except Exception as error:
         return error
 
@@ -140,6 +137,12 @@ def _intervention(topic: str, record: SourceRecord) -> NewPush:
     return _push(PushKind.INTERVENTION, raised, body, version=None, topic=topic, record=record)
 
 
+def _reply(topic: str, record: SourceRecord) -> NewPush:
+    reply = envelope.read(TutorReplied, record)
+    body = orjson.dumps({"type": PushKind.TUTOR_REPLY, **ReplyFields.of(reply).document()})
+    return _push(PushKind.TUTOR_REPLY, reply, body, version=None, topic=topic, record=record)
+
+
 def _push(
     kind: PushKind,
     message: Derived,
@@ -161,6 +164,14 @@ def _push(
         partition=record.partition,
         offset=record.offset,
     )
+
+
+_PUSHES: Final[dict[str, Callable[[str, SourceRecord], NewPush]]] = {
+    USER_STATE: _state,
+    RECOMMENDATIONS: _recommendations,
+    INTERVENTIONS: _intervention,
+    TUTOR_REPLIES: _reply,
+}
 
 
 def _measure(

@@ -33,6 +33,8 @@ from schemas.wire import (
     Resume,
     Resumed,
     ServerMessage,
+    TutorDelta,
+    TutorReply,
     UserStateUpdate,
 )
 
@@ -72,8 +74,9 @@ def _info() -> Document:
     return {
         "title": "masterx",
         "version": f"{SCHEMA_VERSION}.0.0",
-        "description": "Interactions and chat messages in; the learner's state, recommendations "
-        "and interventions out. Delivery is at least once: tell duplicates by `eventId`. "
+        "description": "Interactions and chat messages in; the learner's state, recommendations, "
+        "interventions and the tutor's replies out. Delivery is at least once: tell duplicates "
+        "by `eventId`. "
         "Ignore fields, types and enum values that you do not know.",
         "license": {
             "name": "Apache-2.0",
@@ -241,7 +244,9 @@ def _socket_operations() -> Document:
             "action": "send",
             "summary": "Tell what changed",
             "channel": _channel_ref(SOCKET),
-            "messages": _messages_of(SOCKET, [UserStateUpdate, Recommendations, Intervention]),
+            "messages": _messages_of(
+                SOCKET, [UserStateUpdate, Recommendations, Intervention, TutorDelta, TutorReply]
+            ),
         },
     }
 

@@ -37,7 +37,7 @@ from app.topics import catalogue
 from schemas.base import new_event_id, now_ms
 from schemas.operations import ErasureRequested
 
-ERASING_ROLES: Final[tuple[Role, ...]] = ("learner", "push", "history")
+ERASING_ROLES: Final[tuple[Role, ...]] = ("learner", "push", "history", "tutor")
 _ASK_AGAIN: Final = 0.25
 """Seconds between two looks at the committed offsets."""
 

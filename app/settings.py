@@ -19,8 +19,8 @@ from app.tutor.config import TutorSettings
 from models.emotion.config import EmotionSettings
 from models.learner.config import LearnerSettings
 
-Role = Literal["emotion", "learner", "push", "history"]
-ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history")
+Role = Literal["emotion", "learner", "push", "history", "tutor"]
+ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history", "tutor")
 
 DEVELOPMENT_SECRET = "masterx-development-secret-not-for-production"  # noqa: S105
 

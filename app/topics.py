@@ -19,6 +19,8 @@ from agents.topics import (
     INTERVENTIONS,
     LEARNER_CHANGELOG,
     RECOMMENDATIONS,
+    TUTOR_REPLIES,
+    TUTOR_REQUESTS,
     USER_STATE,
 )
 from app.settings import KafkaSettings, Settings
@@ -29,6 +31,7 @@ from schemas.emotions import EmotionRead
 from schemas.interactions import InteractionsReceived
 from schemas.operations import DeadLetter, ErasureRequested
 from schemas.state import UserState
+from schemas.tutor import TutorReplied, TutorRequested
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest record a topic takes (a protocol limit; the gateway's own bound is far lower)."""
@@ -77,6 +80,13 @@ def catalogue(settings: KafkaSettings) -> tuple[Topic, ...]:
         Topic(USER_STATE, UserState, "Each learner's latest state", None, compacted=True),
         Topic(RECOMMENDATIONS, RecommendationsMade, "Adaptive-UI suggestions", keep),
         Topic(INTERVENTIONS, InterventionRaised, "Reasons to step in", keep),
+        Topic(TUTOR_REQUESTS, TutorRequested, "Who asks the tutor for words; without text", keep),
+        Topic(
+            TUTOR_REPLIES,
+            TutorReplied,
+            "What the tutor said, with its text",
+            settings.chat_days,
+        ),
         Topic(
             DEAD_LETTERS,
             DeadLetter,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from schemas.base import Event, Words
+from pydantic import Field
+
+from schemas.base import Event, Flag, Words
 
 
 class ChatReceived(Event):
     """One accepted chat message. The text is kept as long as the topic's retention (7 days)."""
 
     text: Words
+    wants_reply: Flag | None = Field(
+        default=None, description="of the tutor; absent: as `learner.tutor.reply_to_all` says"
+    )

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from schemas.base import Derived, Message, Number, Unit
+from schemas.base import Derived, Flag, Message, Number, Unit
 
 
 class Emotion(StrEnum):
@@ -76,6 +76,9 @@ class EmotionRead(Derived):
     probabilities: dict[Emotion, Unit] = Field(default_factory=dict)
     top: Emotion | None = None
     pad: PAD | None = None
+    wants_reply: Flag | None = Field(
+        default=None, description="as the chat message said it; its text is not here"
+    )
     affect: tuple[Number, ...] = Field(
         default=(),
         max_length=64,

@@ -2,7 +2,7 @@
 
 Client to server: interaction_batch, chat_message, feedback, resume, ping.
 Server to client: hello, ack, error, resumed, pong, and the pushes
-user_state_update, recommendations, intervention.
+user_state_update, recommendations, intervention, tutor_delta, tutor_reply.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 from schemas.actions import Level, Recommendation, TargetType
 from schemas.base import (
     Count,
+    Flag,
     InvalidMessage,
     Json,
     Message,
@@ -27,6 +28,7 @@ from schemas.base import (
 )
 from schemas.interactions import MAX_INTERACTIONS, Interaction
 from schemas.state import UserState
+from schemas.tutor import ReplyFields
 
 
 class ErrorCode(StrEnum):
@@ -76,6 +78,9 @@ class ChatMessage(Message):
     event_id: OpaqueId | None = None
     timestamp: Timestamp
     text: Words
+    wants_reply: Flag | None = Field(
+        default=None, description="whether the tutor is to reply; absent: as the server is set"
+    )
 
 
 class Feedback(Message):
@@ -238,8 +243,38 @@ class Intervention(Push):
     raised_at: Millis
 
 
+class TutorDelta(Push):
+    """A piece of a reply that is being written.
+
+    `attempt` grows by one when the reply begins anew: what came of earlier ones is void.
+    `index` counts the pieces of an attempt from 0. Not sent to a slow client, so that one
+    may be missing: the reply that follows holds the whole text.
+    """
+
+    type: Literal["tutor_delta"] = "tutor_delta"
+    reply_id: OpaqueId
+    attempt: Count
+    index: Count
+    text: str
+
+
+class TutorReply(Push, ReplyFields):
+    """What became of a reply; never conflated. With `final`, nothing of this reply id follows."""
+
+    type: Literal["tutor_reply"] = "tutor_reply"
+
+
 ServerMessage = (
-    Hello | Ack | Error | Resumed | Pong | UserStateUpdate | Recommendations | Intervention
+    Hello
+    | Ack
+    | Error
+    | Resumed
+    | Pong
+    | UserStateUpdate
+    | Recommendations
+    | Intervention
+    | TutorDelta
+    | TutorReply
 )
 """Anything the server may send."""
 
@@ -263,6 +298,9 @@ class ChatRequest(Message):
     user_id: UserId | None = None
     timestamp: Timestamp | None = None
     text: Words
+    wants_reply: Flag | None = Field(
+        default=None, description="whether the tutor is to reply; absent: as the server is set"
+    )
 
 
 class FeedbackRequest(Message):

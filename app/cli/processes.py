@@ -17,6 +17,7 @@ class WorkerRole(StrEnum):
     LEARNER = "learner"
     PUSH = "push"
     HISTORY = "history"
+    TUTOR = "tutor"
 
 
 def up() -> None:

@@ -91,6 +91,7 @@ def _chat(message: ChatMessage, user_id: str, ingest_time: int) -> Plan:
             event_time=message.timestamp,
             ingest_time=ingest_time,
             text=message.text,
+            wants_reply=message.wants_reply,
         )
 
     return Plan(CHAT, (event_id,), record)

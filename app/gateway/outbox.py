@@ -26,13 +26,16 @@ class Kind(StrEnum):
     """The latest wins."""
     RECOMMENDATIONS = "recommendations"
     """The latest wins."""
+    DELTA = "tutor_delta"
+    """Not queued for a slow client: the reply that follows holds the whole text."""
     INTERVENTION = "intervention"
     """Never dropped."""
 
     @classmethod
     def of(cls, push: str) -> Kind:
         """The kind of a push; one that we do not know is never dropped."""
-        return cls(push) if push in (cls.STATE, cls.RECOMMENDATIONS) else cls.INTERVENTION
+        known = push in (cls.STATE, cls.RECOMMENDATIONS, cls.DELTA)
+        return cls(push) if known else cls.INTERVENTION
 
     @property
     def conflates(self) -> bool:
@@ -124,6 +127,10 @@ class Outbox:
 
     def push(self, frame: Frame) -> None:
         """Append a frame. Raises Overflow; the frame is then not in the outbox."""
+        if frame.kind is Kind.DELTA and self.slow:
+            # The client's place in the log stays before it: a resume would bring it.
+            self.conflated += 1
+            return
         entry = _Entry(frame)
         if frame.kind.conflates and self.slow:
             self._replace_unsent(entry)

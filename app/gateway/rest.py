@@ -74,6 +74,7 @@ async def chat(request: Request) -> Response:
         event_id=body.event_id,
         timestamp=now_ms() if body.timestamp is None else body.timestamp,
         text=body.text,
+        wants_reply=body.wants_reply,
     )
     return await _submit(request, message, principal, _user(principal, body.user_id))
 

@@ -1,7 +1,7 @@
 """History in MongoDB: what was said and done, what was read in it, what came of it.
 
 Collections (all documents carry `userId`, `ingestTime` in ms and `expiresAt`):
-    messages interactions emotions state_history recommendations interventions feedback
+    messages interactions emotions state_history recommendations interventions replies feedback
                one document an event; `_id` is the user id, a line feed, the event id,
                because event ids come from clients and two learners may choose the same
     states     one document a learner, its newest state; `_id` is the user id
@@ -43,6 +43,8 @@ from schemas.operations import ErasureRequested
 
 log = structlog.get_logger(__name__)
 
+_TEXTS: Final = frozenset({HistoryKind.MESSAGES, HistoryKind.REPLIES})
+"""What people and the tutor said: kept for less long."""
 STATES: Final = "states"
 ERASURES: Final = "erasures"
 
@@ -191,7 +193,7 @@ class HistoryStore:
 
     def _encode(self, entry: HistoryEntry, key: str) -> RawBSONDocument:
         settings = self._settings
-        days = settings.chat_days if entry.kind is HistoryKind.MESSAGES else settings.history_days
+        days = settings.chat_days if entry.kind in _TEXTS else settings.history_days
         document = {
             "_id": key,
             "expiresAt": _expiry(entry.ingest_time, days),

@@ -107,8 +107,9 @@ for i = 5, #ARGV, 8 do
   local id, kind, version = ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local seen = redis.call('HGET', meta, source)
   local offset = 0
-  if not (seen and tonumber(seen) >= position) then
-    redis.call('HSET', meta, source, ARGV[i + 1])
+  if position < 0 or not (seen and tonumber(seen) >= position) then
+    -- Of no topic (a reply that is being written): its id alone tells whether it is new.
+    if position >= 0 then redis.call('HSET', meta, source, ARGV[i + 1]) end
     local known = tonumber(redis.call('HGET', meta, 'v:' .. state) or -1)
     if kind == advice and tonumber(version) > known then
       wait(id, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])

@@ -163,6 +163,18 @@ class SeenSettings(_Group):
     )
 
 
+class TutorRequestSettings(_Group):
+    """When the tutor is asked for words."""
+
+    reply_to_all: bool = Field(
+        False, description="reply to chat messages that do not say whether they want one"
+    )
+    words_at: tuple[Level, ...] = Field(
+        (Level.MODERATE, Level.SIGNIFICANT),
+        description="levels of interventions that the tutor puts into words",
+    )
+
+
 class LearnerSettings(_Group):
     """How evidence adds up, and what is done about it."""
 
@@ -174,6 +186,7 @@ class LearnerSettings(_Group):
     behaviour: BehaviourSettings = BehaviourSettings()
     nets: NetSettings = NetSettings()
     recommending: RecommendingSettings = RecommendingSettings()
+    tutor: TutorRequestSettings = TutorRequestSettings()
     marker_days: float = Field(
         30.0, gt=0, description="days that an erased learner's marker is kept"
     )

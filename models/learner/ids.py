@@ -13,3 +13,8 @@ def derived_id(kind: str, cause: str, user_id: str) -> str:
     number = number & ~(0xF << 76) | 8 << 76
     number = number & ~(0x3 << 62) | 2 << 62
     return str(UUID(int=number))
+
+
+def reply_id(root: str, user_id: str) -> str:
+    """The id of the reply to a chat message (by its event id) or to an intervention."""
+    return derived_id("reply", root, user_id)

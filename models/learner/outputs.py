@@ -1,4 +1,4 @@
-"""What an update sends: state, recommendations, interventions, with ids that repeat.
+"""What an update sends: state, recommendations, interventions, requests, with ids that repeat.
 
 Ids are derived from the causing event, so that however often an output is computed,
 every reader can tell that it is the same.
@@ -7,17 +7,20 @@ every reader can tell that it is the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from models.learner.config import LearnerSettings
-from models.learner.ids import derived_id
+from models.learner.config import LearnerSettings, TutorRequestSettings
+from models.learner.ids import derived_id, reply_id
 from models.learner.policy import Decision
 from models.learner.recommending.advising import decision_made, follow_ups, recommendations
 from models.learner.record import LearnerRecord, PastIntervention
 from models.learner.state import Summary
 from schemas.actions import InterventionRaised, RecommendationsMade
 from schemas.base import Event
+from schemas.emotions import EmotionRead
 from schemas.state import Behaviour, InterventionNeed, Tendency, UserState
+from schemas.tutor import RequestKind, TutorRequested
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Outputs:
     state: UserState
     recommendations: RecommendationsMade
     interventions: tuple[InterventionRaised, ...]
+    requests: tuple[TutorRequested, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,47 @@ def outputs_of(
         )
         for past in raised
     )
-    return Outputs(state, suggested, interventions)
+    requests = requests_of(state, interventions, cause, settings.tutor)
+    return Outputs(state, suggested, interventions, requests)
+
+
+def requests_of(
+    state: UserState,
+    interventions: tuple[InterventionRaised, ...],
+    cause: Cause,
+    settings: TutorRequestSettings,
+) -> tuple[TutorRequested, ...]:
+    """Who asks the tutor for words after this update: the message, or else an intervention.
+
+    One reply for one cause: who asked is answered, with the intervention as a part of the state.
+    """
+    event, user = cause.event, cause.event.user_id
+
+    def request(kind: RequestKind, root: str, **more: Any) -> TutorRequested:
+        return TutorRequested(
+            event_id=derived_id("tutor-request", root, user),
+            reply_id=reply_id(root, user),
+            user_id=user,
+            event_time=event.event_time,
+            ingest_time=event.ingest_time,
+            caused_by=cause.ids,
+            source_topic=cause.position.topic,
+            source_partition=cause.position.partition,
+            source_offset=cause.position.offset,
+            kind=kind,
+            state=state,
+            **more,
+        )
+
+    if isinstance(event, EmotionRead):
+        asked = settings.reply_to_all if event.wants_reply is None else event.wants_reply
+        if asked:
+            return (request(RequestKind.CHAT, cause.root, reading=event.probabilities),)
+    return tuple(
+        request(RequestKind.INTERVENTION, one.event_id, level=one.level, because=one.because)
+        for one in interventions
+        if one.level in settings.words_at
+    )
 
 
 def _behaviour(summary: Summary) -> Behaviour:

@@ -30,6 +30,14 @@ from schemas.state import (
     TrajectoryCall,
     UserState,
 )
+from schemas.tutor import (
+    Latency,
+    ReplyStatus,
+    RequestKind,
+    TokenUsage,
+    TutorReplied,
+    TutorRequested,
+)
 from schemas.wire import (
     Accepted,
     Ack,
@@ -51,6 +59,8 @@ from schemas.wire import (
     Recommendations,
     Resume,
     Resumed,
+    TutorDelta,
+    TutorReply,
     UserStateUpdate,
 )
 
@@ -128,6 +138,23 @@ ERROR = Error(
 )
 PUSH = {"epoch": "x", "offset": 1, "caused_by": ("e-1",)}
 
+REPLY = {
+    "reply_id": "r-1",
+    "status": ReplyStatus.ANSWERED,
+    "final": True,
+    "attempt": 2,
+    "text": "So what is a half?",
+    "mode": "socratic",
+    "because": ("readiness is high",),
+    "provider": "near",
+    "model": "m-1",
+    "usage": TokenUsage(input_tokens=9, output_tokens=4, micros=3, reported=True),
+    "latency": Latency(first_text=0.2, total=1.5),
+    "cut_short": True,
+    "prompt_version": "1",
+    "retry_until": NOON,
+}
+
 _ALL: tuple[Message, ...] = (
     InteractionsReceived(**EVENT, interactions=(BARE_INTERACTION,)),
     InteractionsReceived(**EVENT, interactions=(FULL_INTERACTION, BARE_INTERACTION)),
@@ -155,6 +182,20 @@ _ALL: tuple[Message, ...] = (
         because=("valence fell",),
         raised_at=NOON,
     ),
+    TutorRequested(**DERIVED, reply_id="r-1", kind=RequestKind.CHAT, state=BARE_STATE),
+    TutorRequested(
+        **DERIVED,
+        reply_id="r-1",
+        kind=RequestKind.INTERVENTION,
+        state=FULL_STATE,
+        reading={Emotion.JOY: 0.5},
+        level=Level.MODERATE,
+        because=("valence fell",),
+    ),
+    TutorReplied(
+        **DERIVED, kind=RequestKind.CHAT, reply_id="r-1", status=ReplyStatus.OFF, final=True
+    ),
+    TutorReplied(**DERIVED, kind=RequestKind.CHAT, **REPLY),
     DeadLetter(
         topic="chat-messages",
         partition=0,
@@ -179,6 +220,7 @@ _ALL: tuple[Message, ...] = (
     ),
     InteractionBatch(id="b-1", interactions=(FULL_INTERACTION,)),
     ChatMessage(id="m-1", timestamp=NOON, text="hm"),
+    ChatMessage(id="m-1", timestamp=NOON, text="hm", wants_reply=True),
     ChatMessage(id="m-1", event_id="e-1", timestamp=NOON, text="hm"),
     Feedback(id="f-1", target_type=TargetType.INTERVENTION, target_id="i", outcome="helped"),
     Resume(epoch="x", offset=0),
@@ -203,6 +245,9 @@ _ALL: tuple[Message, ...] = (
     Recommendations(**PUSH),
     Recommendations(**PUSH, recommendations=(RECOMMENDATION,)),
     Intervention(**PUSH, id="i-1", level=Level.MILD, confidence=0.4, because=(), raised_at=NOON),
+    TutorDelta(**PUSH, reply_id="r-1", attempt=1, index=0, text="So"),
+    TutorReply(**PUSH, reply_id="r-1", status=ReplyStatus.UNAVAILABLE, final=False),
+    TutorReply(**PUSH, **REPLY),
     InteractionRequest(interactions=(BARE_INTERACTION,)),
     InteractionRequest(id="b-1", user_id="Zoë 学", interactions=(FULL_INTERACTION,)),
     ChatRequest(text="hm"),

@@ -65,7 +65,7 @@ def test_offsets_only_grow(steps, bound):
 @given(steps, bounds)
 def test_answers_and_interventions_all_arrive_in_order(steps, bound):
     pushed, out, _ = run(steps, bound)
-    kept = [one for one in pushed if not one.kind.conflates]
+    kept = [one for one in pushed if one.kind in (Kind.ANSWER, Kind.INTERVENTION)]
     arrived = [one for one in out if one["type"] in ("ack", Kind.INTERVENTION)]
     assert arrived == [orjson.loads(one.payload) for one in kept]
 
@@ -81,6 +81,15 @@ def test_the_latest_of_each_kind_arrives_and_no_cause_is_lost_or_told_twice(step
         ]
         if of_kind:
             assert arrived[-1]["offset"] == of_kind[-1].offset
+
+
+@given(steps, bounds)
+def test_pieces_of_a_reply_arrive_unless_the_client_is_slow(steps, bound):
+    pushed, out, outbox = run(steps, bound)
+    of_kind = [orjson.loads(one.payload) for one in pushed if one.kind is Kind.DELTA]
+    arrived = [one for one in out if one["type"] == Kind.DELTA]
+    assert [one for one in of_kind if one in arrived] == arrived
+    assert len(of_kind) - len(arrived) <= outbox.conflated
 
 
 @given(steps, bounds)
