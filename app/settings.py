@@ -200,6 +200,16 @@ class Settings(BaseSettings):
     tutor: TutorSettings = TutorSettings()
 
     @model_validator(mode="after")
+    def _a_request_ends_before_its_worker_counts_as_stalled(self) -> Settings:
+        tutor = self.tutor
+        if tutor.timeouts.overall + tutor.replies.text_timeout >= self.worker.stall_timeout:
+            raise ValueError(
+                "worker.stall_timeout must be above tutor.timeouts.overall + "
+                "tutor.replies.text_timeout"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _production_needs_its_own_secret(self) -> Settings:
         insecure = self.auth.secret.get_secret_value() == DEVELOPMENT_SECRET
         if self.environment == "production" and insecure and self.auth.jwks_url is None:

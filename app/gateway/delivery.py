@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from app.gateway.feed import Feed, LogReader, frame
-from app.gateway.lanes import Lanes
+from app.lanes import Lanes
 from app.stores.pushlog import Latest, PushLog
 from app.stores.subscription import Reconnected, StoredPush, Subscription
 

@@ -28,7 +28,7 @@ from app.auth import Principal
 from app.gateway import metrics, trace
 from app.gateway.eventlog import EventLog, Unavailable
 from app.gateway.events import Plan, Submission, plan
-from app.gateway.lanes import Lanes
+from app.lanes import Lanes
 from app.gateway.refusal import Refusal
 from app.gateway.retries import RetryMemory
 from app.settings import Settings

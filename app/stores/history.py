@@ -4,6 +4,7 @@ Collections (all documents carry `userId`, `ingestTime` in ms and `expiresAt`):
     messages interactions emotions state_history recommendations interventions replies feedback
                one document an event; `_id` is the user id, a line feed, the event id,
                because event ids come from clients and two learners may choose the same
+    summaries  one document a learner, of the dialogue with the tutor (`app.stores.dialogue`)
     states     one document a learner, its newest state; `_id` is the user id
     erasures   one document a request: the audit, and what keeps erased records out
 
@@ -47,6 +48,8 @@ _TEXTS: Final = frozenset({HistoryKind.MESSAGES, HistoryKind.REPLIES})
 """What people and the tutor said: kept for less long."""
 STATES: Final = "states"
 ERASURES: Final = "erasures"
+SUMMARIES: Final = "summaries"
+"""Of dialogues with the tutor; written by `app.stores.dialogue`."""
 
 MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 """What MongoDB takes (a protocol limit)."""
@@ -93,9 +96,9 @@ class HistoryStore:
 
     async def prepare(self) -> None:
         """Create the indexes; nothing happens when they are there. `write` does it too."""
-        for name in (*HistoryKind, STATES, ERASURES):
+        for name in (*HistoryKind, STATES, SUMMARIES, ERASURES):
             collection = self._database[name]
-            if name != STATES:
+            if name not in (STATES, SUMMARIES):
                 await collection.create_index([("userId", 1), ("eventTime", 1)])
             try:
                 await collection.create_index("expiresAt", expireAfterSeconds=0)
@@ -164,6 +167,7 @@ class HistoryStore:
         until = {"ingestTime": {"$lte": request.ingest_time}}
         await asyncio.gather(
             self._database[STATES].delete_many({"_id": request.user_id} | until),
+            self._database[SUMMARIES].delete_many({"_id": request.user_id} | until),
             *(
                 self._database[kind].delete_many({"userId": request.user_id} | until)
                 for kind in HistoryKind
@@ -265,7 +269,7 @@ class HistoryStore:
 
     async def _sweep(self) -> None:
         if self._sweeps and time.monotonic() - self._swept_at > _SWEEP_INTERVAL:
-            for name in (*HistoryKind, STATES, ERASURES):
+            for name in (*HistoryKind, STATES, SUMMARIES, ERASURES):
                 await self._database[name].delete_many({"expiresAt": {"$lt": datetime.now(UTC)}})
             self._swept_at = time.monotonic()
 

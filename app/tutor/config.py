@@ -158,6 +158,50 @@ class BudgetSettings(_Group):
     dollars_per_day: float | None = Field(0.5, gt=0)
 
 
+class ReplySettings(_Group):
+    """From a request in Kafka to its reply: how long, how often, what is remembered."""
+
+    lifetime: float = Field(
+        900.0, gt=0, description="seconds after its message's receipt that a request is tried"
+    )
+    retry_first: float = Field(
+        5.0, gt=0, description="seconds until a request without an answer is tried again"
+    )
+    retry_longest: float = Field(60.0, gt=0, description="doubling with each try, up to this")
+    memory: float = Field(
+        86_400.0, gt=0, description="seconds that a reply is remembered and may be rated"
+    )
+    piece_interval: float = Field(
+        0.2, ge=0, description="seconds between two pieces in the push log; the first goes at once"
+    )
+    conversation_ttl: float = Field(
+        86_400.0, gt=0, description="seconds that an idle learner's conversation stays in Redis"
+    )
+    conversation_turns: int = Field(
+        40, ge=2, description="turns of a conversation that are read back from history"
+    )
+    texts: int = Field(2_000, ge=0, description="recent chat messages held in memory, a worker")
+    text_timeout: float = Field(
+        5.0, gt=0, description="seconds to read an older chat message from its topic"
+    )
+    history_timeout: float = Field(
+        0.5, gt=0, description="seconds to read a conversation that is not in Redis from MongoDB"
+    )
+    retried_at_once: int = Field(64, ge=1, description="requests tried again at a time, a worker")
+    outcomes: dict[str, float] = Field(
+        {"helpful": 1.0, "not_helpful": 0.0},
+        description="what feedback on a reply is worth, in [0, 1]; others teach nothing",
+    )
+
+    @model_validator(mode="after")
+    def _is_remembered_while_it_lives(self) -> ReplySettings:
+        if self.memory <= self.lifetime:
+            raise ValueError("tutor.replies.memory must be above tutor.replies.lifetime")
+        if not all(0 <= worth <= 1 for worth in self.outcomes.values()):
+            raise ValueError("tutor.replies.outcomes: worth is in [0, 1]")
+        return self
+
+
 class TutorSettings(_Group):
     """Language-model tutor. Without providers it is off, and says so."""
 
@@ -182,6 +226,7 @@ class TutorSettings(_Group):
     hedge: HedgeSettings = HedgeSettings()
     budget: BudgetSettings = BudgetSettings()
     choice: ChoiceSettings = ChoiceSettings()
+    replies: ReplySettings = ReplySettings()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> TutorSettings:

@@ -46,3 +46,9 @@ COST = Counter("masterx_tutor_cost_dollars_total", "What they cost", ["provider"
 STORE_FAILED = Counter(
     "masterx_tutor_store_failed_total", "Calls to Redis that failed after an answer", ["call"]
 )
+REPLIES = Counter("masterx_tutor_replies_total", "Final replies", ["status"])
+PUT_OFF = Counter("masterx_tutor_put_off_total", "Requests put off, by reason", ["reason"])
+LOST = Counter(
+    "masterx_tutor_claims_lost_total", "Requests that another worker took over, or an erasure"
+)
+FEEDBACK = Counter("masterx_tutor_feedback_total", "Feedback on replies", ["outcome"])

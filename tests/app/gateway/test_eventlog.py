@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from agents.topics import CHAT
 from app.admin import create_topics
 from app.gateway.eventlog import EventLog, Unavailable
-from app.gateway.lanes import Lanes
+from app.lanes import Lanes
 from app.settings import Settings
 from app.topics import physical
 from tests.app.gateway.edge import records

@@ -1,0 +1,221 @@
+"""chat-messages, tutor-requests, feedback, erasures -> the tutor -> tutor-replies, interventions.
+
+A reply takes seconds. Each record is worked on in a task of its own, and acknowledged in the
+order of offsets by the window, which also bounds how many there are. Requests that were put
+off come from the tutor itself and are none of the stream's.
+
+A record of a partition that goes to another worker is worked on to its end: the tutor's ledger
+knows who has a request, and only one of two gets to reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future, Task
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Protocol
+
+from agents import envelope, metrics
+from agents.inflight import Acknowledgeable, InFlight
+from agents.ports import DeadLetters, Outbox, SourceRecord
+from agents.topics import (
+    CHAT,
+    ERASURES,
+    FEEDBACK,
+    INTERVENTIONS,
+    TUTOR_REPLIES,
+    TUTOR_REQUESTS,
+)
+from schemas.actions import FeedbackReceived, InterventionRaised, TargetType
+from schemas.base import Derived, now_ms
+from schemas.chat import ChatReceived
+from schemas.operations import ErasureRequested
+from schemas.tutor import TutorReplied, TutorRequested
+
+TOPICS: Final = (TUTOR_REQUESTS, CHAT, FEEDBACK, ERASURES)
+
+_LOOK_AGAIN: Final = 1.0
+"""Seconds between two looks for requests that are due (no judgement about a person)."""
+
+_TOPIC_OF: Final[dict[type[Derived], str]] = {
+    TutorReplied: TUTOR_REPLIES,
+    InterventionRaised: INTERVENTIONS,
+}
+
+Send = Callable[[Derived], Awaitable[None]]
+
+
+class Tutor(Protocol):
+    """Who replies: `app.tutor.replying`. Everything may be repeated."""
+
+    async def hear(self, chat: ChatReceived, partition: int, offset: int, send: Send) -> None:
+        """A chat message passes, whether or not it asks for a reply."""
+        ...
+
+    async def reply(self, request: TutorRequested, send: Send) -> None:
+        """Reply, or put it off. Returns when the request may be acknowledged."""
+        ...
+
+    async def due(self) -> list[TutorRequested]:
+        """Requests that were put off and are to be tried now."""
+        ...
+
+    async def rate(self, feedback: FeedbackReceived) -> None:
+        """Learn from feedback on a reply."""
+        ...
+
+    async def forget(self, erasure: ErasureRequested) -> None:
+        """Remove what is remembered of a learner."""
+        ...
+
+
+class TutorAgent:
+    """Hands records to the tutor, any number of learners at a time.
+
+    Args:
+        tutor: does the work.
+        outbox: where replies and interventions go.
+        dead_letters: where records go that cannot be read.
+        window: bounds what is in flight, acknowledges in order.
+        logical: the catalogue's name of a topic on the broker.
+    """
+
+    def __init__(
+        self,
+        *,
+        tutor: Tutor,
+        outbox: Outbox,
+        dead_letters: DeadLetters,
+        window: InFlight,
+        logical: Callable[[str], str],
+    ) -> None:
+        self._tutor = tutor
+        self._outbox = outbox
+        self._dead_letters = dead_letters
+        self._window = window
+        self._logical = logical
+        self._tasks: set[Task[None]] = set()
+        self._replying: dict[str, Task[None]] = {}
+
+    async def run(self, events: AsyncIterator[Acknowledgeable]) -> None:
+        """Hand over every record, until the stream ends."""
+        reading = asyncio.create_task(self._read(events))
+        retrying = asyncio.create_task(self._retry())
+        try:
+            await asyncio.wait({reading, retrying}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reading.cancel()
+            retrying.cancel()
+            await asyncio.wait({reading, retrying})
+            await self.stop()
+        for task in (reading, retrying):
+            if not task.cancelled():
+                task.result()
+
+    async def _read(self, events: AsyncIterator[Acknowledgeable]) -> None:
+        async for event in events:
+            await self._window.slot()
+            self._window.track(event, [await self._begin(event.message)])
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def stop(self) -> None:
+        """End what is under way; what is not acknowledged comes again."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _begin(self, source: SourceRecord) -> Future[None]:
+        """Start on a record; the future is done when it may be acknowledged."""
+        topic = self._logical(source.topic)
+        try:
+            work = self._work(topic, source)
+        except Exception as error:
+            metrics.RECORDS.labels(topic, "dead_letter").inc()
+            return await self._dead_letters.bury(source, error)
+        metrics.RECORDS.labels(topic, "skipped" if work is None else "taken").inc()
+        # Not the task itself: one that is cancelled at the end of the process has not failed.
+        done: Future[None] = asyncio.get_running_loop().create_future()
+        if work is None:
+            done.set_result(None)
+            return done
+        name, coroutine = work
+        task = self._replying.get(name)
+        if task is None:
+            task = self._spawn(name, coroutine)
+        else:
+            # Delivered again after a rebalance, while it is still worked on here.
+            coroutine.close()
+
+        def ended(task: Task[None]) -> None:
+            if task.cancelled() or done.done():
+                return
+            error = task.exception()
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        task.add_done_callback(ended)
+        return done
+
+    def _work(
+        self, topic: str, source: SourceRecord
+    ) -> tuple[str, Coroutine[Any, Any, None]] | None:
+        """What a record asks for, under a name; None for nothing. Raises DecodeError."""
+        place = f"{topic}:{source.partition}:{source.offset}"
+        if topic == TUTOR_REQUESTS:
+            request = envelope.read(TutorRequested, source)
+            return request.reply_id, self._reply(request, source)
+        if topic == CHAT:
+            chat = envelope.read(ChatReceived, source)
+            send = partial(self._send, source)
+            return place, self._tutor.hear(chat, source.partition, source.offset, send)
+        if topic == FEEDBACK:
+            feedback = envelope.read(FeedbackReceived, source)
+            if feedback.target_type is not TargetType.REPLY:
+                return None
+            return place, self._tutor.rate(feedback)
+        return place, self._tutor.forget(envelope.read(ErasureRequested, source))
+
+    async def _reply(self, request: TutorRequested, source: SourceRecord | None) -> None:
+        await self._tutor.reply(request, partial(self._send, source))
+        metrics.SINCE_INGEST_SECONDS.labels("tutor").observe(
+            max(0.0, (now_ms() - request.ingest_time) / 1000)
+        )
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> Task[None]:
+        task = asyncio.create_task(work, name=f"tutor {name}")
+        self._tasks.add(task)
+        self._replying[name] = task
+
+        def ended(_: Task[None]) -> None:
+            self._tasks.discard(task)
+            self._replying.pop(name, None)
+
+        task.add_done_callback(ended)
+        return task
+
+    async def _send(self, source: SourceRecord | None, message: Derived) -> None:
+        delivery = await self._outbox.send(
+            _TOPIC_OF[type(message)],
+            key=message.user_id.encode(),
+            value=message.json_bytes(),
+            headers=envelope.headers(type(message), source),
+        )
+        await delivery
+
+    async def _retry(self) -> None:
+        """Try again what is due, as many at a time as the tutor says. Raises what a try raised."""
+        while True:
+            tries = [
+                self._spawn(request.reply_id, self._reply(request, None))
+                for request in await self._tutor.due()
+                if request.reply_id not in self._replying
+            ]
+            if tries:
+                await asyncio.gather(*tries)
+            else:
+                await asyncio.sleep(_LOOK_AGAIN)

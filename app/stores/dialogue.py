@@ -1,0 +1,94 @@
+"""What a learner and the tutor said before, from history in MongoDB; and the running summary.
+
+The history worker keeps `messages` and `replies`; this reads them, and keeps one document a
+learner in `summaries` (`_id` is the user id). All three go when the learner is erased.
+
+Every method raises pymongo.errors.PyMongoError as it comes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pymongo import AsyncMongoClient, ReplaceOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from agents.ports import HistoryKind
+from app.settings import MongoSettings
+from app.stores.history import ERASURES, SUMMARIES
+from models.tutor.context.material import Compressor, Said, Summary
+from models.tutor.moves.dialogue import Speaker
+from schemas.tutor import ReplyStatus
+
+_NEWEST_FIRST: Final = -1
+
+
+class Dialogues:
+    """Every learner's dialogue."""
+
+    def __init__(self, settings: MongoSettings, timeout: float) -> None:
+        self._days = settings.chat_days
+        milliseconds = int(timeout * 1000)
+        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+            settings.url,
+            serverSelectionTimeoutMS=milliseconds,
+            connectTimeoutMS=milliseconds,
+            socketTimeoutMS=max(milliseconds, 1_000),
+        )
+        self._database = self._client.get_database(settings.database)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._client.close()
+
+    async def turns(self, user_id: str, limit: int) -> list[Said]:
+        """The last turns of the dialogue, oldest first, at most `limit`."""
+        query = {"userId": user_id, "status": str(ReplyStatus.ANSWERED)}
+        cursor = self._database[HistoryKind.REPLIES].find(query)
+        replies = await cursor.sort("eventTime", _NEWEST_FIRST).limit(limit // 2).to_list()
+        asked = {reply["replyId"]: next(iter(reply.get("causedBy", ())), "") for reply in replies}
+        keys = [f"{user_id}\n{event_id}" for event_id in asked.values()]
+        found = await self._database[HistoryKind.MESSAGES].find({"_id": {"$in": keys}}).to_list()
+        messages = {message["eventId"]: message for message in found}
+        turns = []
+        for reply in replies:
+            message = messages.get(asked[reply["replyId"]])
+            at = reply["ingestTime"]
+            if message is not None:
+                turns.append(Said(Speaker.STUDENT, message["text"], at, message["eventId"]))
+            turns.append(Said(Speaker.TEACHER, reply["text"], at + 1, reply["replyId"]))
+        return sorted(turns, key=lambda said: said.at)
+
+    async def summary(self, user_id: str) -> Summary | None:
+        """The running summary."""
+        found = await self._database[SUMMARIES].find_one({"_id": user_id})
+        if found is None:
+            return None
+        return Summary(found["text"], found["through"], found["turns"], Compressor(found["by"]))
+
+    async def keep(self, user_id: str, summary: Summary) -> None:
+        """Replace the summary by one of later turns; an older or an erased one changes nothing."""
+        erased = await self._database[ERASURES].find_one(
+            {"userId": user_id, "ingestTime": {"$gte": summary.through}}
+        )
+        if erased is not None:
+            return
+        document = {
+            "_id": user_id,
+            "text": summary.text,
+            "through": summary.through,
+            "turns": summary.turns,
+            "by": str(summary.by),
+            # By these two it is erased and expires, as all of history.
+            "ingestTime": summary.through,
+            "expiresAt": datetime.fromtimestamp(summary.through / 1000, UTC)
+            + timedelta(days=self._days),
+        }
+        collection = self._database[SUMMARIES]
+        # Two plain steps, as app.stores.history says.
+        try:
+            await collection.insert_one(document)
+        except (DuplicateKeyError, BulkWriteError):
+            newer = {"_id": user_id, "through": {"$lt": summary.through}}
+            await collection.bulk_write([ReplaceOne(newer, document)])

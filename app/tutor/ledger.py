@@ -1,0 +1,188 @@
+"""What became of each reply, in Redis: so that a request read again is not answered again.
+
+A learner's keys stand in one slot of Redis Cluster:
+    reply:<reply id>  hash    claim    number of the worker run that works on it, from 1
+                              attempt  the highest that was shown
+                              open     the attempt that is being shown; absent: none
+                              tries    how often it was put off
+                              final    the reply as it goes to the topic: from then on it stands
+                              credit   what feedback is credited to
+                              request  the request itself, while it is put off
+                              rated    id of the feedback that counted
+    replies           set     reply ids that have a hash
+    fence             string  an erasure's time, ms: what was ingested up to it does not count
+    conversation, summary     see `conversations`
+and one of all workers:
+    parked            zset    learner and reply id by the time they are due, ms
+
+Every method raises redis.RedisError as it comes, and may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from app.settings import RedisSettings
+from app.tutor.ledger_scripts import BEGIN, CLAIM, CLOSE, FINISH, FORGET, PARK, RATE, TAKE_DUE
+from app.tutor.store import TutorStore
+from schemas.tutor import TutorRequested
+
+_SEPARATOR: Final = "\n"
+"""Between learner and reply id: neither holds one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to answer one request, until somebody claims it later.
+
+    Attributes:
+        number: of the claim; the highest one holds.
+        attempt: the highest that was shown so far.
+        open: the attempt that an earlier claim left half-shown, or 0.
+        tries: how often the request was put off.
+    """
+
+    user_id: str
+    reply_id: str
+    number: int
+    attempt: int
+    open: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The request was answered; `reply` is empty where nothing is to be said."""
+
+    reply: bytes
+
+
+class ClaimLost(Exception):
+    """Somebody else works on the request, or the learner was erased."""
+
+
+class Ledger:
+    """Of every reply. Safe to share.
+
+    Args:
+        memory: seconds that a reply is remembered.
+    """
+
+    def __init__(self, redis: Redis, settings: RedisSettings, memory: float) -> None:
+        self._redis = redis
+        self._keys = TutorStore(redis, settings, timeout=1.0)
+        self._ttl = int(memory * 1000)
+        self._scripts: dict[str, AsyncScript] = {}
+
+    async def claim(self, request: TutorRequested) -> Claim | Finished:
+        """Take the request from whoever had it. Raises ClaimLost for an erased learner."""
+        found = await self._run(
+            CLAIM, request.user_id, request.reply_id, request.ingest_time, request.reply_id
+        )
+        if found is None:
+            raise ClaimLost
+        if len(found) == 1:
+            return Finished(bytes(found[0]))
+        number, attempt, shown, tries = (int(each) for each in found)
+        return Claim(request.user_id, request.reply_id, number, attempt, shown, tries)
+
+    async def begin(self, claim: Claim, attempt: int) -> None:
+        """An attempt is about to be shown. Raises ClaimLost."""
+        if not await self._of(BEGIN, claim, attempt):
+            raise ClaimLost
+
+    async def close(self, claim: Claim) -> None:
+        """What was shown is void, and the learner was told. Raises ClaimLost."""
+        if not await self._of(CLOSE, claim):
+            raise ClaimLost
+
+    async def finish(
+        self,
+        claim: Claim,
+        reply: bytes,
+        *,
+        ingest_time: int,
+        credit: bytes = b"",
+        turns: Sequence[bytes] = (),
+    ) -> bytes:
+        """Make this the reply, unless there is one; add what was said to the conversation.
+
+        Returns the reply that stands. Raises ClaimLost.
+        """
+        kept = await self._of(FINISH, claim, ingest_time, reply, credit, *turns)
+        if kept is None:
+            raise ClaimLost
+        return bytes(kept)
+
+    async def park(self, claim: Claim, request: TutorRequested, due: int) -> None:
+        """Put the request off until `due` (ms). Raises ClaimLost."""
+        if not await self._of(PARK, claim, request.json_bytes()):
+            raise ClaimLost
+        await self._redis.zadd(self._parked, {self._member(claim.user_id, claim.reply_id): due})
+
+    async def take_due(self, now: int, lease: float, limit: int) -> list[TutorRequested]:
+        """Requests that are due; each is due again after `lease` seconds unless removed."""
+        script = self._script(TAKE_DUE)
+        members = await script(keys=[self._parked], args=[now, now + int(lease * 1000), limit])
+        found = []
+        for member in members:
+            user_id, reply_id = bytes(member).decode().split(_SEPARATOR)
+            key = self._keys.of_user(user_id, f"reply:{reply_id}")
+            request = await cast("Any", self._redis.hget(key, "request"))
+            if request is None:
+                # Finished, erased, or forgotten in time.
+                await self.unpark(user_id, reply_id)
+            else:
+                found.append(TutorRequested.parse(request))
+        return found
+
+    async def unpark(self, user_id: str, reply_id: str) -> None:
+        """The request is not to be tried again."""
+        await self._redis.zrem(self._parked, self._member(user_id, reply_id))
+
+    async def rate(self, user_id: str, reply_id: str, feedback_id: str) -> bytes | None:
+        """What this feedback is credited to; None where the reply is not known or was rated.
+
+        The same feedback again gets the same answer.
+        """
+        found = await self._run(RATE, user_id, reply_id, feedback_id)
+        return None if found is None else bytes(found)
+
+    async def forget(self, user_id: str, erased_at: int) -> None:
+        """Remove everything of the learner; what was ingested up to `erased_at` (ms) is void."""
+        of_user = self._keys.of_user
+        prefix = of_user(user_id, "reply:")
+        keys = [of_user(user_id, name) for name in ("replies", "fence", *TALK)]
+        await self._script(FORGET)(keys=keys, args=[erased_at, self._ttl, prefix])
+
+    @property
+    def _parked(self) -> str:
+        return self._keys.shared("parked")
+
+    @staticmethod
+    def _member(user_id: str, reply_id: str) -> str:
+        return f"{user_id}{_SEPARATOR}{reply_id}"
+
+    async def _of(self, script: str, claim: Claim, *arguments: str | int | bytes) -> Any:
+        return await self._run(script, claim.user_id, claim.reply_id, claim.number, *arguments)
+
+    async def _run(
+        self, script: str, user_id: str, reply_id: str, *arguments: str | int | bytes
+    ) -> Any:
+        names = (f"reply:{reply_id}", "replies", "fence", "conversation")
+        keys = [self._keys.of_user(user_id, name) for name in names]
+        return await self._script(script)(keys=keys, args=[self._ttl, *arguments])
+
+    def _script(self, text: str) -> AsyncScript:
+        if text not in self._scripts:
+            self._scripts[text] = self._redis.register_script(text)
+        return self._scripts[text]
+
+
+TALK: Final = ("conversation", "summary")
+"""A learner's keys that `conversations` keeps."""

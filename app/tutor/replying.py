@@ -1,0 +1,311 @@
+"""One request, one reply: claimed, answered or put off, kept, and told once.
+
+Steps of a request; each may be the last one that this process makes:
+1. Claim it in the ledger. Finished before? Tell the same reply again, and no more.
+2. Close what an earlier claim left half-shown.
+3. Have it answered, pieces going into the push log.
+4. Keep the reply in the ledger: from here on it is *the* reply.
+5. Tell it on `tutor-replies`; when that is delivered, the request may be acknowledged.
+Where there is no answer now, the request is parked, the learner is told once, and the request
+may be acknowledged: it is tried again when it is due, by any worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+from redis.exceptions import RedisError
+
+from agents.persistence import Waiting, until_stored
+from agents.ports import PushLogWriter
+from app.lanes import Lanes
+from app.tutor.config import ReplySettings
+from app.tutor.conversations import Conversations, encoded
+from app.tutor.errors import Reason, StoreDown, Unavailable
+from app.tutor.ledger import Claim, ClaimLost, Finished, Ledger
+from app.tutor.metrics import FEEDBACK, LOST, PUT_OFF, REPLIES
+from app.tutor.showing import Showing
+from app.tutor.texts import Texts, TextUnreachable
+from app.tutor.words import Asked, Danger, Worded, Words
+from models.learner.ids import derived_id, reply_id
+from models.tutor.context.material import Said
+from models.tutor.moves.dialogue import Speaker
+from schemas.actions import FeedbackReceived, InterventionRaised, Level
+from schemas.base import Derived, now_ms
+from schemas.chat import ChatReceived
+from schemas.operations import ErasureRequested
+from schemas.tutor import ReplyStatus, RequestKind, TutorReplied, TutorRequested
+
+log = structlog.get_logger(__name__)
+
+Send = Callable[[Derived], Awaitable[None]]
+"""Sends to the topic of the message; returns when it is delivered."""
+
+T = TypeVar("T")
+
+_AWAY: Final = (RedisError, OSError, StoreDown)
+_LEASE: Final = 30.0
+"""Seconds beside the deadline until a request that was taken from the park is due again."""
+
+
+@dataclass(slots=True)
+class _Case:
+    """A request that this worker has. said: the learner's message, once it is read."""
+
+    request: TutorRequested
+    claim: Claim
+    showing: Showing
+    send: Send
+    said: Said | None = None
+
+
+class Replying:
+    """The tutor, as its agent knows it (`agents.tutor.Tutor`).
+
+    Args:
+        deadline: seconds that an answer may take.
+        waiting: told the store that is waited for, None when it is back.
+    """
+
+    def __init__(
+        self,
+        settings: ReplySettings,
+        deadline: float,
+        *,
+        ledger: Ledger,
+        conversations: Conversations,
+        texts: Texts,
+        words: Words,
+        pushes: PushLogWriter,
+        waiting: Waiting,
+    ) -> None:
+        self._settings = settings
+        self._lease = deadline + settings.text_timeout + _LEASE
+        self._ledger = ledger
+        self._conversations = conversations
+        self._texts = texts
+        self._words = words
+        self._pushes = pushes
+        self._waiting = waiting
+        self._lanes = Lanes()
+
+    # -- what the agent calls --------------------------------------------------------------
+
+    async def hear(self, chat: ChatReceived, partition: int, offset: int, send: Send) -> None:
+        """A message passes, whether or not it asks for a reply.
+
+        What is for a person goes to one at once, without a store or a model between.
+        """
+        self._texts.remember(partition, offset, chat)
+        danger = self._words.danger(chat.text, {})
+        if danger is not None:
+            await self._raise(danger, chat, send)
+            await send(_help(danger, chat, reply_id(chat.event_id, chat.user_id)))
+
+    async def reply(self, request: TutorRequested, send: Send) -> None:
+        """Do what is to be done about a request, however often it comes."""
+        # One at a time for a learner: a reply knows what was said before it.
+        async with self._lanes.turn(request.user_id):
+            try:
+                await self._reply(request, send)
+            except ClaimLost:
+                LOST.inc()
+
+    async def due(self) -> list[TutorRequested]:
+        """Requests that were put off and are to be tried now."""
+        try:
+            return await self._ledger.take_due(
+                now_ms(), self._lease, self._settings.retried_at_once
+            )
+        except _AWAY as error:
+            log.debug("tutor.parked_not_read", error=type(error).__name__)
+            return []
+
+    async def rate(self, feedback: FeedbackReceived) -> None:
+        """Learn from feedback on a reply; that on anything else, or of no worth, is let pass."""
+        worth = self._settings.outcomes.get(feedback.outcome)
+        if worth is None:
+            return
+        credit = await self._insist(
+            partial(self._ledger.rate, feedback.user_id, feedback.target_id, feedback.event_id)
+        )
+        FEEDBACK.labels("unknown" if credit is None else feedback.outcome).inc()
+        if credit is not None:
+            await self._insist(partial(self._words.learn, credit, worth))
+
+    async def forget(self, erasure: ErasureRequested) -> None:
+        """Remove what is remembered of a learner."""
+        self._texts.forget(erasure.user_id)
+        await self._insist(partial(self._ledger.forget, erasure.user_id, erasure.ingest_time))
+
+    # -- a request -------------------------------------------------------------------------
+
+    async def _reply(self, request: TutorRequested, send: Send) -> None:
+        claim = await self._insist(partial(self._ledger.claim, request))
+        if isinstance(claim, Finished):
+            await self._tell(claim.reply, request, send)
+            return
+        interval = self._settings.piece_interval
+        showing = Showing(request, claim, self._ledger, self._pushes, interval)
+        if claim.open:
+            await self._insist(partial(showing.void, claim.open))
+            await self._insist(partial(self._ledger.close, claim))
+        case = _Case(request, claim, showing, send)
+        worded = await self._worded(case)
+        if worded is not None:
+            await self._finish(case, worded)
+
+    async def _worded(self, case: _Case) -> Worded | None:
+        """The words; None where the request was put off."""
+        request = case.request
+        if now_ms() > self._ends(request):
+            return _none("it came too late")
+        try:
+            if request.kind is RequestKind.CHAT:
+                chat = await self._texts.find(request.source_partition, request.source_offset)
+                if chat is None or chat.event_id not in request.caused_by:
+                    return _none("the message is no longer kept")
+                danger = self._words.danger(chat.text, request.reading)
+                if danger is not None:
+                    await self._raise(danger, chat, case.send)
+                    return Worded(ReplyStatus.HUMAN_HELP, danger.help, danger.because)
+                case.said = Said(Speaker.STUDENT, chat.text, chat.ingest_time, chat.event_id)
+            before = await self._insist(partial(self._conversations.load, request.user_id))
+            return await self._words.answer(Asked(request, case.said, before), case.showing)
+        except TextUnreachable:
+            return await self._without(case, "kafka", None)
+        except Unavailable as error:
+            return await self._without(case, error.reason, error.retry_after)
+
+    async def _without(self, case: _Case, reason: str, retry_after: float | None) -> Worded | None:
+        """There is no answer now: put it off, or end it."""
+        request, tries = case.request, case.claim.tries
+        if reason == Reason.OFF:
+            return Worded(ReplyStatus.OFF, "", ("no provider is set up",))
+        wait = min(
+            max(self._settings.retry_first * 2**tries, retry_after or 0.0),
+            self._settings.retry_longest,
+        )
+        due = now_ms() + int(wait * 1000)
+        if reason == Reason.BUDGET or due >= self._ends(request):
+            return _none(f"no answer in time: {reason}")
+        PUT_OFF.labels(reason).inc()
+        if tries == 0 and request.kind is RequestKind.CHAT:
+            # Before it is parked: who is killed between the two tells it again, by the same id.
+            await case.send(_notice(request, reason, self._ends(request)))
+        await self._insist(partial(self._ledger.park, case.claim, request, due))
+        return None
+
+    async def _finish(self, case: _Case, worded: Worded) -> None:
+        request = case.request
+        reply = _reply(request, worded, case.showing.numbered(worded.attempt))
+        turns: list[bytes] = []
+        if worded.status is ReplyStatus.ANSWERED:
+            answer = Said(Speaker.TEACHER, worded.text, request.ingest_time + 1, request.reply_id)
+            turns = [encoded(each) for each in (case.said, answer) if each is not None]
+        # Nobody asked for what is said about an intervention: it is said, or not.
+        silent = request.kind is RequestKind.INTERVENTION and not turns
+        kept = await self._insist(
+            partial(
+                self._ledger.finish,
+                case.claim,
+                b"" if silent else reply.json_bytes(),
+                ingest_time=request.ingest_time,
+                credit=worded.credit,
+                turns=turns,
+            )
+        )
+        REPLIES.labels(worded.status).inc()
+        await self._tell(kept, request, case.send)
+        if worded.folded:
+            before = await self._insist(partial(self._conversations.load, request.user_id))
+            summary = self._words.summarised(before.summary, worded.folded)
+            await self._insist(partial(self._conversations.fold, request.user_id, summary))
+
+    async def _tell(self, reply: bytes, request: TutorRequested, send: Send) -> None:
+        if reply:
+            await send(TutorReplied.parse(reply))
+        await self._insist(partial(self._ledger.unpark, request.user_id, request.reply_id))
+
+    async def _raise(self, danger: Danger, chat: ChatReceived, send: Send) -> None:
+        await send(
+            InterventionRaised(
+                **_derived(chat, derived_id("danger", chat.event_id, chat.user_id)),
+                version=0,
+                level=Level.CRITICAL,
+                confidence=danger.confidence,
+                because=danger.because,
+                raised_at=chat.ingest_time,
+            )
+        )
+
+    def _ends(self, request: TutorRequested) -> int:
+        return request.ingest_time + int(self._settings.lifetime * 1000)
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await until_stored(call, store="redis", waits_for=_AWAY, waiting=self._waiting)
+
+
+def _derived(chat: ChatReceived, event_id: str) -> dict[str, object]:
+    return {
+        "event_id": event_id,
+        "user_id": chat.user_id,
+        "event_time": chat.event_time,
+        "ingest_time": chat.ingest_time,
+        "caused_by": (chat.event_id,),
+    }
+
+
+def _none(why: str) -> Worded:
+    return Worded(ReplyStatus.UNAVAILABLE, "", (why,))
+
+
+def _help(danger: Danger, chat: ChatReceived, reply: str) -> TutorReplied:
+    return TutorReplied(
+        **_derived(chat, reply),
+        kind=RequestKind.CHAT,
+        reply_id=reply,
+        status=ReplyStatus.HUMAN_HELP,
+        final=True,
+        text=danger.help,
+        because=danger.because,
+    )
+
+
+def _notice(request: TutorRequested, reason: str, until: int) -> TutorReplied:
+    return TutorReplied(
+        **_same(request, derived_id("unavailable", request.reply_id, request.user_id)),
+        status=ReplyStatus.UNAVAILABLE,
+        final=False,
+        because=(f"no answer now: {reason}",),
+        retry_until=until,
+    )
+
+
+def _reply(request: TutorRequested, worded: Worded, attempt: int) -> TutorReplied:
+    return TutorReplied(
+        **_same(request, request.reply_id),
+        status=worded.status,
+        final=True,
+        attempt=attempt,
+        text=worded.text,
+        mode=worded.mode,
+        because=worded.because,
+        provider=worded.provider,
+        model=worded.model,
+        usage=worded.usage,
+        latency=worded.latency,
+        cut_short=worded.cut_short,
+        prompt_version=worded.prompt_version,
+    )
+
+
+def _same(request: TutorRequested, event_id: str) -> dict[str, object]:
+    """What a reply has of its request; the position is the request's cause's."""
+    fields = ("user_id", "event_time", "ingest_time", "caused_by", "kind", "reply_id")
+    named = ("source_topic", "source_partition", "source_offset")
+    return {"event_id": event_id} | {name: getattr(request, name) for name in (*fields, *named)}

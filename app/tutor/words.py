@@ -1,0 +1,81 @@
+"""What replying needs of whoever finds the words, and what it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.tutor.conversations import Conversation
+from app.tutor.exchange import Listener
+from models.tutor.context.material import Said, Summary
+from schemas.emotions import Emotion
+from schemas.tutor import Latency, ReplyStatus, TokenUsage, TutorRequested
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """A message that is for a person. confidence in [0, 1]; because names no words of it."""
+
+    help: str
+    confidence: float
+    because: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All that is known when words are wanted.
+
+    Attributes:
+        said: the learner's message; None for an intervention.
+        conversation: before it.
+    """
+
+    request: TutorRequested
+    said: Said | None
+    conversation: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """The words.
+
+    Attributes:
+        attempt: whose pieces they are made of, as the listener heard; 0: nobody was asked.
+        credit: what feedback on this reply is credited to; only who wrote it reads it.
+        folded: turns that no longer fit beside these: they are to be summarised.
+    """
+
+    status: ReplyStatus
+    text: str
+    because: tuple[str, ...]
+    attempt: int = 0
+    mode: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    usage: TokenUsage | None = None
+    latency: Latency | None = None
+    cut_short: bool = False
+    prompt_version: str | None = None
+    credit: bytes = b""
+    folded: tuple[Said, ...] = ()
+
+
+class Words(Protocol):
+    """Whoever finds the words: `app.tutor.composing.Composer`."""
+
+    def danger(self, text: str, reading: Mapping[Emotion, float]) -> Danger | None:
+        """Whether a message is for a person rather than a model."""
+        ...
+
+    async def answer(self, asked: Asked, listener: Listener) -> Worded:
+        """The words. Raises app.tutor.errors.Unavailable; what `listener` raises."""
+        ...
+
+    def summarised(self, before: Summary | None, folded: tuple[Said, ...]) -> Summary:
+        """The running summary with these turns in it."""
+        ...
+
+    async def learn(self, credit: bytes, worth: float) -> None:
+        """What feedback says of a reply, in [0, 1]. Raises app.tutor.errors.StoreDown."""
+        ...
