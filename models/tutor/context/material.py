@@ -19,9 +19,9 @@ class Layer(StrEnum):
     STATE = "state"
     """How the learner is now, and where that is heading."""
     HISTORY = "history"
-    """Earlier exchanges that are about the same thing, and the running summary."""
+    """Earlier exchanges that are about the same thing."""
     CONVERSATION = "conversation"
-    """The turns of this conversation, the newest first to be kept."""
+    """The running summary, and the turns of this conversation from the newest back."""
 
 
 class Occasion(StrEnum):
@@ -37,7 +37,7 @@ class Occasion(StrEnum):
 class Said:
     """One turn of the conversation.
 
-    at: UTC milliseconds
+    at: UTC milliseconds by our clock, growing from turn to turn (a summary ends at one of them)
     id: event id of the message, or of the request that was answered
     move: what a teacher's turn did, where that is known
     """
