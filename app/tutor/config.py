@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from models.routing.config import ChoiceSettings, PriorSettings
+from models.tutor.context.config import ContextSettings
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 """Short and plain: it is a metric's label and part of keys in Redis."""
@@ -227,6 +228,7 @@ class TutorSettings(_Group):
     budget: BudgetSettings = BudgetSettings()
     choice: ChoiceSettings = ChoiceSettings()
     replies: ReplySettings = ReplySettings()
+    context: ContextSettings = ContextSettings()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> TutorSettings:

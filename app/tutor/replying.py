@@ -224,7 +224,8 @@ class Replying:
         if worded.folded:
             before = await self._insist(partial(self._conversations.load, request.user_id))
             summary = self._words.summarised(before.summary, worded.folded)
-            await self._insist(partial(self._conversations.fold, request.user_id, summary))
+            if summary is not None:
+                await self._insist(partial(self._conversations.fold, request.user_id, summary))
 
     async def _tell(self, reply: bytes, request: TutorRequested, send: Send) -> None:
         if reply:

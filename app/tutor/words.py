@@ -72,7 +72,7 @@ class Words(Protocol):
         """The words. Raises app.tutor.errors.Unavailable; what `listener` raises."""
         ...
 
-    def summarised(self, before: Summary | None, folded: tuple[Said, ...]) -> Summary:
+    def summarised(self, before: Summary | None, folded: tuple[Said, ...]) -> Summary | None:
         """The running summary with these turns in it."""
         ...
 

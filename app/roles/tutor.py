@@ -1,0 +1,64 @@
+"""The role that replies: a ledger in Redis, dialogues in MongoDB, providers over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from agents.tutor import TOPICS, TutorAgent
+from app.roles import Agent, Parts, stateless
+from app.stores.dialogue import Dialogues
+from app.stores.pushlog import PushLog, redis_client
+from app.topics import logical
+from app.tutor import router
+from app.tutor.composing import Composer
+from app.tutor.conversations import Conversations
+from app.tutor.layers import LayerOutcomes
+from app.tutor.ledger import Ledger
+from app.tutor.replying import Replying
+from app.tutor.store import TutorStore, connect
+from app.tutor.texts import Texts
+
+
+@asynccontextmanager
+async def build(parts: Parts) -> AsyncIterator[Agent]:
+    """Reply to those who ask.
+
+    Raises ValueError where a provider's key is not where the settings say.
+    """
+    settings = parts.settings
+    tutor = settings.tutor
+    async with AsyncExitStack() as stack:
+        accounts = connect(settings.redis, tutor.timeouts.store)
+        stack.push_async_callback(accounts.aclose)
+        redis = redis_client(settings.redis)
+        stack.push_async_callback(redis.aclose)
+        dialogues = Dialogues(settings.mongo, tutor.replies.history_timeout)
+        stack.push_async_callback(dialogues.close)
+        texts = Texts(settings)
+        stack.push_async_callback(texts.close)
+        asking = router.build(settings, accounts)
+        stack.push_async_callback(asking.close)
+        store = TutorStore(accounts, settings.redis, tutor.timeouts.store)
+        layers = LayerOutcomes(store, tutor.context.learning, tutor.outcomes_refresh)
+        replying = Replying(
+            tutor.replies,
+            tutor.timeouts.overall,
+            ledger=Ledger(redis, settings.redis, tutor.replies.memory),
+            conversations=Conversations(redis, settings.redis, dialogues, tutor.replies),
+            texts=texts,
+            words=Composer(tutor, asking, layers),
+            pushes=PushLog(redis, settings.redis),
+            waiting=partial(setattr, parts.watch, "waiting_for"),
+        )
+        agent = TutorAgent(
+            tutor=replying,
+            outbox=parts.outbox,
+            dead_letters=parts.dead_letters,
+            window=parts.window,
+            logical=partial(logical, settings),
+        )
+        # First of all: what is under way needs all of the above.
+        stack.push_async_callback(agent.stop)
+        yield stateless(parts, TOPICS, agent.run)

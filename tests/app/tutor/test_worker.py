@@ -1,0 +1,197 @@
+"""The tutor worker as a process, on real services, with providers on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agents.topics import TUTOR_REPLIES, TUTOR_REQUESTS
+from app.settings import Settings
+from tests.app.tutor.asking import a_chat, ask, page, pushed, replies, shown, with_tutor
+from tests.app.tutor.sse import Endpoint, say, say_when, stall, status
+from tests.topics import committed, eventually, produce, read_all
+from tests.workers import WorkerProcess
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
+
+
+@asynccontextmanager
+async def running(settings: Settings, logs: Path, *roles: str) -> AsyncIterator[None]:
+    workers = [WorkerProcess(role, settings, logs / f"{role}.log") for role in roles]
+    try:
+        await asyncio.gather(*(worker.start() for worker in workers))
+        yield
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+async def test_who_asks_sees_the_reply_come_and_then_whole(topics: Settings, tmp_path: Path):
+    async with Endpoint(say("Think ", "of ", "cake.")) as endpoint:
+        settings = with_tutor(topics, endpoint, replies={"piece_interval": 0.0})
+        async with running(settings, tmp_path, "tutor", "push"):
+            # When a learner asks
+            (request,) = await ask(settings, a_chat("ada", "why is 1/2 more than 1/3?"))
+            found = await shown(settings, "ada")
+    # Then the pieces come first, in order, and the reply holds them all
+    deltas = [each for each in found if each["type"] == "tutor_delta"]
+    assert [(each["attempt"], each["index"]) for each in deltas] == [(1, 0), (1, 1), (1, 2)]
+    assert "".join(each["text"] for each in deltas) == "Think of cake."
+    final = found[-1]
+    assert final["type"] == "tutor_reply"
+    assert final["replyId"] == request.reply_id
+    assert (final["status"], final["text"], final["attempt"]) == ("answered", "Think of cake.", 1)
+    assert (final["provider"], final["model"]) == ("p0", "m")
+    assert final["usage"] == {
+        "inputTokens": 10, "outputTokens": 5, "micros": 0, "reported": True,
+    }  # fmt: skip
+    assert 0 < final["latency"]["firstText"] <= final["latency"]["total"]
+    assert final["promptVersion"]
+    assert final["causedBy"] == list(request.caused_by)
+    # And the words went to the provider as the learner's
+    said = endpoint.seen[0].body["messages"]
+    assert "why is 1/2 more than 1/3?" in said[-1]["content"]
+    assert said[-1]["role"] == "user"
+    assert all("1/3" not in each["content"] for each in said if each["role"] == "system")
+
+
+async def test_a_request_that_comes_again_is_not_answered_again(topics: Settings, tmp_path: Path):
+    async with Endpoint(say("Once.")) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "tutor", "push"):
+            (request,) = await ask(settings, a_chat("ada", "why?"))
+            await shown(settings, "ada")
+            # When the learner worker says it again, and the learner asks something new after it
+            await produce(settings, TUTOR_REQUESTS, [("ada", request), ("ada", request)])
+            await ask(settings, a_chat("ada", "and now?"))
+            found = await shown(settings, "ada", final=2)
+        told = [record.document for record in await read_all(settings, TUTOR_REPLIES)]
+    # Then the provider was asked once for it, the same reply was told, and shown once
+    assert len(endpoint.seen) == 2
+    again = [each for each in told if each["replyId"] == request.reply_id]
+    assert len(again) >= 2
+    assert all(each == again[0] for each in again)
+    assert page(found, request.reply_id).final["text"] == "Once."
+
+
+async def test_what_was_said_before_is_in_the_next_prompt(topics: Settings, tmp_path: Path):
+    async with Endpoint(say("Because of the pies.")) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "tutor", "push"):
+            await ask(settings, a_chat("ada", "why is a third less?"))
+            await shown(settings, "ada")
+            await ask(settings, a_chat("ada", "which pies?"))
+            await shown(settings, "ada", final=2)
+    roles = [each["role"] for each in endpoint.seen[1].body["messages"]]
+    told = " ".join(each["content"] for each in endpoint.seen[1].body["messages"])
+    assert roles == ["system", "user", "assistant", "user"]
+    assert told.index("why is a third less?") < told.index("pies.") < told.index("which pies?")
+
+
+async def test_without_a_provider_it_says_that_it_is_off(topics: Settings, tmp_path: Path):
+    settings = with_tutor(topics)
+    async with running(settings, tmp_path, "tutor", "push"):
+        (request,) = await ask(settings, a_chat("ada", "why?"))
+        found = await shown(settings, "ada")
+    assert [each["status"] for each in found if each["type"] == "tutor_reply"] == ["off"]
+    assert page(found, request.reply_id).text == ""
+
+
+async def test_when_nobody_answers_it_says_so_once_and_answers_when_one_does(
+    topics: Settings, tmp_path: Path
+):
+    # Given a provider that is down
+    async with Endpoint(status(503)) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "tutor", "push"):
+            (request,) = await ask(settings, a_chat("ada", "why?"))
+            # Then the learner is told, and the request does not hold the stream
+            found = await eventually(lambda: pushed(settings, "ada"), bool)
+            assert (found[0]["status"], found[0]["final"]) == ("unavailable", False)
+            assert found[0]["retryUntil"] > request.ingest_time
+            await eventually(
+                lambda: committed(settings, "tutor", TUTOR_REQUESTS),
+                lambda offsets: sum(offsets.values()) == 1,
+            )
+            tried = len(endpoint.seen)
+            await eventually(lambda: _now(len(endpoint.seen)), lambda seen: seen > tried + 1)
+            # When it is back
+            endpoint.otherwise = say("Late, but here.")
+            found = await shown(settings, "ada")
+    # Then it is answered, and "not now" was said once
+    told = [each for each in found if each["type"] == "tutor_reply"]
+    assert [(each["status"], each["final"]) for each in told] == [
+        ("unavailable", False), ("answered", True),
+    ]  # fmt: skip
+    assert page(found, request.reply_id).text == "Late, but here."
+
+
+async def test_a_request_ends_with_its_lifetime(topics: Settings, tmp_path: Path):
+    async with Endpoint(status(503)) as endpoint:
+        settings = with_tutor(topics, endpoint, replies={"lifetime": 3.0})
+        async with running(settings, tmp_path, "tutor", "push"):
+            (request,) = await ask(settings, a_chat("ada", "why?"))
+            found = await shown(settings, "ada")
+            endpoint.otherwise = say("Too late.")
+            # What comes later than its lifetime is not asked for
+            asked = len(endpoint.seen)
+            await ask(settings, a_chat("bob", "why?", request.ingest_time - 10_000))
+            late = await shown(settings, "bob")
+            assert len(endpoint.seen) == asked
+    told = [(each["status"], each["final"]) for each in found if each["type"] == "tutor_reply"]
+    assert told == [("unavailable", False), ("unavailable", True)]
+    assert [(each["status"], each["final"]) for each in late] == [("unavailable", True)]
+
+
+async def _now(value: int) -> int:
+    return value
+
+
+async def test_killed_in_the_middle_of_fifty_replies_each_learner_gets_one(
+    topics: Settings, tmp_path: Path
+):
+    may_go_on = asyncio.Event()
+    half = "Half of it"
+    async with Endpoint(stall(half)) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        learners = [f"learner-{n}" for n in range(50)]
+        async with running(settings, tmp_path, "push"):
+            # Given a worker with fifty replies half shown
+            worker = await WorkerProcess("tutor", settings, tmp_path / "tutor.log").start()
+            requests = await ask(settings, *(a_chat(user, f"why, {user}?") for user in learners))
+
+            async def half_shown() -> int:
+                logs = await asyncio.gather(*(pushed(settings, user) for user in learners))
+                return sum(any(each["type"] == "tutor_delta" for each in log) for log in logs)
+
+            await eventually(half_shown, lambda number: number == 50, 60)
+            # When it is killed, and another one takes its place
+            worker.kill()
+            endpoint.otherwise = say_when(may_go_on, "All ", "of it.")
+            second = await WorkerProcess("tutor", settings, tmp_path / "tutor-2.log").start()
+            may_go_on.set()
+            logs = dict(
+                zip(
+                    learners,
+                    await asyncio.gather(*(shown(settings, user) for user in learners)),
+                    strict=True,
+                )
+            )
+            assert await second.stop() == 0
+        told = await replies(settings, 50)
+    # Then each has one final reply, the whole one, and what was half shown is void
+    for request in requests:
+        log = [each for each in logs[request.user_id] if each.get("replyId") == request.reply_id]
+        seen = page(log, request.reply_id)
+        assert seen.final["status"] == "answered"
+        assert seen.text == "All of it."
+        void = [each for each in log if each.get("status") == "superseded"]
+        assert [each["attempt"] for each in void] == [1]
+        first_of_second = next(place for place, each in enumerate(log) if each["attempt"] > 1)
+        assert log.index(void[0]) < first_of_second
+    finals = [each["replyId"] for each in told if each["final"]]
+    assert sorted(finals) == sorted(request.reply_id for request in requests)
