@@ -1,0 +1,50 @@
+"""Settings of the safety layer: what is said, how urgent it is, when a feeling alone is enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.actions import Level
+from schemas.emotions import Emotion
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class SafetySettings(BaseModel):
+    """Distress and self-harm: a person is called, whatever a model would say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    help_message: str = Field(
+        "It sounds as if you are going through something really hard, and that matters more than "
+        "the lesson. I am a program and cannot help you the way a person can. Please talk to "
+        "somebody you trust now: a parent, a teacher, a school counsellor. If you or somebody "
+        "else could be in danger, call your local emergency number or a crisis line.",
+        min_length=1,
+        description="said at once; name your own people and numbers here",
+    )
+    reply_message: str = Field(
+        "I would rather not go on with that answer. If something is weighing on you, please talk "
+        "to somebody you trust. Shall we look at your question from another side?",
+        min_length=1,
+        description="said in place of a model's words that failed the check",
+    )
+    level: Level = Field(Level.CRITICAL, description="of the intervention that is raised")
+    lexicon_confidence: Share = Field(
+        0.8, description="told with an intervention that the words alone have raised"
+    )
+    emotions: dict[Emotion, Share] = Field(
+        {}, description="an emotion read with this probability is enough by itself"
+    )
+    supporting: tuple[Emotion, ...] = Field(
+        (Emotion.DISTRESS, Emotion.SADNESS, Emotion.FEAR, Emotion.SHAME, Emotion.PAIN),
+        description="emotions that make a weak finding count",
+    )
+    supporting_at: Share = Field(0.5, description="sum of their probabilities, at most 1")
+    weak_findings: int = Field(2, ge=1, description="different ones that count without emotions")
+    lexicons: tuple[Path, ...] = Field(
+        (), description="more files like the packaged lexicon.toml: other languages, local words"
+    )
