@@ -1,9 +1,9 @@
 """Erasing a learner: everywhere we can reach at once, by the workers for the rest.
 
 1. `ErasureRequested` on topic `erasures`: the learner worker replaces its record by a
-   marker, push and history erase again, each in the order of its own stream.
+   marker, push, history and tutor erase again, each in the order of its own stream.
 2. A tombstone on `user-state`, so that compaction drops the states there.
-3. Push log and history are deleted here too: they do not wait for a worker that is down.
+3. Push log, replies and history are deleted here too: they do not wait for a worker that is down.
 4. When the learner worker has passed the request, a second tombstone: it may have sent
    a state after the first.
 
@@ -34,6 +34,10 @@ from app.settings import Role, Settings
 from app.stores.history import HistoryStore
 from app.stores.pushlog import PushLog, redis_client
 from app.topics import catalogue
+from app.tutor.budget import Budgets
+from app.tutor.errors import StoreDown
+from app.tutor.ledger import Ledger
+from app.tutor.store import TutorStore
 from schemas.base import new_event_id, now_ms
 from schemas.operations import ErasureRequested
 
@@ -172,6 +176,10 @@ async def _send_tombstone(producer: Producer, user_id: str) -> None:
 async def _forget_pushes(settings: Settings, request: ErasureRequested) -> None:
     async with redis_client(settings.redis) as client:
         await PushLog(client, settings.redis).forget(request.user_id, request.ingest_time)
+        ledger = Ledger(client, settings.redis, settings.tutor.replies.memory)
+        await ledger.forget(request.user_id, request.ingest_time)
+        store = TutorStore(client, settings.redis, settings.tutor.timeouts.store)
+        await Budgets(store, settings.tutor.budget).forget(request.user_id)
 
 
 async def _forget_history(settings: Settings, request: ErasureRequested) -> None:
@@ -185,7 +193,7 @@ async def _forget_history(settings: Settings, request: ErasureRequested) -> None
 async def _outcome(deletion: Awaitable[None]) -> str | None:
     try:
         await deletion
-    except (RedisError, PyMongoError, OSError) as error:
+    except (RedisError, PyMongoError, OSError, StoreDown) as error:
         return type(error).__name__
     return None
 

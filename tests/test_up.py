@@ -56,7 +56,7 @@ def up(environment, log):
         assert ready, f"{line!r}; {log.read_text()}"
         yield process, ready.group(1), ready.group(2)
         family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) >= 8, "three services, four roles, the gateway"
+        assert len(family) >= 9, "three services, five roles, the gateway"
         # What a terminal does: the whole foreground group gets it.
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) == 0

@@ -75,6 +75,7 @@ class Connection:
         writer: asyncio.Task[None] | None = None
         try:
             self._hello(await self._gateway.delivery.join(self._feed))
+            self._gateway.announce(self.sender)
             left = max(0.0, self.sender.principal.expires_at - time.time())
             timers.append(
                 loop.call_later(left, self.close, CloseCode.UNAUTHORIZED, "the token has expired")

@@ -24,6 +24,7 @@ from app.gateway.protocol import SERVICE_RESTART
 from app.gateway.refusal import Refusal
 from app.gateway.retries import RetryMemory
 from app.settings import Settings
+from app.stores.arrivals import announce
 from app.stores.history import HistoryStore
 from app.stores.pushlog import PushLog
 from schemas.wire import ErrorCode
@@ -101,6 +102,11 @@ class Gateway:
         await self.authenticator.close()
         await self.redis.aclose()
         await self.history.close()
+
+    def announce(self, sender: Sender) -> None:
+        """A learner is here: who prepares for them may begin. Returns at once."""
+        if sender.principal.may_act_as(sender.user_id):
+            self.intake.spawn(announce(self.redis, self.settings.redis, sender.user_id))
 
     def origin_allowed(self, origin: str | None) -> bool:
         """Whether a page of this origin may connect; programs send none."""

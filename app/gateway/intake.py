@@ -28,9 +28,9 @@ from app.auth import Principal
 from app.gateway import metrics, trace
 from app.gateway.eventlog import EventLog, Unavailable
 from app.gateway.events import Plan, Submission, plan
-from app.lanes import Lanes
 from app.gateway.refusal import Refusal
 from app.gateway.retries import RetryMemory
+from app.lanes import Lanes
 from app.settings import Settings
 from schemas.base import now_ms
 from schemas.wire import Ack, ChatMessage, ErrorCode, InteractionBatch

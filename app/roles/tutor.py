@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -12,10 +13,12 @@ from app.stores.dialogue import Dialogues
 from app.stores.pushlog import PushLog, redis_client
 from app.topics import logical
 from app.tutor import router
+from app.tutor.budget import Budgets
 from app.tutor.composing import Composer
 from app.tutor.conversations import Conversations
 from app.tutor.layers import LayerOutcomes
 from app.tutor.ledger import Ledger
+from app.tutor.preloading import Preloading
 from app.tutor.replying import Replying
 from app.tutor.store import TutorStore, connect
 from app.tutor.texts import Texts
@@ -42,11 +45,13 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         stack.push_async_callback(asking.close)
         store = TutorStore(accounts, settings.redis, tutor.timeouts.store)
         layers = LayerOutcomes(store, tutor.context.learning, tutor.outcomes_refresh)
+        conversations = Conversations(redis, settings.redis, dialogues, tutor.replies)
         replying = Replying(
             tutor.replies,
             tutor.timeouts.overall,
             ledger=Ledger(redis, settings.redis, tutor.replies.memory),
-            conversations=Conversations(redis, settings.redis, dialogues, tutor.replies),
+            conversations=conversations,
+            budgets=Budgets(store, tutor.budget),
             texts=texts,
             words=Composer(tutor, asking, layers),
             pushes=PushLog(redis, settings.redis),
@@ -59,6 +64,10 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             window=parts.window,
             logical=partial(logical, settings),
         )
+        preloading = asyncio.create_task(
+            Preloading(redis, settings.redis, conversations).run(), name="preloading"
+        )
+        stack.callback(preloading.cancel)
         # First of all: what is under way needs all of the above.
         stack.push_async_callback(agent.stop)
         yield stateless(parts, TOPICS, agent.run)

@@ -101,6 +101,11 @@ class Conversations:
             return found
         return (await self._read(user_id))[0]
 
+    async def take_turn(self, user_id: str, milliseconds: int) -> bool:
+        """Whether nobody has taken it for this learner in this time."""
+        key = self._keys.of_user(user_id, "preloading")
+        return bool(await self._redis.set(key, 1, nx=True, px=milliseconds))
+
     async def fold(self, user_id: str, summary: Summary) -> None:
         """This summary takes the place of the turns that are in it."""
         document = _summary_document(summary)

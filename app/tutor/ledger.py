@@ -184,5 +184,5 @@ class Ledger:
         return self._scripts[text]
 
 
-TALK: Final = ("conversation", "summary")
+TALK: Final = ("conversation", "summary", "preloading")
 """A learner's keys that `conversations` keeps."""

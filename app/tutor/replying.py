@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from agents.persistence import Waiting, until_stored
 from agents.ports import PushLogWriter
 from app.lanes import Lanes
+from app.tutor.budget import Budgets
 from app.tutor.config import ReplySettings
 from app.tutor.conversations import Conversations, encoded
 from app.tutor.errors import Reason, StoreDown, Unavailable
@@ -78,6 +79,7 @@ class Replying:
         *,
         ledger: Ledger,
         conversations: Conversations,
+        budgets: Budgets,
         texts: Texts,
         words: Words,
         pushes: PushLogWriter,
@@ -87,6 +89,7 @@ class Replying:
         self._lease = deadline + settings.text_timeout + _LEASE
         self._ledger = ledger
         self._conversations = conversations
+        self._budgets = budgets
         self._texts = texts
         self._words = words
         self._pushes = pushes
@@ -141,6 +144,7 @@ class Replying:
         """Remove what is remembered of a learner."""
         self._texts.forget(erasure.user_id)
         await self._insist(partial(self._ledger.forget, erasure.user_id, erasure.ingest_time))
+        await self._insist(partial(self._budgets.forget, erasure.user_id))
 
     # -- a request -------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from agents.topics import (
     INTERACTIONS,
     INTERVENTIONS,
     RECOMMENDATIONS,
+    TUTOR_REPLIES,
     USER_STATE,
 )
 from schemas.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
@@ -24,6 +25,7 @@ from schemas.emotions import EmotionRead
 from schemas.interactions import InteractionsReceived
 from schemas.operations import ErasureRequested
 from schemas.state import UserState
+from schemas.tutor import TutorReplied
 
 MODELS: dict[str, type[Message]] = {
     CHAT: ChatReceived,
@@ -34,6 +36,7 @@ MODELS: dict[str, type[Message]] = {
     USER_STATE: UserState,
     RECOMMENDATIONS: RecommendationsMade,
     INTERVENTIONS: InterventionRaised,
+    TUTOR_REPLIES: TutorReplied,
 }
 
 _ESTIMATE = {"value": 0.5, "confidence": 0.25, "source": "measured"}
@@ -126,6 +129,9 @@ def message(topic: str, user: str, n: int, **fields: object) -> Message:
         "raisedAt": 1_700_000_000_000 + n,
         "targetType": "intervention",
         "targetId": "i1",
+        "replyId": f"reply-{n}",
+        "final": True,
+        "kind": "chat",
         "outcome": "helped",
         "updatedAt": 1_700_000_000_000 + n,
         "valence": _ESTIMATE,
@@ -134,6 +140,8 @@ def message(topic: str, user: str, n: int, **fields: object) -> Message:
         "trajectory": {"points": 0},
         "activity": {"interactions": n, "messages": 0},
     }
+    if topic == TUTOR_REPLIES:
+        common["status"] = "answered"
     if topic == RECOMMENDATIONS:
         common["recommendations"] = [
             {"id": f"r{n}", "action": "simplify", "confidence": 0.5, "because": ["load"]}

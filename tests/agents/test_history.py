@@ -69,6 +69,7 @@ async def test_every_topic_has_its_collection(store, database, around: Around) -
         "states",
         "recommendations",
         "interventions",
+        "replies",
         "feedback",
     ):
         [document] = await database[name].find().to_list()

@@ -7,12 +7,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from agents import push
-from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, USER_STATE
+from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, TUTOR_REPLIES, USER_STATE
 from app.embedded import RedisServer
 from app.settings import RedisSettings
 from app.stores.pushlog import PushLog, StoredPush, redis_client
 from schemas.state import UserState
-from schemas.wire import Intervention, Recommendations, ServerMessage, UserStateUpdate
+from schemas.wire import Intervention, Recommendations, ServerMessage, TutorReply, UserStateUpdate
 from tests.agents.records import Around, Event, message, stream
 
 WIRE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
@@ -63,10 +63,10 @@ def positions(events: list[Event]) -> list[tuple[str, int]]:
 
 
 async def test_each_output_becomes_its_wire_message(log: PushLog, around: Around) -> None:
-    topics = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS)
+    topics = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS, TUTOR_REPLIES)
     events = [around.event(topic, "ada", message(topic, "ada", 1)) for topic in topics]
     await run(events, log, around)
-    state, recommendations, intervention = [
+    state, recommendations, intervention, reply = [
         WIRE.validate_json(item.wire()) for item in await pushes(log, "ada")
     ]
     assert isinstance(state, UserStateUpdate)
@@ -77,6 +77,8 @@ async def test_each_output_becomes_its_wire_message(log: PushLog, around: Around
     assert isinstance(intervention, Intervention)
     assert intervention.id == f"{INTERVENTIONS}-ada-1"
     assert (intervention.level, intervention.because) == ("mild", ("valence fell",))
+    assert isinstance(reply, TutorReply)
+    assert (reply.reply_id, reply.status, reply.final) == ("reply-1", "answered", True)
     latest = await log.latest("ada")
     assert UserState.read(latest.user_state) == state.user_state
     assert positions(events) == around.positions

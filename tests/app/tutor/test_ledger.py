@@ -1,0 +1,124 @@
+"""Who has a request, and what became of it: on a real Redis."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from app.settings import RedisSettings
+from app.tutor.ledger import Claim, ClaimLost, Finished, Ledger
+from schemas.base import now_ms
+from tests.app.tutor.asking import a_chat, a_request
+
+
+@pytest.fixture
+def ledger(client: Redis, redis_settings: RedisSettings) -> Ledger:
+    return Ledger(client, redis_settings, memory=3600)
+
+
+def asked(user: str = "ada {1}"):
+    return a_request(a_chat(user, "why?"), (0, 0))
+
+
+async def taken(ledger: Ledger, request) -> Claim:
+    claim = await ledger.claim(request)
+    assert isinstance(claim, Claim)
+    return claim
+
+
+async def finished(ledger: Ledger, claim: Claim, reply: bytes, **more) -> bytes:
+    return await ledger.finish(claim, reply, ingest_time=now_ms(), **more)
+
+
+async def test_the_first_reply_stands(ledger: Ledger):
+    request = asked()
+    assert await finished(ledger, await taken(ledger, request), b"one") == b"one"
+    assert await ledger.claim(request) == Finished(b"one")
+
+
+async def test_a_later_claim_holds_and_an_earlier_one_does_nothing(ledger: Ledger):
+    request = asked()
+    first = await taken(ledger, request)
+    await ledger.begin(first, 1)
+    second = await taken(ledger, request)
+    assert (second.number, second.attempt, second.open) == (2, 1, 1)
+    for step in (
+        lambda: ledger.begin(first, 2),
+        lambda: ledger.close(first),
+        lambda: ledger.park(first, request, 0),
+        lambda: finished(ledger, first, b"late"),
+    ):
+        with pytest.raises(ClaimLost):
+            await step()
+    await ledger.close(second)
+    assert await finished(ledger, second, b"mine") == b"mine"
+    # Who was faster has said it: the other one says the same.
+    assert await finished(ledger, first, b"late") == b"mine"
+
+
+async def test_closing_an_attempt_leaves_its_number_used(ledger: Ledger):
+    request = asked()
+    claim = await taken(ledger, request)
+    await ledger.begin(claim, 3)
+    await ledger.close(claim)
+    after = await taken(ledger, request)
+    assert (after.attempt, after.open) == (3, 0)
+
+
+async def test_parked_requests_come_when_they_are_due_and_again_if_who_took_them_died(
+    ledger: Ledger,
+):
+    request = asked()
+    claim = await taken(ledger, request)
+    await ledger.park(claim, request, due=1_000)
+    assert await ledger.take_due(999, 60, 10) == []
+    assert await ledger.take_due(1_000, 60, 10) == [request]
+    # Taken: nobody else gets it, until the lease is over.
+    assert await ledger.take_due(60_999, 60, 10) == []
+    assert await ledger.take_due(61_000, 60, 10) == [request]
+    again = await taken(ledger, request)
+    assert again.tries == 1
+    await finished(ledger, again, b"x")
+    # Finished, but not unparked: it is not tried again.
+    assert await ledger.take_due(999_999_999, 60, 10) == []
+    assert await ledger.take_due(9_999_999_999, 60, 10) == []
+
+
+async def test_feedback_counts_once_for_a_reply(ledger: Ledger):
+    request = asked()
+    await finished(ledger, await taken(ledger, request), b"x", credit=b"who")
+    user, reply = request.user_id, request.reply_id
+    assert await ledger.rate(user, "another", "f1") is None
+    assert await ledger.rate(user, reply, "f1") == b"who"
+    assert await ledger.rate(user, reply, "f1") == b"who", "a redelivery is the same feedback"
+    assert await ledger.rate(user, reply, "f2") is None
+
+
+async def test_a_reply_without_credit_cannot_be_rated(ledger: Ledger):
+    request = asked()
+    await finished(ledger, await taken(ledger, request), b"x")
+    assert await ledger.rate(request.user_id, request.reply_id, "f1") is None
+
+
+async def test_the_forgotten_are_not_answered_and_nothing_is_left(
+    ledger: Ledger, client: Redis, redis_settings: RedisSettings
+):
+    request, other = asked(), asked("bob")
+    claim = await taken(ledger, request)
+    await taken(ledger, other)
+    await finished(ledger, await taken(ledger, asked()), b"x", turns=[b"{}"])
+    await ledger.park(claim, request, due=0)
+    await ledger.forget(request.user_id, now_ms())
+    with pytest.raises(ClaimLost):
+        await finished(ledger, claim, b"late")
+    with pytest.raises(ClaimLost):
+        await ledger.claim(request)
+    assert await ledger.take_due(now_ms(), 60, 10) == []
+    names = [key async for key in client.scan_iter(match=f"{redis_settings.prefix}:tutor:*")]
+    assert sum(b"ada" in name for name in names) == 1, "the fence"
+    assert any(b"bob" in name for name in names)
+    # A new life is another one, and a repeated erasure takes nothing of it.
+    later = a_request(a_chat("ada {1}", "hello?", now_ms() + 60_000), (0, 1))
+    claim = await taken(ledger, later)
+    await ledger.forget(request.user_id, request.ingest_time)
+    assert await ledger.finish(claim, b"hi", ingest_time=later.ingest_time) == b"hi"
