@@ -15,6 +15,7 @@ from app.tutor.errors import Reason, Unavailable
 from app.tutor.exchange import Answer, Ending, Listener, Request, Speaker, Turn
 from app.tutor.layers import LayerOutcomes
 from app.tutor.router import Router
+from app.tutor.watched import UnsafeReply, Watched
 from app.tutor.words import Asked, Danger, Worded
 from models.routing.evidence import Mood, Situation, Task
 from models.tutor.context.material import (
@@ -33,6 +34,7 @@ from models.tutor.context.summary import compress
 from models.tutor.context.tokens import counter
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
+from models.tutor.safety.screening import Screen, Screening
 from schemas.emotions import Emotion
 from schemas.tutor import Latency, ReplyStatus, RequestKind, TokenUsage
 
@@ -47,13 +49,14 @@ class Composer:
         self._settings = settings
         self._router = router
         self._layers = layers
+        self._screen = Screen(settings.safety)
         context = settings.context
         self._templates = load(context.templates)
         self._count = counter(context.tokenizer, context.tokenizer_margin)
 
     def danger(self, text: str, reading: Mapping[Emotion, float]) -> Danger | None:
         """Whether a message is for a person rather than a model."""
-        return None
+        return _danger(self._screen.message(text, reading))
 
     async def answer(self, asked: Asked, listener: Listener) -> Worded:
         """The words. Raises app.tutor.errors.Unavailable; what `listener` raises."""
@@ -63,16 +66,22 @@ class Composer:
         situation = Situation(Task.DIRECT, Mood.UNKNOWN)
         prompt = self._prompt(asked, situation)
         request = asked.request
-        answer = await self._router.answer(
-            Request(
-                event_id=request.event_id,
-                user_id=request.user_id,
-                situation=situation,
-                turns=tuple(Turn(Speaker(turn.role), turn.text) for turn in prompt.turns),
-                input_tokens=prompt.tokens,
-            ),
-            listener,
-        )
+        try:
+            answer = await self._router.answer(
+                Request(
+                    event_id=request.event_id,
+                    user_id=request.user_id,
+                    situation=situation,
+                    turns=tuple(Turn(Speaker(turn.role), turn.text) for turn in prompt.turns),
+                    input_tokens=prompt.tokens,
+                ),
+                Watched(listener, self._screen),
+            )
+        except UnsafeReply as unsafe:
+            return _instead(unsafe.screening)
+        screening = self._screen.reply(answer.text)
+        if screening.alarm:
+            return _instead(screening)
         return _worded(answer, situation, prompt, ())
 
     def summarised(self, before: Summary | None, folded: tuple[Said, ...]) -> Summary | None:
@@ -104,7 +113,10 @@ class Composer:
             summary=before.summary,
         )
         system = instructions(
-            situation.task, self._templates, OperatorText("Ask a teacher."), occasion=occasion
+            situation.task,
+            self._templates,
+            OperatorText(self._settings.safety.help_message),
+            occasion=occasion,
         )
         return pack(
             material,
@@ -114,6 +126,19 @@ class Composer:
             settings=context,
             count=self._count,
         )
+
+
+def _danger(screening: Screening) -> Danger | None:
+    if not screening.alarm:
+        return None
+    return Danger(screening.message, screening.level, screening.confidence, screening.because)
+
+
+def _instead(screening: Screening) -> Worded:
+    """What is said in place of a model's words. What was shown of them is void."""
+    return Worded(
+        ReplyStatus.HUMAN_HELP, screening.message, screening.because, danger=_danger(screening)
+    )
 
 
 def _worded(

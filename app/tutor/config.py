@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from models.routing.config import ChoiceSettings, PriorSettings
 from models.tutor.context.config import ContextSettings
+from models.tutor.safety.config import SafetySettings
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 """Short and plain: it is a metric's label and part of keys in Redis."""
@@ -229,6 +230,7 @@ class TutorSettings(_Group):
     choice: ChoiceSettings = ChoiceSettings()
     replies: ReplySettings = ReplySettings()
     context: ContextSettings = ContextSettings()
+    safety: SafetySettings = SafetySettings()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> TutorSettings:

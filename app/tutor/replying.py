@@ -35,8 +35,8 @@ from app.tutor.words import Asked, Danger, Worded, Words
 from models.learner.ids import derived_id, reply_id
 from models.tutor.context.material import Said
 from models.tutor.moves.dialogue import Speaker
-from schemas.actions import FeedbackReceived, InterventionRaised, Level
-from schemas.base import Derived, now_ms
+from schemas.actions import FeedbackReceived, InterventionRaised
+from schemas.base import Derived, Event, now_ms
 from schemas.chat import ChatReceived
 from schemas.operations import ErasureRequested
 from schemas.tutor import ReplyStatus, RequestKind, TutorReplied, TutorRequested
@@ -176,10 +176,13 @@ class Replying:
                 danger = self._words.danger(chat.text, request.reading)
                 if danger is not None:
                     await self._raise(danger, chat, case.send)
-                    return Worded(ReplyStatus.HUMAN_HELP, danger.help, danger.because)
+                    return Worded(ReplyStatus.HUMAN_HELP, danger.message, danger.because)
                 case.said = Said(Speaker.STUDENT, chat.text, chat.ingest_time, chat.event_id)
             before = await self._insist(partial(self._conversations.load, request.user_id))
-            return await self._words.answer(Asked(request, case.said, before), case.showing)
+            worded = await self._words.answer(Asked(request, case.said, before), case.showing)
+            if worded.danger is not None:
+                await self._raise(worded.danger, request, case.send)
+            return worded
         except TextUnreachable:
             return await self._without(case, "kafka", None)
         except Unavailable as error:
@@ -236,15 +239,15 @@ class Replying:
             await send(TutorReplied.parse(reply))
         await self._insist(partial(self._ledger.unpark, request.user_id, request.reply_id))
 
-    async def _raise(self, danger: Danger, chat: ChatReceived, send: Send) -> None:
+    async def _raise(self, danger: Danger, event: Event, send: Send) -> None:
         await send(
             InterventionRaised(
-                **_derived(chat, derived_id("danger", chat.event_id, chat.user_id)),
+                **_derived(event, derived_id("danger", event.event_id, event.user_id)),
                 version=0,
-                level=Level.CRITICAL,
+                level=danger.level,
                 confidence=danger.confidence,
                 because=danger.because,
-                raised_at=chat.ingest_time,
+                raised_at=event.ingest_time,
             )
         )
 
@@ -255,13 +258,14 @@ class Replying:
         return await until_stored(call, store="redis", waits_for=_AWAY, waiting=self._waiting)
 
 
-def _derived(chat: ChatReceived, event_id: str) -> dict[str, object]:
+def _derived(event: Event, event_id: str) -> dict[str, object]:
+    causes = event.caused_by if isinstance(event, Derived) else (event.event_id,)
     return {
         "event_id": event_id,
-        "user_id": chat.user_id,
-        "event_time": chat.event_time,
-        "ingest_time": chat.ingest_time,
-        "caused_by": (chat.event_id,),
+        "user_id": event.user_id,
+        "event_time": event.event_time,
+        "ingest_time": event.ingest_time,
+        "caused_by": causes,
     }
 
 
@@ -276,7 +280,7 @@ def _help(danger: Danger, chat: ChatReceived, reply: str) -> TutorReplied:
         reply_id=reply,
         status=ReplyStatus.HUMAN_HELP,
         final=True,
-        text=danger.help,
+        text=danger.message,
         because=danger.because,
     )
 

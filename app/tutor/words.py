@@ -9,15 +9,20 @@ from typing import Protocol
 from app.tutor.conversations import Conversation
 from app.tutor.exchange import Listener
 from models.tutor.context.material import Said, Summary
+from schemas.actions import Level
 from schemas.emotions import Emotion
 from schemas.tutor import Latency, ReplyStatus, TokenUsage, TutorRequested
 
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """A message that is for a person. confidence in [0, 1]; because names no words of it."""
+    """What is for a person. confidence in [0, 1]; because names no words of anybody's.
 
-    help: str
+    message: said in place of any answer
+    """
+
+    message: str
+    level: Level
     confidence: float
     because: tuple[str, ...]
 
@@ -44,6 +49,7 @@ class Worded:
         attempt: whose pieces they are made of, as the listener heard; 0: nobody was asked.
         credit: what feedback on this reply is credited to; only who wrote it reads it.
         folded: turns that no longer fit beside these: they are to be summarised.
+        danger: what was wrong with a model's words, where these stand in their place.
     """
 
     status: ReplyStatus
@@ -59,6 +65,7 @@ class Worded:
     prompt_version: str | None = None
     credit: bytes = b""
     folded: tuple[Said, ...] = ()
+    danger: Danger | None = None
 
 
 class Words(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.topics import TUTOR_REPLIES, TUTOR_REQUESTS
+from agents.topics import CHAT, INTERVENTIONS, TUTOR_REPLIES, TUTOR_REQUESTS
 from app.settings import Settings
 from tests.app.tutor.asking import a_chat, ask, page, pushed, replies, shown, with_tutor
 from tests.app.tutor.sse import Endpoint, say, say_when, stall, status
@@ -195,3 +195,75 @@ async def test_killed_in_the_middle_of_fifty_replies_each_learner_gets_one(
         assert log.index(void[0]) < first_of_second
     finals = [each["replyId"] for each in told if each["final"]]
     assert sorted(finals) == sorted(request.reply_id for request in requests)
+
+
+async def test_what_is_for_a_person_brings_help_at_once_and_no_model_is_asked(
+    topics: Settings, tmp_path: Path
+):
+    async with Endpoint(say("Never mind.")) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "tutor", "push"):
+            # When somebody says it, asking for a reply
+            (request,) = await ask(settings, a_chat("ada", "i want to kill myself"))
+            found = await shown(settings, "ada")
+            # Or asking for none: there is no request, only the message
+            said = a_chat("bob", "i want to kill myself")
+            await produce(settings, CHAT, [("bob", said)])
+            also = await shown(settings, "bob")
+            await eventually(
+                lambda: committed(settings, "tutor", TUTOR_REQUESTS),
+                lambda offsets: sum(offsets.values()) == 1,
+            )
+        raised = [each.document for each in await read_all(settings, INTERVENTIONS)]
+    # Then both get the message that is configured, and a person is called, once for each
+    for user, pushes in (("ada", found), ("bob", also)):
+        final = next(each for each in pushes if each["type"] == "tutor_reply")
+        assert (final["status"], final["final"]) == ("human_help", True)
+        assert final["text"] == settings.tutor.safety.help_message
+        called = {each["eventId"] for each in raised if each["userId"] == user}
+        assert len(called) == 1
+    assert {each["level"] for each in raised} == {"critical"}
+    assert all(each["because"] for each in raised)
+    assert "kill myself" not in str(raised)
+    assert endpoint.seen == []
+    assert page(found, request.reply_id).final["text"] == settings.tutor.safety.help_message
+
+
+async def test_a_models_words_that_a_learner_should_not_see_go_no_further(
+    topics: Settings, tmp_path: Path
+):
+    async with Endpoint(say("Well, ", "you should ", "kill yourself", ". Bye.")) as endpoint:
+        settings = with_tutor(topics, endpoint, replies={"piece_interval": 0.0})
+        async with running(settings, tmp_path, "tutor", "push"):
+            (request,) = await ask(settings, a_chat("ada", "what now?"))
+            found = await shown(settings, "ada")
+            # The conversation does not remember it either
+            endpoint.otherwise = say("Fine.")
+            await ask(settings, a_chat("ada", "and then?"))
+            await shown(settings, "ada", final=2)
+    assert "kill yourself" not in str(found)
+    seen = page(found, request.reply_id)
+    assert seen.final["status"] == "human_help"
+    assert seen.text == settings.tutor.safety.reply_message
+    assert "kill yourself" not in str(endpoint.seen[-1].body)
+
+
+async def test_two_hundred_replies_are_under_way_in_one_worker(topics: Settings, tmp_path: Path):
+    may_begin = asyncio.Event()
+    async with Endpoint(say_when(may_begin, "Here ", "it is.")) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        learners = [f"learner-{n}" for n in range(200)]
+        async with running(settings, tmp_path, "tutor"):
+            await ask(settings, *(a_chat(user, f"why, {user}?") for user in learners))
+            await eventually(lambda: _now(endpoint.open_now), lambda number: number == 200)
+            # The stream goes on beside them: what is for a person does not wait
+            await produce(settings, CHAT, [("eve", a_chat("eve", "i want to kill myself"))])
+            await eventually(
+                lambda: read_all(settings, TUTOR_REPLIES),
+                lambda told: [each.document["status"] for each in told] == ["human_help"],
+            )
+            may_begin.set()
+            told = await replies(settings, 201)
+    answered = [each for each in told if each["status"] == "answered"]
+    assert {each["userId"] for each in answered} == set(learners)
+    assert len(answered) == 200
