@@ -144,7 +144,7 @@ class Appended:
 
 
 class PushLogWriter(Protocol):
-    """The push log, as its only writer sees it. Raises redis errors as they are."""
+    """The push log, as who appends to it sees it. Raises redis errors as they are."""
 
     async def append_many(self, pushes: Sequence[NewPush]) -> list[Appended | None]:
         """Append in the given order; None for what is there already, stale or erased."""

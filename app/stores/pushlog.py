@@ -1,10 +1,11 @@
 """The push log: per learner an epoch, a growing offset and a bounded window, in Redis.
 
-`agents.push` appends, gateways read and listen. An append is dropped when it has been
-made before, so that at-least-once from Kafka becomes once in the log:
+`agents.push` appends, the tutor appends pieces of replies, gateways read and listen. An
+append is dropped when it has been made before, so that at-least-once from Kafka becomes once
+in the log:
 
 - its source position is at or below the highest one appended from that partition
-  (a redelivery), or
+  (a redelivery; what comes from no topic has position -1, and no such guard), or
 - its event id stands in the window (the learner worker sent an output again, at a new
   position), or
 - it carries a version older than the newest of its kind.

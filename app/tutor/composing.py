@@ -6,6 +6,7 @@ and an answer is told with what led to it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import orjson
@@ -14,6 +15,7 @@ from app.tutor.config import TutorSettings
 from app.tutor.errors import Reason, Unavailable
 from app.tutor.exchange import Answer, Ending, Listener, Request, Speaker, Turn
 from app.tutor.layers import LayerOutcomes
+from app.tutor.metrics import PREPARED_SECONDS
 from app.tutor.router import Router
 from app.tutor.watched import UnsafeReply, Watched
 from app.tutor.words import Asked, Danger, Worded
@@ -66,6 +68,7 @@ class Composer:
         situation = Situation(Task.DIRECT, Mood.UNKNOWN)
         prompt = self._prompt(asked, situation)
         request = asked.request
+        PREPARED_SECONDS.observe(asyncio.get_running_loop().time() - asked.since)
         try:
             answer = await self._router.answer(
                 Request(

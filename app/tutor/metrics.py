@@ -46,6 +46,11 @@ COST = Counter("masterx_tutor_cost_dollars_total", "What they cost", ["provider"
 STORE_FAILED = Counter(
     "masterx_tutor_store_failed_total", "Calls to Redis that failed after an answer", ["call"]
 )
+PREPARED_SECONDS = Histogram(
+    "masterx_tutor_prepared_seconds",
+    "From reading a request to the moment its prompt is given to the router",
+    buckets=_OVERHEAD,
+)
 REPLIES = Counter("masterx_tutor_replies_total", "Final replies", ["status"])
 PUT_OFF = Counter("masterx_tutor_put_off_total", "Requests put off, by reason", ["reason"])
 LOST = Counter(

@@ -12,6 +12,7 @@ may be acknowledged: it is tried again when it is due, by any worker.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -61,6 +62,7 @@ class _Case:
     claim: Claim
     showing: Showing
     send: Send
+    since: float
     said: Said | None = None
 
 
@@ -149,6 +151,7 @@ class Replying:
     # -- a request -------------------------------------------------------------------------
 
     async def _reply(self, request: TutorRequested, send: Send) -> None:
+        since = asyncio.get_running_loop().time()
         claim = await self._insist(partial(self._ledger.claim, request))
         if isinstance(claim, Finished):
             await self._tell(claim.reply, request, send)
@@ -158,7 +161,7 @@ class Replying:
         if claim.open:
             await self._insist(partial(showing.void, claim.open))
             await self._insist(partial(self._ledger.close, claim))
-        case = _Case(request, claim, showing, send)
+        case = _Case(request, claim, showing, send, since)
         worded = await self._worded(case)
         if worded is not None:
             await self._finish(case, worded)
@@ -179,7 +182,8 @@ class Replying:
                     return Worded(ReplyStatus.HUMAN_HELP, danger.message, danger.because)
                 case.said = Said(Speaker.STUDENT, chat.text, chat.ingest_time, chat.event_id)
             before = await self._insist(partial(self._conversations.load, request.user_id))
-            worded = await self._words.answer(Asked(request, case.said, before), case.showing)
+            asked = Asked(request, case.said, before, case.since)
+            worded = await self._words.answer(asked, case.showing)
             if worded.danger is not None:
                 await self._raise(worded.danger, request, case.send)
             return worded

@@ -34,11 +34,13 @@ class Asked:
     Attributes:
         said: the learner's message; None for an intervention.
         conversation: before it.
+        since: when the request was read, in seconds of the event loop.
     """
 
     request: TutorRequested
     said: Said | None
     conversation: Conversation
+    since: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -452,3 +452,13 @@ class SnapshotServer(RedisServer):
         config = self.directory / "redis.conf"
         config.write_text(config.read_text().replace("appendonly yes", "appendonly no"))
         return command
+
+
+async def test_what_comes_from_no_topic_is_known_by_its_id_alone(push_log: PushLog) -> None:
+    pieces = [push(n, topic="interventions", offset=-1) for n in (2, 1, 2)]
+    assert offsets(await push_log.append_many(pieces)) == [1, 2, None]
+    # And it does not stand in the way of what comes from the topic.
+    assert offsets(await push_log.append_many([push(0, topic="interventions")])) == [3]
+    erased = push(9, topic="interventions", offset=-1, ingest_time=5)
+    await push_log.forget("ada", erased_at=5)
+    assert offsets(await push_log.append_many([erased])) == [None]

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from agents.topics import CHAT, INTERVENTIONS, TUTOR_REPLIES, TUTOR_REQUESTS
+from app.exits import Exit
 from app.settings import Settings
 from tests.app.tutor.asking import a_chat, ask, page, pushed, replies, shown, with_tutor
 from tests.app.tutor.sse import Endpoint, say, say_when, stall, status
+from tests.servers import Services
 from tests.topics import committed, eventually, produce, read_all
 from tests.workers import WorkerProcess
 
@@ -267,3 +269,87 @@ async def test_two_hundred_replies_are_under_way_in_one_worker(topics: Settings,
     answered = [each for each in told if each["status"] == "answered"]
     assert {each["userId"] for each in answered} == set(learners)
     assert len(answered) == 200
+
+
+async def half_shown(settings: Settings, user: str) -> None:
+    """Until the learner has seen a piece."""
+    await eventually(
+        lambda: pushed(settings, user),
+        lambda log: any(each["type"] == "tutor_delta" for each in log),
+        60.0,
+    )
+
+
+async def test_stopped_in_the_middle_it_leaves_the_reply_to_its_successor(
+    topics: Settings, tmp_path: Path
+):
+    async with Endpoint(stall("Half")) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "push"):
+            first = await WorkerProcess("tutor", settings, tmp_path / "tutor.log").start()
+            (request,) = await ask(settings, a_chat("ada", "why?"))
+            await half_shown(settings, "ada")
+            # When it is asked to stop, it does
+            assert await first.stop() == 0, first.tail()
+            endpoint.otherwise = say("Whole.")
+            async with running(settings, tmp_path, "tutor"):
+                found = await shown(settings, "ada")
+    assert page(found, request.reply_id).text == "Whole."
+
+
+async def test_a_worker_that_slept_through_its_replacement_says_nothing_more(
+    topics: Settings, tmp_path: Path
+):
+    may_end = asyncio.Event()
+    beginning = asyncio.Event()
+    beginning.set()
+    async with Endpoint(say_when(beginning, "Old", may_end=may_end)) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "push"):
+            first = await WorkerProcess("tutor", settings, tmp_path / "tutor.log").start()
+            try:
+                (request,) = await ask(settings, a_chat("ada", "why?"))
+                await half_shown(settings, "ada")
+                # Given a worker that is paused in the middle of a reply
+                first.pause()
+                endpoint.otherwise = say("New.")
+                async with running(settings, tmp_path, "tutor"):
+                    await shown(settings, "ada")
+                    # When it wakes up and its provider goes on
+                    first.resume()
+                    may_end.set()
+                    assert await first.ended() == Exit.FENCED
+                    await ask(settings, a_chat("ada", "and now?"))
+                    found = await shown(settings, "ada", final=2)
+            finally:
+                first.resume()
+                first.kill()
+        told = [record.document for record in await read_all(settings, TUTOR_REPLIES)]
+    # Then only its successor's reply was told
+    assert page(found, request.reply_id).text == "New."
+    assert {each["text"] for each in told} == {"New."}
+
+
+async def test_while_redis_is_away_requests_wait_and_then_are_answered(
+    topics: Settings, tmp_path: Path, services: Services
+):
+    async with Endpoint(say("Here.")) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "tutor", "push"):
+            (before,) = await ask(settings, a_chat("ada", "why?"))
+            await shown(settings, "ada")
+            await services.redis.stop()
+            try:
+                (request,) = await ask(settings, a_chat("bob", "why?"))
+                # What is for a person does not wait for Redis
+                await produce(settings, CHAT, [("eve", a_chat("eve", "i want to kill myself"))])
+                await eventually(
+                    lambda: read_all(settings, TUTOR_REPLIES),
+                    lambda told: told[-1].document["status"] == "human_help",
+                )
+            finally:
+                await services.redis.start()
+            found = await shown(settings, "bob")
+            await replies(settings, 3)
+    assert page(found, request.reply_id).text == "Here."
+    assert before.reply_id != request.reply_id

@@ -1,0 +1,197 @@
+"""What the tutor's agent does with a stream, whatever the tutor makes of its records."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Event as Signal
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agents.topics import CHAT, ERASURES, FEEDBACK, TUTOR_REQUESTS
+from agents.tutor import Send, TutorAgent
+from schemas.actions import FeedbackReceived
+from schemas.chat import ChatReceived
+from schemas.operations import ErasureRequested
+from schemas.tutor import TutorRequested
+from tests.agents.records import Around, Event, message
+from tests.app.tutor.asking import a_chat, a_request
+
+
+class Desk:
+    """A tutor that notes what it is given, and replies when it is told to."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, str]] = []
+        self.may_end: defaultdict[str, Signal] = defaultdict(Signal)
+        self.fault: Exception | None = None
+        self.waiting: list[TutorRequested] = []
+
+    async def hear(self, chat: ChatReceived, partition: int, offset: int, send: Send) -> None:
+        self.noted.append(("hear", chat.event_id))
+
+    async def reply(self, request: TutorRequested, send: Send) -> None:
+        self.noted.append(("reply", request.reply_id))
+        if self.fault is not None:
+            raise self.fault
+        await self.may_end[request.reply_id].wait()
+
+    async def due(self) -> list[TutorRequested]:
+        due, self.waiting = self.waiting, []
+        return due
+
+    async def rate(self, feedback: FeedbackReceived) -> None:
+        self.noted.append(("rate", feedback.event_id))
+
+    async def forget(self, erasure: ErasureRequested) -> None:
+        self.noted.append(("forget", erasure.event_id))
+
+
+class NoOutbox:
+    async def send(self, *_: object, **__: object) -> asyncio.Future[None]:
+        raise AssertionError("this tutor says nothing")
+
+    async def flush(self) -> None:
+        pass
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def around() -> Around:
+    return Around()
+
+
+@pytest.fixture
+async def agent(desk: Desk, around: Around) -> AsyncIterator[TutorAgent]:
+    made = TutorAgent(
+        tutor=desk,
+        outbox=NoOutbox(),
+        dead_letters=around.graveyard,
+        window=around.window,
+        logical=str,
+    )
+    yield made
+    await made.stop()
+
+
+def asked(user: str = "ada") -> TutorRequested:
+    return a_request(a_chat(user, "why?"), (0, 0))
+
+
+class Stream:
+    """Events as they are put in, until it is closed."""
+
+    def __init__(self, agent: TutorAgent) -> None:
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self.running = asyncio.create_task(agent.run(self._read()))
+
+    async def _read(self) -> AsyncIterator[Event]:
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    def put(self, *events: Event) -> None:
+        for event in events:
+            self._events.put_nowait(event)
+
+    async def close(self) -> None:
+        self._events.put_nowait(None)
+        await self.running
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_replies_are_under_way_together_and_acknowledged_in_order(
+    agent: TutorAgent, desk: Desk, around: Around
+):
+    requests = [asked() for _ in range(5)]
+    stream = Stream(agent)
+    stream.put(*(around.event(TUTOR_REQUESTS, "ada", one) for one in requests))
+    await until(lambda: len(desk.noted) == 5)
+    for request in reversed(requests[1:]):
+        desk.may_end[request.reply_id].set()
+    await asyncio.sleep(0)
+    assert around.positions == []
+    desk.may_end[requests[0].reply_id].set()
+    await stream.close()
+    assert around.positions == [(TUTOR_REQUESTS, n) for n in range(5)]
+
+
+async def test_each_topic_goes_where_it_belongs(agent: TutorAgent, desk: Desk, around: Around):
+    stream = Stream(agent)
+    stream.put(
+        around.event(CHAT, "ada", message(CHAT, "ada", 1)),
+        around.event(FEEDBACK, "ada", message(FEEDBACK, "ada", 2)),
+        around.event(FEEDBACK, "ada", message(FEEDBACK, "ada", 3, targetType="reply")),
+        around.event(ERASURES, "ada", message(ERASURES, "ada", 4)),
+    )
+    await stream.close()
+    assert desk.noted == [
+        ("hear", f"{CHAT}-ada-1"), ("rate", f"{FEEDBACK}-ada-3"), ("forget", f"{ERASURES}-ada-4"),
+    ]  # fmt: skip
+    assert len(around.acknowledged) == 4
+
+
+async def test_poison_among_others_costs_only_itself(agent: TutorAgent, around: Around):
+    stream = Stream(agent)
+    stream.put(
+        around.event(TUTOR_REQUESTS, "ada", b"not json"),
+        around.event(TUTOR_REQUESTS, "bob", asked("ada")),
+        around.event(CHAT, "ada", None),
+    )
+    await stream.close()
+    errors = [type(error).__name__ for _, error in around.graveyard.buried]
+    assert errors == ["InvalidJson", "InvalidMessage", "InvalidMessage"]
+    assert len(around.acknowledged) == 3
+
+
+async def test_a_request_read_again_while_it_is_worked_on_is_worked_on_once(
+    agent: TutorAgent, desk: Desk, around: Around
+):
+    request = asked()
+    stream = Stream(agent)
+    stream.put(*(around.event(TUTOR_REQUESTS, "ada", request) for _ in range(3)))
+    desk.waiting.append(request)
+    await until(lambda: len(around.window) == 3)
+    desk.may_end[request.reply_id].set()
+    await stream.close()
+    assert desk.noted == [("reply", request.reply_id)]
+    assert len(around.acknowledged) == 3
+
+
+async def test_what_was_put_off_is_tried_when_it_is_due(agent: TutorAgent, desk: Desk):
+    request = asked()
+    desk.waiting.append(request)
+    stream = Stream(agent)
+    await until(lambda: desk.noted)
+    desk.may_end[request.reply_id].set()
+    await stream.close()
+    assert desk.noted == [("reply", request.reply_id)]
+
+
+async def test_at_the_end_of_the_process_what_is_under_way_is_not_acknowledged(
+    agent: TutorAgent, desk: Desk, around: Around
+):
+    stream = Stream(agent)
+    stream.put(around.event(TUTOR_REQUESTS, "ada", asked()))
+    await until(lambda: desk.noted)
+    # The window fails the process on a delivery that failed; this is none.
+    await agent.stop()
+    await stream.close()
+    assert around.acknowledged == []
+
+
+async def test_a_fault_in_a_retry_ends_the_agent(agent: TutorAgent, desk: Desk):
+    desk.fault = RuntimeError("a fault of ours")
+    desk.waiting.append(asked())
+    stream = Stream(agent)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        await stream.running
