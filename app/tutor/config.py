@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from models.routing.config import ChoiceSettings, PriorSettings
 from models.tutor.context.config import ContextSettings
+from models.tutor.modes.config import ModeSettings
+from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.config import SafetySettings
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -230,6 +232,8 @@ class TutorSettings(_Group):
     choice: ChoiceSettings = ChoiceSettings()
     replies: ReplySettings = ReplySettings()
     context: ContextSettings = ContextSettings()
+    modes: ModeSettings = ModeSettings()
+    safety: SafetySettings = SafetySettings()
     safety: SafetySettings = SafetySettings()
 
     @model_validator(mode="after")

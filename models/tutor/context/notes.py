@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from models.routing.evidence import Mood
 from models.tutor.context.config import ContextSettings
 from models.tutor.context.material import Note
 from schemas.state import Estimate, Source, UserState
@@ -22,15 +21,6 @@ def state_notes(state: UserState, settings: ContextSettings) -> tuple[Note, ...]
 def profile_notes(state: UserState, settings: ContextSettings) -> tuple[Note, ...]:
     """What holds over weeks: how much has been seen, answers, kinds of content used."""
     return tuple(_over_time(state, settings))
-
-
-def mood_of(state: UserState | None, settings: ContextSettings, *, low: float, high: float) -> Mood:
-    """Valence below `low` is negative, above `high` positive; without confidence unknown."""
-    if state is None or not _told(state.valence, settings):
-        return Mood.UNKNOWN
-    if state.valence.value < low:
-        return Mood.NEGATIVE
-    return Mood.POSITIVE if state.valence.value > high else Mood.NEUTRAL
 
 
 def _now(state: UserState, settings: ContextSettings) -> Iterator[Note]:

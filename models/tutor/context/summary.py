@@ -16,6 +16,7 @@ from models.tutor.context.config import SummarySettings
 from models.tutor.context.cutting import shortened
 from models.tutor.context.material import Compressor, PromptTurn, Role, Said, Summary
 from models.tutor.context.tokens import Counter
+from models.tutor.modes.problem import states_a_problem
 from models.tutor.moves import text as cues
 from models.tutor.moves.dialogue import Speaker
 from models.tutor.prompts.fence import Fence, fenced
@@ -125,14 +126,14 @@ def _noted(
         return points
     if turn.speaker is Speaker.STUDENT:
         points = replace(points, open="")
-        if _states_a_problem(turn.text, settings) or not points.problem:
+        if states_a_problem(turn.text, settings.problem_words) or not points.problem:
             # A new problem: what was worked out belongs to the old one.
             return _Points(before=points.before, problem=line)
         if cues.BEGINS_REALISING.match(turn.text) or cues.REALISES.search(turn.text):
             points = _with_progress(points, line, settings)
         return points
     said_before = previous if previous and previous.speaker is Speaker.STUDENT else None
-    if said_before is not None and not _states_a_problem(said_before.text, settings):
+    if said_before is not None and not states_a_problem(said_before.text, settings.problem_words):
         about = shortened(said_before.text, settings.line_chars)
         if cues.REJECTS.search(turn.text):
             points = replace(points, mistake=about)
@@ -146,14 +147,6 @@ def _with_progress(points: _Points, line: str, settings: SummarySettings) -> _Po
     kept = [known for known in points.progress if known != line]
     kept.append(line)
     return replace(points, progress=tuple(kept[max(0, len(kept) - settings.progress) :]))
-
-
-def _states_a_problem(text: str, settings: SummarySettings) -> bool:
-    """Long enough, of two sentences or more, that give numbers and ask for something."""
-    if len(text.split()) < settings.problem_words:
-        return False
-    sentences = [part for part in re.split(r"(?<=[.?!])\s+", text.strip()) if part]
-    return len(sentences) > 1 and len(cues.numbers(text)) > 1 and "?" in text
 
 
 def _last_question(text: str) -> str:

@@ -104,9 +104,19 @@ def parse(name: str, source: str) -> Template:
     return Template(name, read.version, read.about, read.fields, text)
 
 
-def load(folder: Path | None = None) -> Templates:
-    """The templates of a folder; default, the packaged ones. Raises TemplateProblem."""
-    return _packaged() if folder is None else _load(folder)
+def load(folder: Path | None = None, *, rungs: int | None = None) -> Templates:
+    """The templates of a folder; default, the packaged ones.
+
+    rungs: how many the hint ladder in the settings has; None: not compared
+
+    Raises TemplateProblem.
+    """
+    templates = _packaged() if folder is None else _load(folder)
+    if rungs is not None and rungs != templates.rungs:
+        raise TemplateProblem(
+            f"modes.ladder has {rungs} rungs, and there are {templates.rungs} templates rung_*.md"
+        )
+    return templates
 
 
 @lru_cache(maxsize=1)

@@ -37,13 +37,14 @@ class SafetySettings(BaseModel):
         0.8, description="told with an intervention that the words alone have raised"
     )
     emotions: dict[Emotion, Share] = Field(
-        {}, description="an emotion read with this probability is enough by itself"
+        {Emotion.DISTRESS: 0.6},
+        description="an emotion read with this probability is enough by itself",
     )
     supporting: tuple[Emotion, ...] = Field(
         (Emotion.DISTRESS, Emotion.SADNESS, Emotion.FEAR, Emotion.SHAME, Emotion.PAIN),
         description="emotions that make a weak finding count",
     )
-    supporting_at: Share = Field(0.5, description="sum of their probabilities, at most 1")
+    supporting_at: Share = Field(0.4, description="sum of their probabilities, at most 1")
     weak_findings: int = Field(2, ge=1, description="different ones that count without emotions")
     lexicons: tuple[Path, ...] = Field(
         (), description="more files like the packaged lexicon.toml: other languages, local words"

@@ -88,7 +88,9 @@ def _uncensored(word: str, lexicon: Lexicon) -> str:
 @lru_cache(maxsize=8192)
 def _nearest(word: str, keywords: frozenset[str]) -> str:
     if len(word) < _ONE_SLIP:
-        return word
+        # Short words have too many neighbours; but `wnat` is nothing else than `want`.
+        swapped = (each for each in sorted(keywords) if sorted(each) == sorted(word))
+        return next((each for each in swapped if slips(word, each, 1) == 1), word)
     allowed = 2 if len(word) >= _TWO_SLIPS else 1
     best = min(
         # A slip changes at most two letters of the set; most keywords need no closer look.

@@ -1,0 +1,110 @@
+"""Which mode: rules in the order in which they are asked, each with its reason.
+
+Rules and not a model: no data says which mode helped whom. What teachers did in similar
+dialogues (`models.tutor.moves`) is one of the signs; it says nothing of what helped either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from models.routing.evidence import Task
+from models.tutor.context.material import Occasion
+from models.tutor.modes.config import ModeSettings
+from models.tutor.modes.signs import Signs
+from models.tutor.moves.dialogue import Move
+
+Rule = Callable[[Signs, ModeSettings], tuple[Task, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModeChoice:
+    """The mode for one reply.
+
+    rung: of the hint ladder, from 0; 0 in other modes
+    because: why, and no other mode before it
+    """
+
+    mode: Task
+    rung: int
+    because: tuple[str, ...]
+
+
+def choose(signs: Signs, settings: ModeSettings) -> ModeChoice:
+    """The first mode that something speaks for, among those offered. Pure."""
+    mode, why = next(
+        (found for found in _spoken_for(signs, settings) if found[0] in settings.offered),
+        (settings.usual, "nothing speaks for another mode"),
+    )
+    if mode is not Task.SOCRATIC:
+        return ModeChoice(mode, 0, (why,))
+    rung, reason = rung_of(signs, settings)
+    return ModeChoice(mode, rung, (why, reason))
+
+
+def rung_of(signs: Signs, settings: ModeSettings) -> tuple[int, str]:
+    """The rung of the hint ladder, and why. The last one never before its tries."""
+    rung = max(place for place, needed in enumerate(settings.ladder) if signs.tries >= needed)
+    said = f"{signs.tries} tries of {settings.tries_before_telling} before telling"
+    last = len(settings.ladder) - 1
+    advice = signs.advice
+    if rung == 0 and last > 1 and advice is not None:
+        lead = advice.probabilities[Move.FOCUS] - advice.probabilities[Move.PROBING]
+        if lead >= settings.focusing_lead:
+            return 1, f"{said}; teachers focus here rather than probe"
+    return rung, said
+
+
+def _spoken_for(signs: Signs, settings: ModeSettings) -> Iterator[tuple[Task, str]]:
+    for rule in (_own_choice, _feelings, _first_word, _burden, _enough_tried):
+        found = rule(signs, settings)
+        if found is not None:
+            yield found
+
+
+def _own_choice(signs: Signs, _: ModeSettings) -> tuple[Task, str] | None:
+    return None if signs.chosen is None else (signs.chosen, "the learner chose it")
+
+
+def _feelings(signs: Signs, settings: ModeSettings) -> tuple[Task, str] | None:
+    if signs.before is Task.ENCOURAGEMENT and signs.occasion is Occasion.MESSAGE:
+        return None  # the learner answered it; more of it would not be help
+    felt = min(1.0, sum(signs.emotions.get(emotion, 0.0) for emotion in settings.encouraging))
+    if felt >= settings.encouraging_at:
+        return Task.ENCOURAGEMENT, f"difficult feelings were read: {felt:.2f}"
+    if signs.pleasure is None:
+        return None
+    if signs.pleasure <= settings.low_pleasure:
+        return Task.ENCOURAGEMENT, f"pleasure is {signs.pleasure:.2f}"
+    if signs.declining and signs.pleasure <= settings.falling_pleasure:
+        return Task.ENCOURAGEMENT, f"pleasure is {signs.pleasure:.2f} and the mood is declining"
+    return None
+
+
+def _first_word(signs: Signs, _: ModeSettings) -> tuple[Task, str] | None:
+    if signs.occasion is Occasion.INTERVENTION:
+        return Task.ENCOURAGEMENT, "the learner has not asked"
+    return None
+
+
+def _burden(signs: Signs, settings: ModeSettings) -> tuple[Task, str] | None:
+    if signs.before is Task.WORKED_EXAMPLE:
+        return None  # after an example the own problem is next
+    if signs.load is not None and signs.load >= settings.high_load:
+        return Task.WORKED_EXAMPLE, f"cognitive load is {signs.load:.2f}"
+    if signs.readiness is not None and signs.readiness <= settings.low_readiness:
+        return Task.WORKED_EXAMPLE, f"readiness is {signs.readiness:.2f}"
+    return None
+
+
+def _enough_tried(signs: Signs, settings: ModeSettings) -> tuple[Task, str] | None:
+    if signs.tries < settings.tries_before_telling:
+        return None
+    tried = f"{signs.tries} tries"
+    if signs.fatigue is not None and signs.fatigue >= settings.tired_at:
+        return Task.DIRECT, f"{tried}, and fatigue is {signs.fatigue:.2f}"
+    telling = signs.advice.probabilities[Move.TELLING] if signs.advice else 0.0
+    if telling >= settings.telling_at:
+        return Task.DIRECT, f"{tried}, and teachers tell here: {telling:.2f}"
+    return None
