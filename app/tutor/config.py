@@ -18,7 +18,6 @@ from models.routing.config import ChoiceSettings, PriorSettings
 from models.tutor.context.config import ContextSettings
 from models.tutor.modes.config import ModeSettings
 from models.tutor.safety.config import SafetySettings
-from models.tutor.safety.config import SafetySettings
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 """Short and plain: it is a metric's label and part of keys in Redis."""
@@ -233,7 +232,6 @@ class TutorSettings(_Group):
     replies: ReplySettings = ReplySettings()
     context: ContextSettings = ContextSettings()
     modes: ModeSettings = ModeSettings()
-    safety: SafetySettings = SafetySettings()
     safety: SafetySettings = SafetySettings()
 
     @model_validator(mode="after")

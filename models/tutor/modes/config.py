@@ -19,8 +19,8 @@ class ModeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     usual: Task = Field(Task.SOCRATIC, description="where nothing speaks for another")
-    offered: frozenset[Task] = Field(
-        frozenset(MODES), description="modes that may be used, also where a learner chooses"
+    offered: tuple[Task, ...] = Field(
+        MODES, description="modes that may be used, also where a learner chooses"
     )
     least_confidence: Share = Field(0.3, description="of an estimate, to count in the choice")
     ladder: tuple[int, ...] = Field(
