@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from schemas.base import Event, Flag, Words
+from schemas.tutor import ReplyMode
 
 
 class ChatReceived(Event):
@@ -13,4 +14,7 @@ class ChatReceived(Event):
     text: Words
     wants_reply: Flag | None = Field(
         default=None, description="of the tutor; absent: as `learner.tutor.reply_to_all` says"
+    )
+    reply_mode: ReplyMode | None = Field(
+        default=None, description="how the learner chose to be helped; absent: the tutor chooses"
     )

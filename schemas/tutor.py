@@ -12,6 +12,15 @@ from schemas.emotions import Emotion
 from schemas.state import UserState
 
 
+class ReplyMode(StrEnum):
+    """How a learner may ask to be helped."""
+
+    DIRECT = "direct"
+    SOCRATIC = "socratic"
+    ENCOURAGEMENT = "encouragement"
+    WORKED_EXAMPLE = "worked_example"
+
+
 class RequestKind(StrEnum):
     """Why words are wanted."""
 

@@ -28,7 +28,7 @@ from schemas.base import (
 )
 from schemas.interactions import MAX_INTERACTIONS, Interaction
 from schemas.state import UserState
-from schemas.tutor import ReplyFields
+from schemas.tutor import ReplyFields, ReplyMode
 
 
 class ErrorCode(StrEnum):
@@ -80,6 +80,9 @@ class ChatMessage(Message):
     text: Words
     wants_reply: Flag | None = Field(
         default=None, description="whether the tutor is to reply; absent: as the server is set"
+    )
+    reply_mode: ReplyMode | None = Field(
+        default=None, description="how the learner chose to be helped; absent: the tutor chooses"
     )
 
 
@@ -300,6 +303,9 @@ class ChatRequest(Message):
     text: Words
     wants_reply: Flag | None = Field(
         default=None, description="whether the tutor is to reply; absent: as the server is set"
+    )
+    reply_mode: ReplyMode | None = Field(
+        default=None, description="how the learner chose to be helped; absent: the tutor chooses"
     )
 
 

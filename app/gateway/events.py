@@ -92,6 +92,7 @@ def _chat(message: ChatMessage, user_id: str, ingest_time: int) -> Plan:
             ingest_time=ingest_time,
             text=message.text,
             wants_reply=message.wants_reply,
+            reply_mode=message.reply_mode,
         )
 
     return Plan(CHAT, (event_id,), record)

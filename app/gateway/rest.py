@@ -75,6 +75,7 @@ async def chat(request: Request) -> Response:
         timestamp=now_ms() if body.timestamp is None else body.timestamp,
         text=body.text,
         wants_reply=body.wants_reply,
+        reply_mode=body.reply_mode,
     )
     return await _submit(request, message, principal, _user(principal, body.user_id))
 

@@ -57,6 +57,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             pushes=PushLog(redis, settings.redis),
             waiting=partial(setattr, parts.watch, "waiting_for"),
         )
+        stack.push_async_callback(replying.close)
         agent = TutorAgent(
             tutor=replying,
             outbox=parts.outbox,

@@ -42,8 +42,8 @@ class Dialogues:
         """Disconnect."""
         await self._client.close()
 
-    async def turns(self, user_id: str, limit: int) -> list[Said]:
-        """The last turns of the dialogue, oldest first, at most `limit`."""
+    async def turns(self, user_id: str, limit: int) -> list[tuple[Said, str | None]]:
+        """The last turns of the dialogue, oldest first, at most `limit`; the tutor's with mode."""
         query = {"userId": user_id, "status": str(ReplyStatus.ANSWERED)}
         cursor = self._database[HistoryKind.REPLIES].find(query)
         replies = await cursor.sort("eventTime", _NEWEST_FIRST).limit(limit // 2).to_list()
@@ -51,14 +51,16 @@ class Dialogues:
         keys = [f"{user_id}\n{event_id}" for event_id in asked.values()]
         found = await self._database[HistoryKind.MESSAGES].find({"_id": {"$in": keys}}).to_list()
         messages = {message["eventId"]: message for message in found}
-        turns = []
+        turns: list[tuple[Said, str | None]] = []
         for reply in replies:
             message = messages.get(asked[reply["replyId"]])
             at = reply["ingestTime"]
             if message is not None:
-                turns.append(Said(Speaker.STUDENT, message["text"], at, message["eventId"]))
-            turns.append(Said(Speaker.TEACHER, reply["text"], at + 1, reply["replyId"]))
-        return sorted(turns, key=lambda said: said.at)
+                said = Said(Speaker.STUDENT, message["text"], at, message["eventId"])
+                turns.append((said, None))
+            said = Said(Speaker.TEACHER, reply["text"], at + 1, reply["replyId"])
+            turns.append((said, reply.get("mode")))
+        return sorted(turns, key=lambda turn: turn[0].at)
 
     async def summary(self, user_id: str) -> Summary | None:
         """The running summary."""

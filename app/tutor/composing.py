@@ -7,7 +7,8 @@ and an answer is told with what led to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import orjson
 
@@ -24,21 +25,28 @@ from models.tutor.context.material import (
     Layer,
     LayerUse,
     Material,
+    Note,
     Occasion,
     Prompt,
+    PromptTurn,
     Said,
     Summary,
     Use,
 )
 from models.tutor.context.notes import profile_notes, state_notes
 from models.tutor.context.packing import pack
-from models.tutor.context.summary import compress
+from models.tutor.context.recall import Exchange, recall
+from models.tutor.context.summary import by_model_answer, by_model_request, compress
 from models.tutor.context.tokens import counter
+from models.tutor.modes.choice import ModeChoice, choose
+from models.tutor.modes.config import MODES
+from models.tutor.modes.signs import mood_of, signs
+from models.tutor.moves.dialogue import Speaker as Who
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
 from models.tutor.safety.screening import Screen, Screening
 from schemas.emotions import Emotion
-from schemas.tutor import Latency, ReplyStatus, RequestKind, TokenUsage
+from schemas.tutor import Latency, ReplyStatus, RequestKind, TokenUsage, TutorRequested
 
 
 class Composer:
@@ -65,9 +73,10 @@ class Composer:
         if not self._router.enabled:
             raise Unavailable(Reason.OFF)
         await self._layers.refresh()
-        situation = Situation(Task.DIRECT, Mood.UNKNOWN)
-        prompt = self._prompt(asked, situation)
         request = asked.request
+        choice = self._choice(asked)
+        situation = Situation(choice.mode, mood_of(request.state, self._settings.modes))
+        prompt = self._prompt(asked, situation, choice.rung)
         PREPARED_SECONDS.observe(asyncio.get_running_loop().time() - asked.since)
         try:
             answer = await self._router.answer(
@@ -75,7 +84,7 @@ class Composer:
                     event_id=request.event_id,
                     user_id=request.user_id,
                     situation=situation,
-                    turns=tuple(Turn(Speaker(turn.role), turn.text) for turn in prompt.turns),
+                    turns=_turns(prompt.turns),
                     input_tokens=prompt.tokens,
                 ),
                 Watched(listener, self._screen),
@@ -85,11 +94,32 @@ class Composer:
         screening = self._screen.reply(answer.text)
         if screening.alarm:
             return _instead(screening)
-        return _worded(answer, situation, prompt, ())
+        return _worded(answer, situation, prompt, choice.because)
 
-    def summarised(self, before: Summary | None, folded: tuple[Said, ...]) -> Summary | None:
-        """The running summary with these turns in it."""
-        return compress(before, folded, self._settings.context.summary, self._count)
+    async def summarised(
+        self, request: TutorRequested, before: Summary | None, folded: tuple[Said, ...]
+    ) -> Summary | None:
+        """The running summary with these turns in it. Never fails for want of a model."""
+        settings = self._settings.context.summary
+        extractive = compress(before, folded, settings, self._count)
+        if extractive is None or not settings.by_model:
+            return extractive
+        turns = by_model_request(before, folded, settings, self._templates)
+        try:
+            answer = await self._router.answer(
+                Request(
+                    event_id=request.event_id,
+                    user_id=request.user_id,
+                    situation=Situation(Task.SUMMARY, Mood.UNKNOWN),
+                    turns=_turns(turns),
+                    input_tokens=sum(self._count(turn.text) for turn in turns),
+                    max_output_tokens=settings.max_tokens,
+                ),
+                Unheard(),
+            )
+        except Unavailable:
+            return extractive
+        return by_model_answer(answer.text, extractive, settings, self._count)
 
     async def learn(self, credit: bytes, worth: float) -> None:
         """What feedback says of a reply, in [0, 1]. Raises app.tutor.errors.StoreDown."""
@@ -102,17 +132,35 @@ class Composer:
         await self._router.feedback(held["provider"], situation, worth)
         await self._layers.learn(uses, situation, worth)
 
-    def _prompt(self, asked: Asked, situation: Situation) -> Prompt:
+    def _choice(self, asked: Asked) -> ModeChoice:
+        request, before = asked.request, asked.conversation
+        modes = self._settings.modes
+        found = signs(
+            request.state,
+            _told(asked),
+            modes,
+            occasion=_occasion(request),
+            reading=request.reading or None,
+            chosen=None if asked.mode is None else Task(asked.mode),
+            before=Task(before.mode) if before.mode in MODES else None,
+        )
+        return choose(found, modes)
+
+    def _prompt(self, asked: Asked, situation: Situation, rung: int) -> Prompt:
         context, request, before = self._settings.context, asked.request, asked.conversation
-        occasion = Occasion.MESSAGE if request.kind is RequestKind.CHAT else Occasion.INTERVENTION
-        turns = before.turns if asked.said is None else (*before.turns, asked.said)
+        occasion = _occasion(request)
         material = Material(
             id=request.event_id,
             situation=situation,
-            turns=turns,
+            turns=_told(asked),
             occasion=occasion,
+            rung=rung,
             profile=profile_notes(request.state, context),
-            state=state_notes(request.state, context),
+            state=(
+                *(Note(why, 1.0) for why in request.because),
+                *state_notes(request.state, context),
+            ),
+            history=self._recalled(asked),
             summary=before.summary,
         )
         system = instructions(
@@ -120,6 +168,7 @@ class Composer:
             self._templates,
             OperatorText(self._settings.safety.help_message),
             occasion=occasion,
+            rung=rung,
         )
         return pack(
             material,
@@ -129,6 +178,46 @@ class Composer:
             settings=context,
             count=self._count,
         )
+
+    def _recalled(self, asked: Asked) -> tuple[Note, ...]:
+        """Exchanges behind the summary that are about what is asked now."""
+        if asked.said is None:
+            return ()
+        exchanges = exchanges_of(asked.conversation.earlier)
+        settings = self._settings.context.recall
+        return recall(asked.said.text, exchanges, now=asked.said.at, settings=settings)
+
+
+def exchanges_of(turns: Sequence[Said]) -> list[Exchange]:
+    """What was asked, each with what was answered to it."""
+    return [
+        Exchange(asked.text, answered.text, asked.at)
+        for asked, answered in pairwise(turns)
+        if asked.speaker is Who.STUDENT and answered.speaker is Who.TEACHER
+    ]
+
+
+class Unheard:
+    """Listens to an answer that nobody is shown while it is written."""
+
+    async def piece(self, attempt: int, index: int, text: str) -> None:
+        """Nothing to do: the answer has it."""
+
+    async def superseded(self, attempt: int) -> None:
+        """Nothing was shown."""
+
+
+def _told(asked: Asked) -> tuple[Said, ...]:
+    before = asked.conversation.turns
+    return before if asked.said is None else (*before, asked.said)
+
+
+def _occasion(request: TutorRequested) -> Occasion:
+    return Occasion.MESSAGE if request.kind is RequestKind.CHAT else Occasion.INTERVENTION
+
+
+def _turns(prompt: Sequence[PromptTurn]) -> tuple[Turn, ...]:
+    return tuple(Turn(Speaker(turn.role), turn.text) for turn in prompt)
 
 
 def _danger(screening: Screening) -> Danger | None:

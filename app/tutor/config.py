@@ -183,6 +183,9 @@ class ReplySettings(_Group):
     conversation_turns: int = Field(
         40, ge=2, description="turns of a conversation that are read back from history"
     )
+    earlier_turns: int = Field(
+        200, ge=2, description="turns behind a summary that are kept, to be recalled by likeness"
+    )
     texts: int = Field(2_000, ge=0, description="recent chat messages held in memory, a worker")
     text_timeout: float = Field(
         5.0, gt=0, description="seconds to read an older chat message from its topic"

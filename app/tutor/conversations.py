@@ -26,57 +26,74 @@ from models.tutor.moves.dialogue import Speaker
 log = structlog.get_logger(__name__)
 
 _MARK: Final = b"{}"
+_KEYS: Final = ("conversation", "summary", "earlier", "fence")
 
 _FILL: Final = """
--- KEYS conversation, summary, fence; ARGV ttl ms, mark, summary or '', its time,
--- then time and turn of each.
-local talk, ttl = KEYS[1], ARGV[1]
+-- KEYS conversation, summary, earlier, fence; ARGV ttl ms, most of the earlier, mark,
+-- summary or '', the newest time in it, then time and turn of each.
+local talk, summary, earlier, ttl = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local present = redis.call('LRANGE', talk, 0, -1)
-if present[1] == ARGV[2] then return 0 end
-local fence = tonumber(redis.call('GET', KEYS[3]) or -1)
-redis.call('DEL', talk)
-redis.call('RPUSH', talk, ARGV[2])
+if present[1] == ARGV[3] then return 0 end
+local fence = tonumber(redis.call('GET', KEYS[4]) or -1)
+redis.call('DEL', talk, earlier)
+redis.call('RPUSH', talk, ARGV[3])
 local there = {}
 for _, turn in ipairs(present) do there[cjson.decode(turn).id] = true end
-for i = 5, #ARGV, 2 do
-  if tonumber(ARGV[i]) > fence and not there[cjson.decode(ARGV[i + 1]).id] then
-    redis.call('RPUSH', talk, ARGV[i + 1])
+for i = 6, #ARGV, 2 do
+  local at = tonumber(ARGV[i])
+  if at > fence and not there[cjson.decode(ARGV[i + 1]).id] then
+    redis.call('RPUSH', at > tonumber(ARGV[5]) and talk or earlier, ARGV[i + 1])
   end
 end
+redis.call('LTRIM', earlier, -ARGV[2], -1)
+redis.call('PEXPIRE', earlier, ttl)
 for _, turn in ipairs(present) do redis.call('RPUSH', talk, turn) end
 redis.call('PEXPIRE', talk, ttl)
-if ARGV[3] ~= '' and tonumber(ARGV[4]) > fence then
-  redis.call('SET', KEYS[2], ARGV[3], 'PX', ttl)
+if ARGV[4] ~= '' and tonumber(ARGV[5]) > fence then
+  redis.call('SET', summary, ARGV[4], 'PX', ttl)
 end
 return 1
 """
 
 _FOLD: Final = """
--- KEYS conversation, summary, fence; ARGV ttl ms, summary, the newest time in it.
-local through = tonumber(ARGV[3])
-if through <= tonumber(redis.call('GET', KEYS[3]) or -1) then return 0 end
+-- KEYS conversation, summary, earlier, fence; ARGV ttl ms, most of the earlier, summary,
+-- the newest time in it.
+local through = tonumber(ARGV[4])
+if through <= tonumber(redis.call('GET', KEYS[4]) or -1) then return 0 end
 local known = redis.call('GET', KEYS[2])
 if known and cjson.decode(known).through >= through then return 0 end
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[1])
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[1])
 for _, turn in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   local at = cjson.decode(turn).at
-  if at and at <= through then redis.call('LREM', KEYS[1], 1, turn) end
+  if at and at <= through then
+    redis.call('LREM', KEYS[1], 1, turn)
+    redis.call('RPUSH', KEYS[3], turn)
+  end
 end
+redis.call('LTRIM', KEYS[3], -ARGV[2], -1)
+redis.call('PEXPIRE', KEYS[3], ARGV[1])
 return 1
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns oldest first, and what stands before them."""
+    """Turns oldest first, and what stands before them.
 
-    turns: tuple[Said, ...]
-    summary: Summary | None
+    mode: of the tutor's last reply
+    earlier: turns that the summary holds, as far as they are kept, oldest first
+    """
+
+    turns: tuple[Said, ...] = ()
+    summary: Summary | None = None
+    mode: str | None = None
+    earlier: tuple[Said, ...] = ()
 
 
-def encoded(said: Said) -> bytes:
-    """A turn as the list holds it."""
-    return orjson.dumps({"id": said.id, "who": said.speaker, "text": said.text, "at": said.at})
+def encoded(said: Said, mode: str | None = None) -> bytes:
+    """A turn as the list holds it; `mode` of the tutor's."""
+    fields = {"id": said.id, "who": said.speaker, "text": said.text, "at": said.at}
+    return orjson.dumps(fields if mode is None else fields | {"mode": mode})
 
 
 class Conversations:
@@ -110,20 +127,30 @@ class Conversations:
         """This summary takes the place of the turns that are in it."""
         document = _summary_document(summary)
         kept = await self._fold(
-            keys=self._places(user_id), args=[self._ttl, document, summary.through]
+            keys=self._places(user_id),
+            args=[self._ttl, self._settings.earlier_turns, document, summary.through],
         )
         if kept:
             await self._patiently(self._dialogues.keep(user_id, summary))
 
     async def _read(self, user_id: str) -> tuple[Conversation, bool]:
-        talk, summary, _ = self._places(user_id)
+        talk, summary, earlier, _ = self._places(user_id)
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.lrange(talk, 0, -1)
             pipeline.get(summary)
-            turns, held = await pipeline.execute()
+            pipeline.lrange(earlier, 0, -1)
+            turns, held, before = await pipeline.execute()
         complete = bool(turns) and turns[0] == _MARK
-        said = [_said(orjson.loads(turn)) for turn in turns if turn != _MARK]
-        return Conversation(tuple(said), _summary(held) if held else None), complete
+        told = [orjson.loads(turn) for turn in turns if turn != _MARK]
+        behind = [orjson.loads(turn) for turn in before]
+        modes = [turn["mode"] for turn in (*behind, *told) if "mode" in turn]
+        found = Conversation(
+            tuple(map(_said, told)),
+            _summary(held) if held else None,
+            modes[-1] if modes else None,
+            tuple(map(_said, behind)),
+        )
+        return found, complete
 
     async def _fill_from_history(self, user_id: str) -> bool:
         read = asyncio.gather(
@@ -135,10 +162,11 @@ class Conversations:
             return False
         turns, summary = found
         since = summary.through if summary is not None else -1
-        pairs = [part for said in turns if said.at > since for part in (said.at, encoded(said))]
+        pairs = [part for said, mode in turns for part in (said.at, encoded(said, mode))]
         document = _summary_document(summary) if summary is not None else b""
+        most = self._settings.earlier_turns
         await self._fill(
-            keys=self._places(user_id), args=[self._ttl, _MARK, document, since, *pairs]
+            keys=self._places(user_id), args=[self._ttl, most, _MARK, document, since, *pairs]
         )
         return True
 
@@ -151,7 +179,7 @@ class Conversations:
             return None
 
     def _places(self, user_id: str) -> list[str]:
-        return [self._keys.of_user(user_id, name) for name in ("conversation", "summary", "fence")]
+        return [self._keys.of_user(user_id, name) for name in _KEYS]
 
 
 def _said(document: dict[str, Any]) -> Said:

@@ -11,7 +11,7 @@ A learner's keys stand in one slot of Redis Cluster:
                               rated    id of the feedback that counted
     replies           set     reply ids that have a hash
     fence             string  an erasure's time, ms: what was ingested up to it does not count
-    conversation, summary     see `conversations`
+    conversation, summary, earlier  see `conversations`
 and one of all workers:
     parked            zset    learner and reply id by the time they are due, ms
 
@@ -184,5 +184,5 @@ class Ledger:
         return self._scripts[text]
 
 
-TALK: Final = ("conversation", "summary", "preloading")
+TALK: Final = ("conversation", "summary", "earlier", "preloading")
 """A learner's keys that `conversations` keeps."""

@@ -40,7 +40,7 @@ from schemas.actions import FeedbackReceived, InterventionRaised
 from schemas.base import Derived, Event, now_ms
 from schemas.chat import ChatReceived
 from schemas.operations import ErasureRequested
-from schemas.tutor import ReplyStatus, RequestKind, TutorReplied, TutorRequested
+from schemas.tutor import ReplyMode, ReplyStatus, RequestKind, TutorReplied, TutorRequested
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +64,7 @@ class _Case:
     send: Send
     since: float
     said: Said | None = None
+    mode: ReplyMode | None = None
 
 
 class Replying:
@@ -97,6 +98,7 @@ class Replying:
         self._pushes = pushes
         self._waiting = waiting
         self._lanes = Lanes()
+        self._folding: set[asyncio.Task[None]] = set()
 
     # -- what the agent calls --------------------------------------------------------------
 
@@ -180,9 +182,10 @@ class Replying:
                 if danger is not None:
                     await self._raise(danger, chat, case.send)
                     return Worded(ReplyStatus.HUMAN_HELP, danger.message, danger.because)
+                case.mode = chat.reply_mode
                 case.said = Said(Speaker.STUDENT, chat.text, chat.ingest_time, chat.event_id)
             before = await self._insist(partial(self._conversations.load, request.user_id))
-            asked = Asked(request, case.said, before, case.since)
+            asked = Asked(request, case.said, case.mode, before, case.since)
             worded = await self._words.answer(asked, case.showing)
             if worded.danger is not None:
                 await self._raise(worded.danger, request, case.send)
@@ -217,7 +220,8 @@ class Replying:
         turns: list[bytes] = []
         if worded.status is ReplyStatus.ANSWERED:
             answer = Said(Speaker.TEACHER, worded.text, request.ingest_time + 1, request.reply_id)
-            turns = [encoded(each) for each in (case.said, answer) if each is not None]
+            turns = [] if case.said is None else [encoded(case.said)]
+            turns.append(encoded(answer, worded.mode))
         # Nobody asked for what is said about an intervention: it is said, or not.
         silent = request.kind is RequestKind.INTERVENTION and not turns
         kept = await self._insist(
@@ -233,10 +237,25 @@ class Replying:
         REPLIES.labels(worded.status).inc()
         await self._tell(kept, request, case.send)
         if worded.folded:
-            before = await self._insist(partial(self._conversations.load, request.user_id))
-            summary = self._words.summarised(before.summary, worded.folded)
+            # Beside the stream: until it is done, these turns are told by nobody, but kept.
+            task = asyncio.create_task(self._fold(request, worded.folded))
+            self._folding.add(task)
+            task.add_done_callback(self._folding.discard)
+
+    async def _fold(self, request: TutorRequested, folded: tuple[Said, ...]) -> None:
+        try:
+            before = (await self._conversations.load(request.user_id)).summary
+            summary = await self._words.summarised(request, before, folded)
             if summary is not None:
-                await self._insist(partial(self._conversations.fold, request.user_id, summary))
+                await self._conversations.fold(request.user_id, summary)
+        except _AWAY as error:
+            log.warning("tutor.not_folded", event_id=request.event_id, error=type(error).__name__)
+
+    async def close(self) -> None:
+        """End what goes on beside the stream."""
+        for task in self._folding:
+            task.cancel()
+        await asyncio.gather(*self._folding, return_exceptions=True)
 
     async def _tell(self, reply: bytes, request: TutorRequested, send: Send) -> None:
         if reply:

@@ -11,7 +11,7 @@ from app.tutor.exchange import Listener
 from models.tutor.context.material import Said, Summary
 from schemas.actions import Level
 from schemas.emotions import Emotion
-from schemas.tutor import Latency, ReplyStatus, TokenUsage, TutorRequested
+from schemas.tutor import Latency, ReplyMode, ReplyStatus, TokenUsage, TutorRequested
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,14 @@ class Asked:
 
     Attributes:
         said: the learner's message; None for an intervention.
+        mode: how the learner chose to be helped; None: not chosen.
         conversation: before it.
         since: when the request was read, in seconds of the event loop.
     """
 
     request: TutorRequested
     said: Said | None
+    mode: ReplyMode | None
     conversation: Conversation
     since: float
 
@@ -81,8 +83,10 @@ class Words(Protocol):
         """The words. Raises app.tutor.errors.Unavailable; what `listener` raises."""
         ...
 
-    def summarised(self, before: Summary | None, folded: tuple[Said, ...]) -> Summary | None:
-        """The running summary with these turns in it."""
+    async def summarised(
+        self, request: TutorRequested, before: Summary | None, folded: tuple[Said, ...]
+    ) -> Summary | None:
+        """The running summary with these turns in it. Never fails for want of a model."""
         ...
 
     async def learn(self, credit: bytes, worth: float) -> None:

@@ -32,6 +32,7 @@ from schemas.state import (
 )
 from schemas.tutor import (
     Latency,
+    ReplyMode,
     ReplyStatus,
     RequestKind,
     TokenUsage,
@@ -220,7 +221,7 @@ _ALL: tuple[Message, ...] = (
     ),
     InteractionBatch(id="b-1", interactions=(FULL_INTERACTION,)),
     ChatMessage(id="m-1", timestamp=NOON, text="hm"),
-    ChatMessage(id="m-1", timestamp=NOON, text="hm", wants_reply=True),
+    ChatMessage(id="m-1", timestamp=NOON, text="hm", wants_reply=True, reply_mode=ReplyMode.DIRECT),
     ChatMessage(id="m-1", event_id="e-1", timestamp=NOON, text="hm"),
     Feedback(id="f-1", target_type=TargetType.INTERVENTION, target_id="i", outcome="helped"),
     Resume(epoch="x", offset=0),

@@ -80,7 +80,7 @@ def texts(conversation: Conversation) -> list[tuple[Speaker, str]]:
 
 
 async def test_a_learner_nobody_knows_has_said_nothing(conversations: Conversations):
-    assert await conversations.load("ada") == Conversation((), None)
+    assert await conversations.load("ada") == Conversation()
 
 
 async def test_a_dialogue_is_taken_up_from_history_and_goes_on_in_redis(
@@ -113,7 +113,7 @@ async def test_a_summary_takes_the_place_of_its_turns_and_outlives_redis(
     summary = Summary("problem: why?", before[1].at, 2)
     await conversations.fold("ada", summary)
     found = await conversations.load("ada")
-    assert found == Conversation(before[2:], summary)
+    assert found == Conversation(before[2:], summary, earlier=before[:2])
     # An older one does not come back
     await conversations.fold("ada", Summary("older", before[0].at, 1))
     assert (await conversations.load("ada")).summary == summary
@@ -132,7 +132,7 @@ async def test_without_history_the_tutor_knows_what_redis_knows(
     conversations = Conversations(
         redis, settings.redis, dialogues, REPLIES.model_copy(update={"history_timeout": 0.2})
     )
-    assert await conversations.load("ada") == Conversation((), None)
+    assert await conversations.load("ada") == Conversation()
     await dialogues.close()
     # And asks again when it is back
     await happened(history, "ada", ("why?", "think."))
@@ -175,7 +175,7 @@ async def test_an_erased_dialogue_does_not_come_back(
     await history.erase(
         ErasureRequested(event_id="e", user_id="ada", event_time=now, ingest_time=now)
     )
-    assert await conversations.load("ada") == Conversation((), None)
+    assert await conversations.load("ada") == Conversation()
     # A worker that was about to write a summary, and does
     late = Summary("late", turns[1].at, 2)
     await conversations.fold("ada", late)

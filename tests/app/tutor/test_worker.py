@@ -12,7 +12,11 @@ import pytest
 from agents.topics import CHAT, INTERVENTIONS, TUTOR_REPLIES, TUTOR_REQUESTS
 from app.exits import Exit
 from app.settings import Settings
-from tests.app.tutor.asking import a_chat, ask, page, pushed, replies, shown, with_tutor
+from app.stores.pushlog import redis_client
+from schemas.actions import Level
+from schemas.base import now_ms
+from schemas.tutor import ReplyMode, RequestKind
+from tests.app.tutor.asking import a_chat, a_request, ask, page, pushed, replies, shown, with_tutor
 from tests.app.tutor.sse import Endpoint, say, say_when, stall, status
 from tests.servers import Services
 from tests.topics import committed, eventually, produce, read_all
@@ -53,6 +57,7 @@ async def test_who_asks_sees_the_reply_come_and_then_whole(topics: Settings, tmp
     }  # fmt: skip
     assert 0 < final["latency"]["firstText"] <= final["latency"]["total"]
     assert final["promptVersion"]
+    assert (final["mode"], bool(final["because"])) == ("socratic", True)
     assert final["causedBy"] == list(request.caused_by)
     # And the words went to the provider as the learner's
     said = endpoint.seen[0].body["messages"]
@@ -92,6 +97,74 @@ async def test_what_was_said_before_is_in_the_next_prompt(topics: Settings, tmp_
     told = " ".join(each["content"] for each in endpoint.seen[1].body["messages"])
     assert roles == ["system", "user", "assistant", "user"]
     assert told.index("why is a third less?") < told.index("pies.") < told.index("which pies?")
+
+
+async def test_a_learner_may_choose_how_to_be_helped(topics: Settings, tmp_path: Path):
+    async with Endpoint(say("It is so.")) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "tutor", "push"):
+            chosen = a_chat("ada", "why?").model_copy(update={"reply_mode": ReplyMode.DIRECT})
+            (request,) = await ask(settings, chosen)
+            found = await shown(settings, "ada")
+    final = page(found, request.reply_id).final
+    assert (final["mode"], final["because"]) == ("direct", ["the learner chose it"])
+
+
+async def test_what_no_longer_fits_is_summarised_and_comes_back_when_it_is_asked_about(
+    topics: Settings, tmp_path: Path
+):
+    context = {"budget": 1_400, "learning": {"trial": 0.0}}
+    async with Endpoint(say("Count the slices, " * 12)) as endpoint:
+        settings = with_tutor(topics, endpoint, context=context)
+        async with running(settings, tmp_path, "tutor", "push"):
+            # Given a dialogue about pies, and then for long about trains
+            await ask(settings, a_chat("ada", "why do the pies weigh less than the cakes?"))
+            await shown(settings, "ada")
+            for number in range(2, 9):
+                await ask(settings, a_chat("ada", f"train number {number} is late again " * 6))
+                await shown(settings, "ada", final=number)
+
+            async def summary() -> bytes | None:
+                async with redis_client(settings.redis) as client:
+                    key = f"{settings.redis.prefix}:tutor:{{ada}}:summary"
+                    return await client.get(key)
+
+            assert b"pies" in (await eventually(summary, bool) or b"")
+            # When the pies are asked about again
+            await ask(settings, a_chat("ada", "so the pies weigh less than the cakes?"))
+            await shown(settings, "ada", final=9)
+    told = " ".join(each["content"] for each in endpoint.seen[-1].body["messages"][:-1])
+    assert "why do the pies weigh less" in told
+    assert "asked: why do the pies" in told, "as an earlier exchange"
+
+
+async def test_an_intervention_is_put_into_words_and_nobody_hears_of_it_where_it_cannot_be(
+    topics: Settings, tmp_path: Path
+):
+    async with Endpoint(say("Shall we take a breath?")) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "tutor", "push"):
+            raised = a_request(
+                a_chat("ada", "not asked"), (0, 0), kind=RequestKind.INTERVENTION,
+                level=Level.MODERATE, because=("valence 0.31 is below 0.35",),
+            )  # fmt: skip
+            await produce(settings, TUTOR_REQUESTS, [("ada", raised)])
+            found = await shown(settings, "ada")
+            assert page(found, raised.reply_id).text == "Shall we take a breath?"
+            assert found[-1]["mode"] == "encouragement"
+            assert "valence 0.31 is below 0.35" in str(endpoint.seen[0].body)
+            # When nobody answers, until its time is over
+            endpoint.otherwise = status(503)
+            late = a_request(
+                a_chat("bob", "x", now_ms() - 3_000_000), (0, 0), kind=RequestKind.INTERVENTION
+            )
+            now = a_request(a_chat("bob", "x"), (0, 0), kind=RequestKind.INTERVENTION)
+            await produce(settings, TUTOR_REQUESTS, [("bob", late), ("bob", now)])
+            await eventually(
+                lambda: committed(settings, "tutor", TUTOR_REQUESTS),
+                lambda offsets: sum(offsets.values()) == 3,
+            )
+            assert await pushed(settings, "bob") == []
 
 
 async def test_without_a_provider_it_says_that_it_is_off(topics: Settings, tmp_path: Path):
