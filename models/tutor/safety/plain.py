@@ -49,7 +49,9 @@ def _unspelled(match: re.Match[str]) -> str:
 
 
 def _words(sentence: str, lexicon: Lexicon) -> str:
-    spelled = " ".join(_respelled(word.strip("!|+*"), lexicon) for word in _WORD.findall(sentence))
+    spelled = " ".join(
+        _respelled(word.strip("!|+*$@"), lexicon) for word in _WORD.findall(sentence)
+    )
     spelled = " ".join(spelled.split())
     for said, meant in lexicon.phrases:
         spelled = said.sub(meant, spelled)

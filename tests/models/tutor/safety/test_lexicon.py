@@ -1,0 +1,90 @@
+"""Lexicon files: what can be said in them, and what a mistake in one is told by."""
+
+import pytest
+
+from models.tutor.safety.config import SafetySettings
+from models.tutor.safety.lexicon import LexiconProblem, load
+from models.tutor.safety.plain import plain, slips
+from models.tutor.safety.screening import Screen
+
+GERMAN = """
+version = 3
+[words]
+selbst = "mich|mir"
+[contexts]
+film = "\\\\bfilm\\\\b"
+[[patterns]]
+name = "umbringen"
+kind = "suicide"
+pattern = "\\\\b(?:{selbst}) umbringen\\\\b"
+why = "speaks of killing oneself"
+negatable = false
+alone = true
+unless = ["film"]
+"""
+
+
+def written(tmp_path, text: str):
+    path = tmp_path / "lexicon.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_another_language_is_another_file(tmp_path):
+    path = written(tmp_path, GERMAN)
+    screen = Screen(SafetySettings(lexicons=(path,)))
+
+    assert screen.message("ich will mich umbringen").alarm
+    assert not screen.message("der film: er will mich umbringen").alarm
+    assert screen.message("i want to die").alarm
+    assert load((path,)).versions[-1] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("version = ", "not TOML"),
+        ("version = 0", "version"),
+        ("version = 1\nwrods = 2", "wrods"),
+        (GERMAN.replace('["film"]', '["kino"]'), "no context 'kino'"),
+        (GERMAN.replace("{selbst}", "{selber}"), "{selber}"),
+        (GERMAN.replace("(?:{selbst})", "(?:{selbst}"), "umbringen"),
+        (GERMAN.replace('"suicide"', '"sadness"'), "kind"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, text, says):
+    with pytest.raises(LexiconProblem, match=r"lexicon\.toml") as caught:
+        load((written(tmp_path, text),))
+    assert says in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(LexiconProblem, match="nowhere"):
+        load((tmp_path / "nowhere.toml",))
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("I'm FINE", "i am fine"),
+        ("don\u2019t", "do not"),
+        ("gonna k1ll it!!! now", "going to kill it\nnow"),
+        ("killlll myslef", "kill myself"),
+        ("k i l l", "kill"),
+        ("my self", "myself"),
+        ("a giving hand, living room", "a giving hand living room"),
+        ("3 + 4 = 7", "3 4 7"),
+        ("", ""),
+    ],
+)
+def test_plain_text(typed, read):
+    assert plain(typed, load()) == read
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "count"),
+    [("abc", "abc", 0), ("abc", "acb", 1), ("abc", "ab", 1), ("abc", "abd", 1), ("abc", "xyz", 3)],
+)
+def test_slips(one, other, count):
+    assert slips(one, other, 3) == count
+    assert slips(one, other, 0) == min(count, 1)
