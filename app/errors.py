@@ -5,6 +5,7 @@ OperatorError
   app.embedded.ServiceFailed    an embedded service could not be started
   app.admin.TopicsUnusable      topics are not as the settings say
   app.supervisor.NotStarted     `masterx up` cannot go on
+  app.llm.LocalModelMissing     the local language model is not installed
   app.replay.NotReplayable      a recording or a connection that cannot be used
 """
 

@@ -54,6 +54,8 @@ class NotStarted(OperatorError):
 
 # Nobody waits for history.
 _NICENESS: Mapping[Role, int] = {"history": 10}
+# It would take every core for as long as it writes.
+_LLM_NICENESS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Program:
 
 
 def programs(settings: Settings) -> tuple[Program, ...]:
-    """The gateway, then one worker of each role."""
+    """The gateway, one worker of each role, and a local language model where one is wanted."""
+    local = settings.tutor.local.enabled
     python = [sys.executable, "-m", "app.cli"]
     return (
         Program(
@@ -80,6 +83,7 @@ def programs(settings: Settings) -> tuple[Program, ...]:
             Program(role, [*python, "worker", role], _WORKER_GRACE, _NICENESS.get(role, 0))
             for role in ROLES
         ),
+        *([Program("llm", [*python, "llm"], _WORKER_GRACE, _LLM_NICENESS)] if local else []),
     )
 
 

@@ -1,4 +1,4 @@
-"""`masterx up`, `gateway`, `worker ROLE`, `doctor`: what runs."""
+"""`masterx up`, `gateway`, `worker ROLE`, `llm`, `doctor`: what runs."""
 
 from __future__ import annotations
 
@@ -44,6 +44,19 @@ def worker(role: Annotated[WorkerRole, typer.Argument(help="which role to play")
     run(role.value, settings)
 
 
+def llm() -> None:
+    """Serve a language model on this machine, for the tutor (docs/providers.md)."""
+    settings = load_settings()
+    from app.errors import OperatorError
+    from app.exits import Exit
+    from app.llm import run
+
+    try:
+        run(settings)
+    except OperatorError as error:
+        fail(str(error), status=Exit.CONFIG)
+
+
 def doctor() -> None:
     """Check this machine before starting: what is wrong, where, what to do."""
     settings = load_settings()
@@ -61,5 +74,5 @@ def doctor() -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (up, gateway, worker, doctor):
+    for command in (up, gateway, worker, llm, doctor):
         app.command()(command)

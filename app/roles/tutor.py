@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from agents.tutor import TOPICS, TutorAgent
+from app.exits import Exit, end_now
 from app.roles import Agent, Parts, stateless
 from app.stores.dialogue import Dialogues
 from app.stores.pushlog import PushLog, redis_client
@@ -28,7 +29,8 @@ from app.tutor.texts import Texts
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Reply to those who ask.
 
-    Raises ValueError where a provider's key is not where the settings say.
+    Ends the process where a key, a template, a lexicon or a tokenizer is not where the settings
+    say: a restart would not find it either.
     """
     settings = parts.settings
     tutor = settings.tutor
@@ -41,10 +43,14 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         stack.push_async_callback(dialogues.close)
         texts = Texts(settings)
         stack.push_async_callback(texts.close)
-        asking = router.build(settings, accounts)
-        stack.push_async_callback(asking.close)
         store = TutorStore(accounts, settings.redis, tutor.timeouts.store)
         layers = LayerOutcomes(store, tutor.context.learning, tutor.outcomes_refresh)
+        try:
+            asking = router.build(settings, accounts)
+            composer = Composer(tutor, asking, layers)
+        except ValueError as error:
+            end_now(Exit.CONFIG, str(error))
+        stack.push_async_callback(asking.close)
         conversations = Conversations(redis, settings.redis, dialogues, tutor.replies)
         replying = Replying(
             tutor.replies,
@@ -53,7 +59,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             conversations=conversations,
             budgets=Budgets(store, tutor.budget),
             texts=texts,
-            words=Composer(tutor, asking, layers),
+            words=composer,
             pushes=PushLog(redis, settings.redis),
             waiting=partial(setattr, parts.watch, "waiting_for"),
         )

@@ -208,6 +208,28 @@ class ReplySettings(_Group):
         return self
 
 
+class LocalSettings(_Group):
+    """A language model on this machine, served by `masterx llm` (docs/providers.md)."""
+
+    enabled: bool = Field(False, description="serve it with `masterx up`, and ask it as a provider")
+    name: ProviderName = Field("local", description="of the provider")
+    model: Path | None = Field(None, description="a GGUF file; None: the packaged SmolLM2-135M")
+    host: str = "127.0.0.1"
+    port: int = Field(8_091, ge=1, le=65_535)
+    context: int = Field(4_096, ge=512, description="tokens of a prompt and its answer")
+    streams: int = Field(2, ge=1, description="answers at a time; others wait for a free one")
+    threads: int = Field(0, ge=0, description="0: as many as there are cores")
+
+    def provider(self) -> ProviderSettings:
+        """It, as a provider."""
+        return ProviderSettings(
+            name=self.name,
+            base_url=f"http://{self.host}:{self.port}/v1",
+            model=self.name,
+            max_streams=self.streams,
+        )
+
+
 class TutorSettings(_Group):
     """Language-model tutor. Without providers it is off, and says so."""
 
@@ -216,6 +238,7 @@ class TutorSettings(_Group):
     )
     temperature: float | None = Field(None, ge=0, le=2, description="None: the model's own")
     max_output_tokens: int = Field(600, ge=1, description="of an answer; a provider's may be less")
+    local: LocalSettings = LocalSettings()
     max_output_chars: int = Field(
         16_000, ge=1, description="of an answer; where a provider ignores the limit of tokens"
     )
@@ -239,7 +262,12 @@ class TutorSettings(_Group):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> TutorSettings:
-        names = [provider.name for provider in self.providers]
+        names = [provider.name for provider in self.all_providers]
         if len(set(names)) != len(names):
             raise ValueError("tutor.providers: two have the same name")
         return self
+
+    @property
+    def all_providers(self) -> tuple[ProviderSettings, ...]:
+        """Those that are listed, and the local one where it is enabled."""
+        return (*self.providers, self.local.provider()) if self.local.enabled else self.providers

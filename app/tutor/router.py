@@ -271,7 +271,7 @@ def build(settings: Settings, redis: Redis, rng: random.Random | None = None) ->
                 each.name, each.prior, each.micros(choice.typical_input, choice.typical_output)
             ),
         )
-        for each in tutor.providers
+        for each in tutor.all_providers
     ]
     return Router(
         tutor,

@@ -111,12 +111,14 @@ async def pushed(settings: Settings, user: str) -> list[dict[str, Any]]:
     return [orjson.loads(push.wire()) for push in found]
 
 
-async def shown(settings: Settings, user: str, final: int = 1) -> list[dict[str, Any]]:
+async def shown(
+    settings: Settings, user: str, final: int = 1, within: float = 60.0
+) -> list[dict[str, Any]]:
     """The learner's push log, once it has so many final replies."""
     return await eventually(
         lambda: pushed(settings, user),
         lambda found: sum(bool(each.get("final")) for each in found) >= final,
-        60.0,
+        within,
     )
 
 

@@ -13,6 +13,7 @@ from agents.topics import CHAT, INTERVENTIONS, TUTOR_REPLIES, TUTOR_REQUESTS
 from app.exits import Exit
 from app.settings import Settings
 from app.stores.pushlog import redis_client
+from app.tutor.config import ProviderSettings
 from schemas.actions import Level
 from schemas.base import now_ms
 from schemas.tutor import ReplyMode, RequestKind
@@ -426,3 +427,16 @@ async def test_while_redis_is_away_requests_wait_and_then_are_answered(
             await replies(settings, 3)
     assert page(found, request.reply_id).text == "Here."
     assert before.reply_id != request.reply_id
+
+
+async def test_a_key_that_is_not_there_ends_the_worker_for_good(topics: Settings, tmp_path: Path):
+    settings = with_tutor(topics)
+    provider = ProviderSettings(
+        name="far", base_url="https://example.invalid/v1", model="m", api_key_env="NO_SUCH_KEY"
+    )
+    tutor = settings.tutor.model_copy(update={"providers": (provider,)})
+    settings = settings.model_copy(update={"tutor": tutor})
+    worker = WorkerProcess("tutor", settings, tmp_path / "tutor.log")
+    worker.spawn()
+    assert await worker.ended() == Exit.CONFIG
+    assert "NO_SUCH_KEY" in worker.tail()
