@@ -20,6 +20,7 @@ class LayerSettings(_Group):
     """How much of the budget a layer may claim, relative to the others."""
 
     weight: float = Field(gt=0)
+    told: bool = Field(True, description="false: no provider ever gets it")
     tasks: dict[Task, Factor] = Field({}, description="times this, in that mode")
     moods: dict[Mood, Factor] = Field({}, description="times this, in that mood")
 
@@ -44,6 +45,16 @@ class LayersSettings(_Group):
         """Of one of them, by its name."""
         each: LayerSettings = getattr(self, layer)
         return each.claim(task, mood)
+
+    def told(self, layer: str) -> bool:
+        """Whether a provider may get one of them, by its name."""
+        return bool(getattr(self, layer).told)
+
+    @model_validator(mode="after")
+    def _a_conversation_is_told(self) -> LayersSettings:
+        if not self.conversation.told:
+            raise ValueError("context.layers.conversation: nobody can answer what is not told")
+        return self
 
 
 class LearningSettings(_Group):

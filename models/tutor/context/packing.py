@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from models.tutor.context.config import ContextSettings
+from models.tutor.context.config import ContextSettings, LayersSettings
 from models.tutor.context.cutting import cut_to
 from models.tutor.context.material import (
     Layer,
@@ -38,7 +38,7 @@ from models.tutor.context.rendering import (
     section,
 )
 from models.tutor.context.tokens import Counter
-from models.tutor.context.weights import LayerEvidence, shares, withheld
+from models.tutor.context.weights import SHARING, LayerEvidence, shares, withheld
 from models.tutor.moves.dialogue import Speaker
 from models.tutor.prompts.instructions import Instructions
 
@@ -79,7 +79,11 @@ def pack(
         settings=settings.learning,
     )
     trial = withheld(material.id, settings.learning.trial)
-    offers = [offer for offer in _offers(material, untold, budget) if offer.layer is not trial]
+    offers = [
+        offer
+        for offer in _offers(material, untold, budget)
+        if offer.layer is not trial and settings.layers.told(offer.layer)
+    ]
     _share_out(offers, claims, settings.budget - budget.of(least))
     chosen = _with(least, offers)
     while budget.of(chosen) > settings.budget:
@@ -92,7 +96,14 @@ def pack(
     return Prompt(
         turns=turns,
         tokens=budget.of_turns(turns),
-        uses=_uses(material, offers, trial, claims, budget),
+        uses=_uses(
+            material,
+            offers,
+            trial=trial,
+            claims=claims,
+            budget=budget,
+            layers=settings.layers,
+        ),
         version=system.version,
         folded=untold[: len(untold) - len(chosen.turns)],
         cut=cut,
@@ -260,15 +271,21 @@ def _with(least: Chosen, offers: Sequence[_Offer]) -> Chosen:
 def _uses(
     material: Material,
     offers: Sequence[_Offer],
+    *,
     trial: Layer | None,
     claims: Mapping[Layer, float],
     budget: _Budget,
+    layers: LayersSettings,
 ) -> tuple[LayerUse, ...]:
     uses = [LayerUse(Layer.SYSTEM, Use.KEPT, budget.count(budget.system), 1.0)]
     for offer in offers:
         use = Use.KEPT if offer.taken else Use.EMPTY
         uses.append(LayerUse(offer.layer, use, offer.spent, claims[offer.layer]))
-    if trial is not None:
-        has = any(note.text.strip() for note in getattr(material, trial))
-        uses.append(LayerUse(trial, Use.WITHHELD if has else Use.EMPTY, 0, claims[trial]))
+    offered = {offer.layer for offer in offers}
+    for layer in SHARING:
+        if layer in offered:
+            continue
+        has = layers.told(layer) and any(note.text.strip() for note in getattr(material, layer))
+        use = Use.WITHHELD if layer is trial and has else Use.EMPTY
+        uses.append(LayerUse(layer, use, 0, claims[layer]))
     return tuple(uses)

@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.routing.evidence import Mood, Situation, Task
-from models.tutor.context.config import ContextSettings, LearningSettings
+from models.tutor.context.config import (
+    ContextSettings,
+    LayerSettings,
+    LayersSettings,
+    LearningSettings,
+)
 from models.tutor.context.material import (
     Layer,
     Material,
@@ -199,6 +204,31 @@ def test_every_layer_is_accounted_for():
 
     assert {use.layer for use in prompt.uses} == set(Layer)
     assert set(ON_TRIAL) < set(Layer)
+
+
+@pytest.mark.parametrize("layer", ON_TRIAL)
+def test_what_no_provider_may_have_is_not_told(layer):
+    layers = getattr(BASE.layers, layer).model_copy(update={"told": False})
+    config = BASE.model_copy(
+        update={
+            "layers": BASE.layers.model_copy(update={layer.value: layers}),
+            "learning": LearningSettings(trial=0.9),
+        }
+    )
+    for n in range(9):
+        material = Material(
+            str(n),
+            SITUATION,
+            said("hi"),
+            profile=(Note("of profile", 1),),
+            state=(Note("of state", 1),),
+            history=(Note("of history", 1),),
+        )
+        prompt = packed(material, config=config)
+        assert not any(f"of {layer}" in turn.text for turn in prompt.turns)
+        assert {use.layer: use.use for use in prompt.uses}[layer] is Use.EMPTY
+    with pytest.raises(ValueError, match="nobody can answer"):
+        LayersSettings(conversation=LayerSettings(weight=1, told=False))
 
 
 def test_a_conversation_may_begin_with_the_tutor():
