@@ -1,6 +1,7 @@
 """Packing: within the budget, in order, nothing lost that must not be lost."""
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -118,6 +119,41 @@ def test_the_order_of_turns_is_kept_and_the_newest_are_told(budget, count):
     assert kept == sorted(kept)
     assert places[count - len(kept) :] == kept
     assert len(prompt.folded) == count - len(kept)
+
+
+def test_an_older_turn_is_not_told_past_one_that_does_not_fit():
+    huge = "HUGE " + "so we think about it " * 500
+    texts = ["OLDEST", "hm", huge, "what now", "LATER", "and then?", "NEWEST"]
+
+    prompt = packed(Material("e", SITUATION, said(*texts)), 1_500)
+
+    told = "\n".join(turn.text for turn in prompt.turns[1:])
+    assert "LATER" in told
+    assert "HUGE" not in told
+    assert "OLDEST" not in told
+    assert [turn.text for turn in prompt.folded] == texts[:3]
+
+
+@dataclass
+class Superadditive:
+    """A tokenizer for which a whole costs more than its parts."""
+
+    power: float
+
+    def __call__(self, text: str) -> int:
+        return math.ceil(len(text) ** self.power / 6)
+
+
+@given(st.floats(1.0, 1.15), st.integers(1_500, 3_000), TURNS)
+def test_the_budget_holds_for_whoever_counts(power, budget, turns):
+    notes = tuple(Note(f"note {at} " + "word " * 40, 0.5) for at in range(40))
+    material = Material("e", SITUATION, (*turns, *said("hi")), state=notes, history=notes)
+    config = BASE.model_copy(update={"budget": budget})
+
+    prompt = pack(material, SYSTEM, known={}, now=0.0, settings=config, count=Superadditive(power))
+
+    assert prompt.tokens <= budget
+    assert "hi\n</learner>" in prompt.turns[-1].text
 
 
 def test_a_message_longer_than_the_budget_is_cut_with_a_mark():
