@@ -92,7 +92,9 @@ class RecommendationsMade(Derived):
 class InterventionRaised(Derived):
     """A reason to step in."""
 
-    version: Count = Field(description="of the state it was raised from")
+    version: Count = Field(
+        description="of the state it was raised from; 0: from what was said, by the tutor"
+    )
     level: Level
     confidence: Unit
     because: tuple[str, ...]

@@ -193,6 +193,9 @@ class ReplySettings(_Group):
     history_timeout: float = Field(
         0.5, gt=0, description="seconds to read a conversation that is not in Redis from MongoDB"
     )
+    waiting: int = Field(
+        8, ge=1, description="requests of one learner that wait at a time; more are put off"
+    )
     retried_at_once: int = Field(64, ge=1, description="requests tried again at a time, a worker")
     outcomes: dict[str, float] = Field(
         {"helpful": 1.0, "not_helpful": 0.0},

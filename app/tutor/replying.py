@@ -13,7 +13,9 @@ may be acknowledged: it is tried again when it is due, by any worker.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -98,6 +100,7 @@ class Replying:
         self._pushes = pushes
         self._waiting = waiting
         self._lanes = Lanes()
+        self._waiting_here: Counter[str] = Counter()
         self._folding: set[asyncio.Task[None]] = set()
 
     # -- what the agent calls --------------------------------------------------------------
@@ -115,12 +118,22 @@ class Replying:
 
     async def reply(self, request: TutorRequested, send: Send) -> None:
         """Do what is to be done about a request, however often it comes."""
-        # One at a time for a learner: a reply knows what was said before it.
-        async with self._lanes.turn(request.user_id):
-            try:
-                await self._reply(request, send)
-            except ClaimLost:
-                LOST.inc()
+        user = request.user_id
+        # Who asks without end must not take every place in the window.
+        crowded = self._waiting_here[user] >= self._settings.waiting
+        self._waiting_here[user] += 1
+        try:
+            async with AsyncExitStack() as stack:
+                if not crowded:
+                    # One at a time for a learner: a reply knows what was said before it.
+                    await stack.enter_async_context(self._lanes.turn(user))
+                await self._reply(request, send, crowded)
+        except ClaimLost:
+            LOST.inc()
+        finally:
+            self._waiting_here[user] -= 1
+            if not self._waiting_here[user]:
+                del self._waiting_here[user]
 
     async def due(self) -> list[TutorRequested]:
         """Requests that were put off and are to be tried now."""
@@ -152,7 +165,7 @@ class Replying:
 
     # -- a request -------------------------------------------------------------------------
 
-    async def _reply(self, request: TutorRequested, send: Send) -> None:
+    async def _reply(self, request: TutorRequested, send: Send, crowded: bool) -> None:
         since = asyncio.get_running_loop().time()
         claim = await self._insist(partial(self._ledger.claim, request))
         if isinstance(claim, Finished):
@@ -164,7 +177,7 @@ class Replying:
             await self._insist(partial(showing.void, claim.open))
             await self._insist(partial(self._ledger.close, claim))
         case = _Case(request, claim, showing, send, since)
-        worded = await self._worded(case)
+        worded = await (self._without(case, Reason.BUSY, None) if crowded else self._worded(case))
         if worded is not None:
             await self._finish(case, worded)
 

@@ -35,6 +35,16 @@ def test_a_rebalance_must_fit_in_a_session(monkeypatch):
     assert "session_timeout must be above rebalance_timeout" in said
 
 
+def test_a_request_must_end_before_its_worker_counts_as_stalled(monkeypatch):
+    said = refused(monkeypatch, TUTOR__TIMEOUTS__OVERALL="58")
+    assert "worker.stall_timeout must be above tutor.timeouts.overall" in said
+
+
+def test_a_reply_is_remembered_for_longer_than_it_is_tried(monkeypatch):
+    said = refused(monkeypatch, TUTOR__REPLIES__MEMORY="900")
+    assert "memory must be above tutor.replies.lifetime" in said
+
+
 def test_a_field_that_does_not_exist_is_named(monkeypatch):
     assert "gateway.prot" in refused(monkeypatch, GATEWAY__PROT="8000").replace("\n", " ")
 

@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio as redis
 
 from app.embedded import RedisServer
-from app.settings import RedisSettings, Settings
+from app.settings import RedisSettings, Settings, WorkerSettings
 from app.tutor.config import TimeoutSettings, TutorSettings
 from app.tutor.router import Router, build
 from app.tutor.store import TutorStore, connect
@@ -92,7 +92,12 @@ class Bench:
         ]
         tutor["choice"] = {"pooling": 1e7, **tutor.get("choice", {})}
         fields = {"timeouts": TIMEOUTS, "providers": listed, **tutor}
-        settings = Settings(redis=self.redis_settings, tutor=TutorSettings.model_validate(fields))
+        settings = Settings(
+            redis=self.redis_settings,
+            tutor=TutorSettings.model_validate(fields),
+            # No worker runs here; some of these routers are more patient than one may be.
+            worker=WorkerSettings(stall_timeout=600),
+        )
         router = build(settings, self.client, random.Random(1))
         self.stack.push_async_callback(router.close)
         return router

@@ -168,6 +168,26 @@ async def test_an_intervention_is_put_into_words_and_nobody_hears_of_it_where_it
             assert await pushed(settings, "bob") == []
 
 
+async def test_who_asks_without_end_is_put_off_and_others_are_not(topics: Settings, tmp_path: Path):
+    may_begin = asyncio.Event()
+    async with Endpoint(say_when(may_begin, "Here.")) as endpoint:
+        settings = with_tutor(topics, endpoint, replies={"waiting": 2})
+        async with running(settings, tmp_path, "tutor", "push"):
+            await ask(settings, *(a_chat("ada", f"why, the {n}th?") for n in range(6)))
+            told = await eventually(
+                lambda: pushed(settings, "ada"),
+                lambda log: sum(each["type"] == "tutor_reply" for each in log) == 4,
+            )
+            assert {each["status"] for each in told} == {"unavailable"}
+            await ask(settings, a_chat("bob", "and mine?"))
+            await eventually(lambda: _now(endpoint.open_now), lambda number: number == 2)
+            # When the first ones are answered, the others are, too
+            may_begin.set()
+            found = await shown(settings, "ada", final=6)
+            await shown(settings, "bob")
+    assert sum(each.get("status") == "answered" for each in found) == 6
+
+
 async def test_without_a_provider_it_says_that_it_is_off(topics: Settings, tmp_path: Path):
     settings = with_tutor(topics)
     async with running(settings, tmp_path, "tutor", "push"):
