@@ -34,7 +34,7 @@ from app.embedded import Broker, DocumentStore, RedisServer, Service
 from app.environment import child_environment
 from app.errors import OperatorError
 from app.exits import Exit
-from app.settings import ROLES, Role, Settings
+from app.settings import ROLES, Settings
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
@@ -52,10 +52,8 @@ class NotStarted(OperatorError):
     """`masterx up` cannot go on."""
 
 
-# Nobody waits for history.
-_NICENESS: Mapping[Role, int] = {"history": 10}
-# It would take every core for as long as it writes.
-_LLM_NICENESS: Final = 10
+# Nobody waits for history; the model would take every core while it writes.
+_NICENESS: Mapping[str, int] = {"history": 10, "llm": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +71,17 @@ class Program:
 
 def programs(settings: Settings) -> tuple[Program, ...]:
     """The gateway, one worker of each role, and a local language model where one is wanted."""
-    local = settings.tutor.local.enabled
     python = [sys.executable, "-m", "app.cli"]
+    grace = settings.gateway.shutdown_timeout + _GATEWAY_GRACE
+    workers: dict[str, list[str]] = {role: ["worker", role] for role in ROLES}
+    if settings.tutor.local.enabled:
+        workers["llm"] = ["llm"]
     return (
-        Program(
-            "gateway", [*python, "gateway"], settings.gateway.shutdown_timeout + _GATEWAY_GRACE
-        ),
+        Program("gateway", [*python, "gateway"], grace),
         *(
-            Program(role, [*python, "worker", role], _WORKER_GRACE, _NICENESS.get(role, 0))
-            for role in ROLES
+            Program(name, [*python, *command], _WORKER_GRACE, _NICENESS.get(name, 0))
+            for name, command in workers.items()
         ),
-        *([Program("llm", [*python, "llm"], _WORKER_GRACE, _LLM_NICENESS)] if local else []),
     )
 
 
