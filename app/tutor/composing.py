@@ -61,7 +61,7 @@ class Composer:
         self._layers = layers
         self._screen = Screen(settings.safety)
         context = settings.context
-        self._templates = load(context.templates)
+        self._templates = load(context.templates, rungs=len(settings.modes.ladder))
         self._count = counter(context.tokenizer, context.tokenizer_margin)
 
     def danger(self, text: str, reading: Mapping[Emotion, float]) -> Danger | None:
