@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+from redis.asyncio import Redis
+
 from agents.tutor import TOPICS, TutorAgent
 from app.exits import Exit, end_now
 from app.roles import Agent, Parts, stateless
@@ -24,6 +26,9 @@ from app.tutor.replying import Replying
 from app.tutor.store import TutorStore, connect
 from app.tutor.texts import Texts
 
+_TIMEOUT = 5.0
+"""Seconds of a call to Redis; then it counts as away."""
+
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
@@ -37,8 +42,13 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     async with AsyncExitStack() as stack:
         accounts = connect(settings.redis, tutor.timeouts.store)
         stack.push_async_callback(accounts.aclose)
-        redis = redis_client(settings.redis)
+        redis = Redis.from_url(
+            settings.redis.url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT
+        )
         stack.push_async_callback(redis.aclose)
+        # Listens for as long as nobody comes: without a limit of time.
+        listening = redis_client(settings.redis)
+        stack.push_async_callback(listening.aclose)
         dialogues = Dialogues(settings.mongo, tutor.replies.history_timeout)
         stack.push_async_callback(dialogues.close)
         texts = Texts(settings)
@@ -72,7 +82,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             logical=partial(logical, settings),
         )
         preloading = asyncio.create_task(
-            Preloading(redis, settings.redis, conversations).run(), name="preloading"
+            Preloading(listening, settings.redis, conversations).run(), name="preloading"
         )
         stack.callback(preloading.cancel)
         # First of all: what is under way needs all of the above.

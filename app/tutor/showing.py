@@ -2,7 +2,8 @@
 
 The log keeps a bounded number of pushes, so pieces are gathered: the first goes at once, then
 one in `piece_interval` seconds at most. Pieces that are still gathered when the text ends are
-not sent: the reply follows, and holds the whole of it. While Redis is away no pieces are shown.
+not sent: the reply follows, and holds the whole of it. Where Redis does not take a piece at
+once, no more of that attempt are shown: a provider must not wait for it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from schemas.tutor import ReplyFields, ReplyStatus, TutorRequested
 
 log = structlog.get_logger(__name__)
 
+_PATIENCE: Final = 2.0
+"""Seconds that Redis may take for a piece."""
 _SOURCE: Final = "tutor"
 """Stands for a topic; with offset -1 the push log goes by the id alone."""
 
@@ -48,6 +51,7 @@ class Showing:
         self._interval = interval
         self._gathered: list[str] = []
         self._begun = 0
+        self._muted = 0
         self._index = 0
         self._shown_at = -math.inf
 
@@ -58,24 +62,32 @@ class Showing:
     async def piece(self, attempt: int, index: int, text: str) -> None:
         """The next piece of an attempt."""
         number = self.numbered(attempt)
+        if number == self._muted:
+            return
         try:
-            if number != self._begun:
-                await self._ledger.begin(self._claim, number)
-                self._begun, self._index, self._gathered = number, 0, []
-                self._shown_at = -math.inf
-            self._gathered.append(text)
-            now = asyncio.get_running_loop().time()
-            if now - self._shown_at >= self._interval:
-                self._shown_at = now
-                await self._show(number)
-        except (RedisError, OSError) as error:
-            log.debug("tutor.piece_not_shown", error=type(error).__name__)
+            async with asyncio.timeout(_PATIENCE):
+                await self._take(number, text)
+        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
+            self._muted = number
+            log.warning("tutor.pieces_not_shown", error=type(error).__name__)
+
+    async def _take(self, number: int, text: str) -> None:
+        if number != self._begun:
+            await self._ledger.begin(self._claim, number)
+            self._begun, self._index, self._gathered = number, 0, []
+            self._shown_at = -math.inf
+        self._gathered.append(text)
+        now = asyncio.get_running_loop().time()
+        if now - self._shown_at >= self._interval:
+            self._shown_at = now
+            await self._show(number)
 
     async def superseded(self, attempt: int) -> None:
         """What was shown of an attempt is void."""
         try:
-            await self.void(self.numbered(attempt))
-            await self._ledger.close(self._claim)
+            async with asyncio.timeout(_PATIENCE):
+                await self.void(self.numbered(attempt))
+                await self._ledger.close(self._claim)
         except (RedisError, OSError) as error:
             log.debug("tutor.piece_not_shown", error=type(error).__name__)
 

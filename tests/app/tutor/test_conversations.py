@@ -103,6 +103,10 @@ async def test_a_dialogue_is_taken_up_from_history_and_goes_on_in_redis(
     ]  # fmt: skip
     assert texts(await conversations.load("ada")) == wanted
     assert texts(await conversations.load("ada")) == wanted
+    # And where Redis and history both hold a turn, it was said once
+    mark = await redis.lpop(f"{settings.redis.prefix}:tutor:{{ada}}:conversation")
+    assert mark == b"{}"
+    assert texts(await conversations.load("ada")) == wanted
 
 
 async def test_a_summary_takes_the_place_of_its_turns_and_outlives_redis(

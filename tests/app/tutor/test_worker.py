@@ -218,6 +218,8 @@ async def test_when_nobody_answers_it_says_so_once_and_answers_when_one_does(
             # When it is back
             endpoint.otherwise = say("Late, but here.")
             found = await shown(settings, "ada")
+            on_topic = await replies(settings, 1)
+    assert [each["status"] for each in on_topic] == ["unavailable", "answered"]
     # Then it is answered, and "not now" was said once
     told = [each for each in found if each["type"] == "tutor_reply"]
     assert [(each["status"], each["final"]) for each in told] == [
