@@ -9,6 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SERVICES := $(PYTHON) deploy/services/services.py
 STAMPS := .venv/stamps
 
+# What a processor without a GPU needs: a shorter prompt, and patience.
+LOCAL := MASTERX_TUTOR__LOCAL__ENABLED=true MASTERX_TUTOR__CONTEXT__BUDGET=1200 \
+	MASTERX_TUTOR__TIMEOUTS__FIRST_TEXT=45 MASTERX_TUTOR__TIMEOUTS__OVERALL=54
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-real services services-stop lint format types lock schemas install install-dev local-llm clean
 
@@ -16,7 +20,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 run: install $(if $(filter local,$(LLM)),local-llm) ## start everything on this machine, Ctrl-C ends it; LLM=local: with a tutor
-	@$(if $(filter local,$(LLM)),MASTERX_TUTOR__LOCAL__ENABLED=true )exec $(BIN)/masterx up
+	@$(if $(filter local,$(LLM)),$(LOCAL) )exec $(BIN)/masterx up
 
 test: install-dev ## the whole suite on embedded services
 	@$(BIN)/pytest -m "not slow"

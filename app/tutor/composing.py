@@ -52,7 +52,8 @@ from schemas.tutor import Latency, ReplyStatus, RequestKind, TokenUsage, TutorRe
 class Composer:
     """Finds the words (`app.tutor.words.Words`). One for each process.
 
-    Raises models.tutor's TemplateProblem and TokenizerProblem for settings that cannot be used.
+    Raises models.tutor's TemplateProblem, TokenizerProblem, LexiconProblem and BudgetTooSmall
+    (all ValueErrors) for settings that cannot be used.
     """
 
     def __init__(self, settings: TutorSettings, router: Router, layers: LayerOutcomes) -> None:
@@ -63,6 +64,7 @@ class Composer:
         context = settings.context
         self._templates = load(context.templates, rungs=len(settings.modes.ladder))
         self._count = counter(context.tokenizer, context.tokenizer_margin)
+        self._try_every_prompt()
 
     def danger(self, text: str, reading: Mapping[Emotion, float]) -> Danger | None:
         """Whether a message is for a person rather than a model."""
@@ -148,12 +150,11 @@ class Composer:
 
     def _prompt(self, asked: Asked, situation: Situation, rung: int) -> Prompt:
         context, request, before = self._settings.context, asked.request, asked.conversation
-        occasion = _occasion(request)
         material = Material(
             id=request.event_id,
             situation=situation,
             turns=_told(asked),
-            occasion=occasion,
+            occasion=_occasion(request),
             rung=rung,
             profile=profile_notes(request.state, context),
             state=(
@@ -163,19 +164,31 @@ class Composer:
             history=self._recalled(asked),
             summary=before.summary,
         )
+        return self._packed(material)
+
+    def _try_every_prompt(self) -> None:
+        """What no budget has room for is found when the worker starts, not when somebody asks."""
+        anybody = (Said(Who.STUDENT, "?", 0),)
+        for mode in self._settings.modes.offered:
+            for rung in range(self._templates.rungs if mode is Task.SOCRATIC else 1):
+                for occasion in Occasion:
+                    situation = Situation(mode, Mood.UNKNOWN)
+                    self._packed(Material("", situation, anybody, occasion, rung))
+
+    def _packed(self, material: Material) -> Prompt:
         system = instructions(
-            situation.task,
+            material.situation.task,
             self._templates,
             OperatorText(self._settings.safety.help_message),
-            occasion=occasion,
-            rung=rung,
+            occasion=material.occasion,
+            rung=material.rung,
         )
         return pack(
             material,
             system,
             known=self._layers.known,
             now=self._layers.now(),
-            settings=context,
+            settings=self._settings.context,
             count=self._count,
         )
 

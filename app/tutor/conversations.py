@@ -89,6 +89,12 @@ class Conversation:
     mode: str | None = None
     earlier: tuple[Said, ...] = ()
 
+    @property
+    def newest(self) -> int:
+        """Time of the newest turn in it, told or summarised, ms; -1 without any."""
+        through = self.summary.through if self.summary is not None else -1
+        return max((said.at for said in self.turns), default=through)
+
 
 def encoded(said: Said, mode: str | None = None) -> bytes:
     """A turn as the list holds it; `mode` of the tutor's."""

@@ -16,7 +16,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -58,13 +58,18 @@ _LEASE: Final = 30.0
 
 @dataclass(slots=True)
 class _Case:
-    """A request that this worker has. said: the learner's message, once it is read."""
+    """A request that this worker has.
+
+    said: the learner's message, once it is read
+    at: its place in the conversation, ms
+    """
 
     request: TutorRequested
     claim: Claim
     showing: Showing
     send: Send
     since: float
+    at: int = 0
     said: Said | None = None
     mode: ReplyMode | None = None
 
@@ -198,6 +203,10 @@ class Replying:
                 case.mode = chat.reply_mode
                 case.said = Said(Speaker.STUDENT, chat.text, chat.ingest_time, chat.event_id)
             before = await self._insist(partial(self._conversations.load, request.user_id))
+            # A request that was put off is told where it is answered, behind what came since.
+            case.at = max(request.ingest_time, before.newest + 1)
+            if case.said is not None:
+                case.said = replace(case.said, at=case.at)
             asked = Asked(request, case.said, case.mode, before, case.since)
             worded = await self._words.answer(asked, case.showing)
             if worded.danger is not None:
@@ -232,7 +241,7 @@ class Replying:
         reply = _reply(request, worded, case.showing.numbered(worded.attempt))
         turns: list[bytes] = []
         if worded.status is ReplyStatus.ANSWERED:
-            answer = Said(Speaker.TEACHER, worded.text, request.ingest_time + 1, request.reply_id)
+            answer = Said(Speaker.TEACHER, worded.text, case.at + 1, request.reply_id)
             turns = [] if case.said is None else [encoded(case.said)]
             turns.append(encoded(answer, worded.mode))
         # Nobody asked for what is said about an intervention: it is said, or not.

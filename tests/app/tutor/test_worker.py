@@ -462,3 +462,36 @@ async def test_a_key_that_is_not_there_ends_the_worker_for_good(topics: Settings
     worker.spawn()
     assert await worker.ended() == Exit.CONFIG
     assert "NO_SUCH_KEY" in worker.tail()
+
+
+async def test_a_budget_without_room_for_the_instructions_ends_the_worker_for_good(
+    topics: Settings, tmp_path: Path
+):
+    safety = {"help_message": "Talk to somebody you trust. " * 300}
+    settings = with_tutor(topics, context={"budget": 1_000}, safety=safety)
+    worker = WorkerProcess("tutor", settings, tmp_path / "tutor.log")
+    worker.spawn()
+    assert await worker.ended() == Exit.CONFIG
+    assert "context.budget" in worker.tail()
+
+
+async def test_what_was_put_off_is_answered_behind_what_was_said_since(
+    topics: Settings, tmp_path: Path
+):
+    # Given a first question that finds no answer at first, and a second one that does
+    async with Endpoint(say("And so on.")) as endpoint:
+        endpoint.script.extend([status(503), status(503)])
+        slow = {"retry_first": 3.0, "retry_longest": 3.0}
+        settings = with_tutor(topics, endpoint, replies=slow)
+        async with running(settings, tmp_path, "tutor", "push"):
+            await ask(settings, a_chat("ada", "the first question?"))
+            await eventually(lambda: pushed(settings, "ada"), bool)
+            await ask(settings, a_chat("ada", "the second question?"))
+            await shown(settings, "ada", final=2)
+            # Then a third one is told of both, in the order of the answers
+            await ask(settings, a_chat("ada", "the third question?"))
+            await shown(settings, "ada", final=3)
+    told = " ".join(each["content"] for each in endpoint.seen[-1].body["messages"])
+    places = [told.index(f"the {which} question?") for which in ("second", "first", "third")]
+    assert places == sorted(places)
+    assert "the first question?" in endpoint.seen[-2].body["messages"][-1]["content"]
