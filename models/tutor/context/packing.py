@@ -178,10 +178,13 @@ class _Offer:
 def _untold(material: Material) -> tuple[Said, ...]:
     """The turns that the summary does not tell; always with the message to answer."""
     through = material.summary.through if material.summary else -1
-    told = tuple(turn for turn in material.turns if turn.at > through)
-    if not told and material.occasion is Occasion.MESSAGE:
-        return material.turns[-1:]
-    return told
+    older = tuple(turn for turn in material.turns[:-1] if turn.at > through)
+    last = material.turns[-1:]
+    if material.occasion is Occasion.MESSAGE:
+        # Whatever its time: an answer that comes late is to a message that turns after it,
+        # answered in between and summarised, have overtaken.
+        return (*older, *last)
+    return (*older, *(turn for turn in last if turn.at > through))
 
 
 def _least(occasion: Occasion, untold: tuple[Said, ...], budget: _Budget) -> tuple[Chosen, bool]:

@@ -219,6 +219,25 @@ def test_the_summary_is_told_and_its_turns_are_not():
     assert prompt.folded == ()
 
 
+def test_a_late_answer_is_to_its_message_whatever_the_summary_tells_by_now():
+    # Given: the message to answer is older than the summary; turns after it came in between
+    later = (
+        Said(Speaker.STUDENT, "a later question", 200),
+        Said(Speaker.TEACHER, "answered at once", 201),
+    )
+    parked = Said(Speaker.STUDENT, "the question that had to wait", 100)
+    summary = Summary("problem: old", through=150, turns=4)
+
+    # When
+    prompt = packed(Material("e", SITUATION, (*later, parked), summary=summary))
+
+    # Then
+    assert prompt.turns[-1].role is Role.USER
+    assert "the question that had to wait" in prompt.turns[-1].text
+    assert "answered at once" in prompt.turns[-2].text
+    assert parked not in prompt.folded
+
+
 def test_a_layer_on_trial_is_left_out_and_says_so():
     config = BASE.model_copy(update={"learning": LearningSettings(trial=0.9)})
     name = next(str(n) for n in range(99) if withheld(str(n), 0.9) is Layer.STATE)
