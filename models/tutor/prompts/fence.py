@@ -37,16 +37,19 @@ _NAMES: Final = """
     im_end prompt context
     """
 
-# What `folded` makes of a text is matched, so that look-alikes of the brackets count too.
+# What `_folded` makes of a text is matched, so that look-alikes of brackets and letters count too.
+# Our own fences count whatever follows the name: a model takes `</learner <b>` for an end as well.
+# `*+` gives nothing back, or a bracket with thousands of blanks behind it would cost minutes.
 _TOKEN: Final = re.compile(
     r"""
-      <(?=\s*/?\s*\|[^|<>\n]{1,80}\|\s*>)                  # <|im_start|>, <|eot_id|>
-    | <(?=<\s*/?\s*sys)                                   # <<SYS>>
-    | <(?=\s*/?\s*(?:NAMES)\b[^<>\n]{0,80}>)              # </learner>, <s>, <start_of_turn>
-    | <(?=\s*/?\s*(?:unused|extra_id_|reserved_|special_)[\w-]*\s*>)
-    | \[(?=\s*/?\s*(?:inst|sys|system|system_prompt|available_tools|tool_calls|tool_results
-            |assistant|user|cls|sep|mask|pad|unk|bos|eos)\s*\])
-    """.replace("NAMES", "|".join(_NAMES.split())),
+      <(?=\s*+[/\\]?\s*+(?:FENCES)\b)                       # </learner>, </learner <b>
+    | <(?=\s*+/?\s*+\|[^|<>]++\|\s*+>)                     # <|im_start|>, <|eot_id|>
+    | <(?=<\s*+/?\s*+sys)                                  # <<SYS>>
+    | <(?=\s*+/?\s*+(?:NAMES)\b(?:[^<>\n]{0,80}|\s*+)>)    # <s>, <start_of_turn>
+    | <(?=\s*+/?\s*+(?:unused|extra_id_|reserved_|special_)[\w-]*+\s*+>)
+    | \[(?=\s*+/?\s*+(?:inst|sys|system|system_prompt|available_tools|tool_calls|tool_results
+            |assistant|user|cls|sep|mask|pad|unk|bos|eos)\s*+\])
+    """.replace("FENCES", "|".join(Fence)).replace("NAMES", "|".join(_NAMES.split())),
     re.VERBOSE | re.IGNORECASE,
 )
 _ROLE_LINE: Final = re.compile(
@@ -62,11 +65,40 @@ _ROLE_LINE: Final = re.compile(
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 _INSTEAD: Final = {"<": "\u2039", "[": "\u27e6"}
-_LOOK_ALIKE: Final = {
-    "\u2039": "<", "\u203a": ">", "\u2329": "<", "\u232a": ">", "\u27e8": "<", "\u27e9": ">",
-    "\u3008": "<", "\u3009": ">", "\u2758": "|", "\u01c0": "|", "\u2223": "|", "\u2502": "|",
-    "\u27e6": "[", "\u27e7": "]", "\u3010": "[", "\u3011": "]",
-}  # fmt: skip
+_DRAWN_LIKE: Final = {
+    "<": "\u2039\u2329\u27e8\u3008\u1438\u276e\u276c\u2770\u27ea\u2991\u29fc\u02c2",
+    ">": "\u203a\u232a\u27e9\u3009\u1433\u276f\u276d\u2771\u27eb\u2992\u29fd\u02c3",
+    "|": "\u2758\u01c0\u2223\u2502",
+    "[": "\u27e6\u3010",
+    "]": "\u27e7\u3011",
+    "/": "\u2044\u2215\u29f8\u2571",
+    "a": "\u0430\u0410\u03b1\u0391",
+    "b": "\u0412\u0392",
+    "c": "\u0441\u0421",
+    "d": "\u0501",
+    "e": "\u0435\u0415\u03b5\u0395",
+    "h": "\u04bb\u041d\u0397",
+    "i": "\u0456\u0406\u03b9\u0399",
+    "j": "\u0458\u0408",
+    "k": "\u043a\u041a\u03ba\u039a",
+    "l": "\u04cf\u04c0",
+    "m": "\u043c\u041c\u039c",
+    "n": "\u043f\u03b7\u039d",
+    "o": "\u043e\u041e\u03bf\u039f",
+    "p": "\u0440\u0420\u03c1\u03a1",
+    "q": "\u051b",
+    "r": "\u0433",
+    "s": "\u0455\u0405",
+    "t": "\u0442\u0422\u03c4\u03a4",
+    "u": "\u03c5",
+    "v": "\u03bd",
+    "w": "\u051d",
+    "x": "\u0445\u0425\u03a7",
+    "y": "\u0443\u0423\u03a5",
+    "z": "\u0396",
+}
+"""Other brackets, and the Cyrillic and Greek letters that our names could be written with."""
+_LOOK_ALIKE: Final = {each: sign for sign, many in _DRAWN_LIKE.items() for each in many}
 _SELECTORS: Final = "\ufe0e\ufe0f"
 """Ask for an emoji as text or as a picture."""
 _PLAIN: Final = re.compile("[\\t\\n -~\\u00a1-\\u00ac\\u00ae-\\u02ff]*")
@@ -151,4 +183,7 @@ def _fold(character: str) -> str:
     if known is not None:
         return known
     plain = unicodedata.normalize("NFKC", character)
-    return plain if len(plain) == 1 else character
+    if len(plain) == 1 and plain.isalpha():
+        # Without its accent: whoever reads an e with a stroke over it still reads the name.
+        plain = unicodedata.normalize("NFKD", plain)[0]
+    return _LOOK_ALIKE.get(plain, plain) if len(plain) == 1 else character

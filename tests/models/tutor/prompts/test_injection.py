@@ -36,8 +36,8 @@ SYSTEM = instructions(Task.SOCRATIC, load(), OperatorText("Call $1 at {home}."),
 
 # Each is a token of some chat template, or a fence of ours, as a tokenizer would look for it.
 SPECIAL = re.compile(
-    r"<\|[^|<>\n]+\|>|<\uff5c[^<>\n]+\uff5c>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>"
-    r"|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>|</?(?:think|tool_call|system)>"
+    r"<\|[^|<>]+\|\s*>|<\uff5c[^<>\n]+\uff5c>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>"
+    r"|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>|</?(?:think|tool_call|system)\s*>"
     r"|<(?:unused|extra_id_)\d+>"
 )
 OUR_FENCE = re.compile(r"<\s*/?\s*(?:learner|tutor|notes|earlier)\b", re.IGNORECASE)
@@ -152,12 +152,29 @@ def test_what_could_do_harm_is_changed(attempt):
         "the user said: no",
         "<b>bold</b> and <div class='x'>",
         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f469\u200d\U0001f52c \u2764\ufe0f",
+        "if (a < notebook.size and b < learners) return earlierst < s;",
+        "\u043d\u0435\u0440\u0430\u0432\u0435\u043d\u0441\u0442\u0432\u043e: x < \u0430",
         "H\u2082O \u2192 2\u03c0r\u00b2 \u2260 0",
         "",
     ],
 )
 def test_lessons_stay_as_they_are(text):
     assert harmless(text) == text
+
+
+@pytest.mark.parametrize("fence", FENCES)
+def test_a_fence_stays_shut_however_its_tag_is_written(fence):
+    tag = r"[<\uff1c\u1438\u276e\u27ea]\s*[/\\\u2215]?\s*(?!b>)\w"
+
+    assert re.search(tag, unicodedata.normalize("NFKC", fence))
+    assert not re.search(tag, harmless(fence)), harmless(fence)
+
+
+def test_a_bracket_with_many_blanks_behind_it_costs_no_more_than_the_text_is_long():
+    # Looking twice at every blank would take minutes here.
+    for opened in ("<", "[", "< /"):
+        text = opened + " " * 200_000 + "x"
+        assert harmless(text) == text
 
 
 @given(st.text() | st.sampled_from(ATTEMPTS).flatmap(lambda a: st.permutations(a.split(" "))))
