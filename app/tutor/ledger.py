@@ -7,7 +7,8 @@ A learner's keys stand in one slot of Redis Cluster:
                               tries    how often it was put off
                               final    the reply as it goes to the topic: from then on it stands
                               credit   what feedback is credited to
-                              request  the request itself, while it is put off
+                              request  the request itself, from when it was put off until its
+                                       reply is delivered
                               rated    id of the feedback that counted
     replies           set     reply ids that have a hash
     fence             string  an erasure's time, ms: what was ingested up to it does not count
@@ -135,14 +136,16 @@ class Ledger:
             key = self._keys.of_user(user_id, f"reply:{reply_id}")
             request = await cast("Any", self._redis.hget(key, "request"))
             if request is None:
-                # Finished, erased, or forgotten in time.
+                # Delivered, erased, or forgotten in time.
                 await self.unpark(user_id, reply_id)
             else:
                 found.append(TutorRequested.parse(request))
         return found
 
     async def unpark(self, user_id: str, reply_id: str) -> None:
-        """The request is not to be tried again."""
+        """The request is not to be tried again: its reply is delivered, or there is none."""
+        key = self._keys.of_user(user_id, f"reply:{reply_id}")
+        await cast("Any", self._redis.hdel(key, "request"))
         await self._redis.zrem(self._parked, self._member(user_id, reply_id))
 
     async def rate(self, user_id: str, reply_id: str, feedback_id: str) -> bytes | None:

@@ -60,7 +60,7 @@ local final = redis.call('HGET', reply, 'final')
 if final then return final end
 if not holds(ARGV[2]) then return false end
 redis.call('HSET', reply, 'final', ARGV[4], 'credit', ARGV[5])
-redis.call('HDEL', reply, 'open', 'request')
+redis.call('HDEL', reply, 'open')
 redis.call('PEXPIRE', reply, ttl)
 for i = 6, #ARGV do redis.call('RPUSH', talk, ARGV[i]) end
 redis.call('PEXPIRE', talk, ttl)
