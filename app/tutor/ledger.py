@@ -16,7 +16,8 @@ A learner's keys stand in one slot of Redis Cluster:
 and one of all workers:
     parked            zset    learner and reply id by the time they are due, ms
 
-Every method raises redis.RedisError as it comes, and may be repeated.
+Every method raises redis.RedisError as it comes, and may be repeated. Those that are given a claim
+raise ClaimLost where another one is the higher, and ClaimGone where the ledger has none.
 """
 
 from __future__ import annotations
@@ -67,6 +68,13 @@ class ClaimLost(Exception):
     """Somebody else works on the request, or the learner was erased."""
 
 
+class ClaimGone(Exception):
+    """The ledger knows nothing of the request: Redis lost its data, or the learner was erased.
+
+    Who claims it again finds out which.
+    """
+
+
 class Ledger:
     """Of every reply. Safe to share.
 
@@ -93,14 +101,12 @@ class Ledger:
         return Claim(request.user_id, request.reply_id, number, attempt, shown, tries)
 
     async def begin(self, claim: Claim, attempt: int) -> None:
-        """An attempt is about to be shown. Raises ClaimLost."""
-        if not await self._of(BEGIN, claim, attempt):
-            raise ClaimLost
+        """An attempt is about to be shown."""
+        _held(await self._of(BEGIN, claim, attempt))
 
     async def close(self, claim: Claim) -> None:
-        """What was shown is void, and the learner was told. Raises ClaimLost."""
-        if not await self._of(CLOSE, claim):
-            raise ClaimLost
+        """What was shown is void, and the learner was told."""
+        _held(await self._of(CLOSE, claim))
 
     async def finish(
         self,
@@ -113,17 +119,16 @@ class Ledger:
     ) -> bytes:
         """Make this the reply, unless there is one; add what was said to the conversation.
 
-        Returns the reply that stands. Raises ClaimLost.
+        Returns the reply that stands.
         """
         kept = await self._of(FINISH, claim, ingest_time, reply, credit, *turns)
-        if kept is None:
-            raise ClaimLost
+        if isinstance(kept, int):
+            _held(kept)
         return bytes(kept)
 
     async def park(self, claim: Claim, request: TutorRequested, due: int) -> None:
-        """Put the request off until `due` (ms). Raises ClaimLost."""
-        if not await self._of(PARK, claim, request.json_bytes()):
-            raise ClaimLost
+        """Put the request off until `due` (ms)."""
+        _held(await self._of(PARK, claim, request.json_bytes()))
         await self._redis.zadd(self._parked, {self._member(claim.user_id, claim.reply_id): due})
 
     async def take_due(self, now: int, lease: float, limit: int) -> list[TutorRequested]:
@@ -185,6 +190,14 @@ class Ledger:
         if text not in self._scripts:
             self._scripts[text] = self._redis.register_script(text)
         return self._scripts[text]
+
+
+def _held(state: int) -> None:
+    """What the scripts return in place of a result."""
+    if state < 0:
+        raise ClaimGone
+    if state == 0:
+        raise ClaimLost
 
 
 TALK: Final = ("conversation", "summary", "earlier", "preloading")

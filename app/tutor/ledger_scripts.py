@@ -9,11 +9,14 @@ from typing import Final
 
 _HOLDS: Final = """
 local reply, replies, fence, talk, ttl = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
-local function holds(number)
-  return redis.call('HGET', reply, 'claim') == number
-    and redis.call('HEXISTS', reply, 'final') == 0
+local GONE, LOST, HELD = -1, 0, 1
+local function state(number)
+  local claim, final = unpack(redis.call('HMGET', reply, 'claim', 'final'))
+  if not claim then return GONE end
+  return (claim == number and not final) and HELD or LOST
 end
 """
+"""GONE: nothing is known of this reply; an erasure has been, or Redis lost its data."""
 
 CLAIM: Final = (
     _HOLDS
@@ -22,7 +25,11 @@ CLAIM: Final = (
 if tonumber(ARGV[2]) <= tonumber(redis.call('GET', fence) or -1) then return false end
 local final = redis.call('HGET', reply, 'final')
 if final then return {final} end
-local number = redis.call('HINCRBY', reply, 'claim', 1)
+-- By the clock: where Redis has lost the last one, a new one must not look like it.
+local clock = redis.call('TIME')
+local number = clock[1] * 1000 + math.floor(clock[2] / 1000)
+number = math.max(number, tonumber(redis.call('HGET', reply, 'claim') or 0) + 1)
+redis.call('HSET', reply, 'claim', string.format('%.0f', number))
 redis.call('SADD', replies, ARGV[3])
 redis.call('PEXPIRE', reply, ttl)
 redis.call('PEXPIRE', replies, ttl)
@@ -35,7 +42,8 @@ BEGIN: Final = (
     _HOLDS
     + """
 -- claim, attempt.
-if not holds(ARGV[2]) then return 0 end
+local now = state(ARGV[2])
+if now ~= HELD then return now end
 redis.call('HSET', reply, 'attempt', ARGV[3], 'open', ARGV[3])
 return 1
 """
@@ -45,7 +53,8 @@ CLOSE: Final = (
     _HOLDS
     + """
 -- claim.
-if not holds(ARGV[2]) then return 0 end
+local now = state(ARGV[2])
+if now ~= HELD then return now end
 redis.call('HDEL', reply, 'open')
 return 1
 """
@@ -54,11 +63,13 @@ return 1
 FINISH: Final = (
     _HOLDS
     + """
--- claim, ingest time, reply, credit, then turns of the conversation. Returns what stands.
-if tonumber(ARGV[3]) <= tonumber(redis.call('GET', fence) or -1) then return false end
+-- claim, ingest time, reply, credit, then turns of the conversation. Returns what stands, or
+-- a number as the others.
+if tonumber(ARGV[3]) <= tonumber(redis.call('GET', fence) or -1) then return LOST end
 local final = redis.call('HGET', reply, 'final')
 if final then return final end
-if not holds(ARGV[2]) then return false end
+local now = state(ARGV[2])
+if now ~= HELD then return now end
 redis.call('HSET', reply, 'final', ARGV[4], 'credit', ARGV[5])
 redis.call('HDEL', reply, 'open')
 redis.call('PEXPIRE', reply, ttl)
@@ -72,7 +83,8 @@ PARK: Final = (
     _HOLDS
     + """
 -- claim, request.
-if not holds(ARGV[2]) then return 0 end
+local now = state(ARGV[2])
+if now ~= HELD then return now end
 redis.call('HSET', reply, 'request', ARGV[3])
 redis.call('HINCRBY', reply, 'tries', 1)
 redis.call('HDEL', reply, 'open')

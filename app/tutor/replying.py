@@ -30,7 +30,7 @@ from app.tutor.budget import Budgets
 from app.tutor.config import ReplySettings
 from app.tutor.conversations import Conversations, encoded
 from app.tutor.errors import Reason, StoreDown, Unavailable
-from app.tutor.ledger import Claim, ClaimLost, Finished, Ledger
+from app.tutor.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
 from app.tutor.metrics import FEEDBACK, LOST, PUT_OFF, REPLIES
 from app.tutor.showing import Showing
 from app.tutor.texts import Texts, TextUnreachable
@@ -172,54 +172,89 @@ class Replying:
 
     async def _reply(self, request: TutorRequested, send: Send, crowded: bool) -> None:
         since = asyncio.get_running_loop().time()
-        claim = await self._insist(partial(self._ledger.claim, request))
-        if isinstance(claim, Finished):
-            await self._tell(claim.reply, request, send)
-            return
-        interval = self._settings.piece_interval
-        showing = Showing(request, claim, self._ledger, self._pushes, interval)
+        before: Showing | None = None
+        while True:
+            claim = await self._insist(partial(self._ledger.claim, request))
+            if isinstance(claim, Finished):
+                await self._tell(claim.reply, request, send)
+                return
+            if before is not None:
+                # The learner's page has not forgotten what Redis has.
+                claim = replace(claim, attempt=before.highest, open=before.standing)
+            interval = self._settings.piece_interval
+            showing = Showing(request, claim, self._ledger, self._pushes, interval)
+            try:
+                await self._claimed(_Case(request, claim, showing, send, since), crowded)
+            except ClaimGone:
+                before = showing
+                log.warning("tutor.ledger_lost", event_id=request.event_id)
+            else:
+                return
+
+    async def _claimed(self, case: _Case, crowded: bool) -> None:
+        claim = case.claim
         if claim.open:
-            await self._insist(partial(showing.void, claim.open))
+            await self._insist(partial(case.showing.void, claim.open))
             await self._insist(partial(self._ledger.close, claim))
-        case = _Case(request, claim, showing, send, since)
-        worded = await (self._without(case, Reason.BUSY, None) if crowded else self._worded(case))
+        worded = await self._worded(case, crowded)
         if worded is not None:
             await self._finish(case, worded)
 
-    async def _worded(self, case: _Case) -> Worded | None:
+    async def _worded(self, case: _Case, crowded: bool) -> Worded | None:
         """The words; None where the request was put off."""
         request = case.request
         if now_ms() > self._ends(request):
             return _none("it came too late")
         try:
-            if request.kind is RequestKind.CHAT:
-                chat = await self._texts.find(request.source_partition, request.source_offset)
-                if chat is None or chat.event_id not in request.caused_by:
-                    return _none("the message is no longer kept")
-                danger = self._words.danger(chat.text, request.reading)
-                if danger is not None:
-                    await self._raise(danger, chat, case.send)
-                    return Worded(ReplyStatus.HUMAN_HELP, danger.message, danger.because)
-                case.mode = chat.reply_mode
-                case.said = Said(Speaker.STUDENT, chat.text, chat.ingest_time, chat.event_id)
-            before = await self._insist(partial(self._conversations.load, request.user_id))
-            # A request that was put off is told where it is answered, behind what came since.
-            case.at = max(request.ingest_time, before.newest + 1)
-            if case.said is not None:
-                case.said = replace(case.said, at=case.at)
-            asked = Asked(request, case.said, case.mode, before, case.since)
-            worded = await self._words.answer(asked, case.showing)
-            if worded.danger is not None:
-                await self._raise(worded.danger, request, case.send)
-            return worded
+            instead = await self._read(case)
+            if instead is not None:
+                return instead
+            if crowded:
+                return await self._without(case, Reason.BUSY, None)
+            return await self._asked(case)
         except TextUnreachable:
             return await self._without(case, "kafka", None)
         except Unavailable as error:
             return await self._without(case, error.reason, error.retry_after)
 
+    async def _read(self, case: _Case) -> Worded | None:
+        """The learner's message, into the case; what is said where no model is to answer it.
+
+        Raises TextUnreachable.
+        """
+        request = case.request
+        if request.kind is not RequestKind.CHAT:
+            return None
+        chat = await self._texts.find(request.source_partition, request.source_offset)
+        if chat is None or chat.event_id not in request.caused_by:
+            return _none("the message is no longer kept")
+        danger = self._words.danger(chat.text, request.reading)
+        if danger is not None:
+            await self._raise(danger, chat, case.send)
+            return Worded(ReplyStatus.HUMAN_HELP, danger.message, danger.because)
+        case.mode = chat.reply_mode
+        case.said = Said(Speaker.STUDENT, chat.text, chat.ingest_time, chat.event_id)
+        return None
+
+    async def _asked(self, case: _Case) -> Worded:
+        """What a model says. Raises Unavailable."""
+        request = case.request
+        before = await self._insist(partial(self._conversations.load, request.user_id))
+        # A request that was put off is told where it is answered, behind what came since.
+        case.at = max(request.ingest_time, before.newest + 1)
+        if case.said is not None:
+            case.said = replace(case.said, at=case.at)
+        asked = Asked(request, case.said, case.mode, before, case.since)
+        worded = await self._words.answer(asked, case.showing)
+        if worded.danger is not None:
+            await self._raise(worded.danger, request, case.send)
+        return worded
+
     async def _without(self, case: _Case, reason: str, retry_after: float | None) -> Worded | None:
         """There is no answer now: put it off, or end it."""
         request, tries = case.request, case.claim.tries
+        # Half an answer that nobody goes on with must not stay where it was shown.
+        await self._insist(case.showing.withdraw)
         if reason == Reason.OFF:
             return Worded(ReplyStatus.OFF, "", ("no provider is set up",))
         wait = min(
@@ -244,8 +279,13 @@ class Replying:
             answer = Said(Speaker.TEACHER, worded.text, case.at + 1, request.reply_id)
             turns = [] if case.said is None else [encoded(case.said)]
             turns.append(encoded(answer, worded.mode))
-        # Nobody asked for what is said about an intervention: it is said, or not.
-        silent = request.kind is RequestKind.INTERVENTION and not turns
+        # Nobody asked for what is said about an intervention: unless something of it was seen,
+        # or it is for a person by now, it is said or not.
+        silent = (
+            request.kind is RequestKind.INTERVENTION
+            and worded.status not in (ReplyStatus.ANSWERED, ReplyStatus.HUMAN_HELP)
+            and not case.showing.highest
+        )
         kept = await self._insist(
             partial(
                 self._ledger.finish,

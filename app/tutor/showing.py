@@ -32,8 +32,8 @@ _SOURCE: Final = "tutor"
 class Showing:
     """The listener of one answer (`app.tutor.exchange.Listener`).
 
-    Attempts go on from those that earlier claims have shown. Raises
-    app.tutor.ledger.ClaimLost where another worker has the request by now.
+    Attempts go on from those that earlier claims have shown. Raises app.tutor.ledger's
+    ClaimLost where another worker has the request by now, and ClaimGone where Redis forgot it.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Showing:
         self._interval = interval
         self._gathered: list[str] = []
         self._begun = 0
+        self._standing = 0
         self._muted = 0
         self._index = 0
         self._shown_at = -math.inf
@@ -58,6 +59,16 @@ class Showing:
     def numbered(self, attempt: int) -> int:
         """An attempt's number as the learner sees it; 0 stays 0."""
         return self._claim.attempt + attempt if attempt else 0
+
+    @property
+    def highest(self) -> int:
+        """The highest attempt that the learner may have seen a piece of, under any claim."""
+        return max(self._claim.attempt, self._begun)
+
+    @property
+    def standing(self) -> int:
+        """The attempt that the learner may have seen a piece of and that is not void, or 0."""
+        return self._standing
 
     async def piece(self, attempt: int, index: int, text: str) -> None:
         """The next piece of an attempt."""
@@ -74,7 +85,8 @@ class Showing:
     async def _take(self, number: int, text: str) -> None:
         if number != self._begun:
             await self._ledger.begin(self._claim, number)
-            self._begun, self._index, self._gathered = number, 0, []
+            self._begun = self._standing = number
+            self._index, self._gathered = 0, []
             self._shown_at = -math.inf
         self._gathered.append(text)
         now = asyncio.get_running_loop().time()
@@ -86,10 +98,18 @@ class Showing:
         """What was shown of an attempt is void."""
         try:
             async with asyncio.timeout(_PATIENCE):
-                await self.void(self.numbered(attempt))
-                await self._ledger.close(self._claim)
+                await self.withdraw()
         except (RedisError, OSError) as error:
             log.debug("tutor.piece_not_shown", error=type(error).__name__)
+
+    async def withdraw(self) -> None:
+        """Void what stands, if anything does. Raises redis.RedisError."""
+        if self._standing:
+            # Once more, to be sure of the claim: who lost it must not void behind the reply.
+            await self._ledger.begin(self._claim, self._standing)
+            await self.void(self._standing)
+            self._standing = 0
+            await self._ledger.close(self._claim)
 
     async def void(self, number: int) -> None:
         """Tell the learner that this attempt is superseded. Raises redis.RedisError."""

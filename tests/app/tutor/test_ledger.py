@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.settings import RedisSettings
-from app.tutor.ledger import Claim, ClaimLost, Finished, Ledger
+from app.tutor.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
 from schemas.base import now_ms
 from tests.app.tutor.asking import a_chat, a_request
 
@@ -41,7 +41,8 @@ async def test_a_later_claim_holds_and_an_earlier_one_does_nothing(ledger: Ledge
     first = await taken(ledger, request)
     await ledger.begin(first, 1)
     second = await taken(ledger, request)
-    assert (second.number, second.attempt, second.open) == (2, 1, 1)
+    assert second.number > first.number
+    assert (second.attempt, second.open) == (1, 1)
     for step in (
         lambda: ledger.begin(first, 2),
         lambda: ledger.close(first),
@@ -112,7 +113,9 @@ async def test_the_forgotten_are_not_answered_and_nothing_is_left(
     await ledger.park(claim, request, due=0)
     await ledger.forget(request.user_id, now_ms())
     with pytest.raises(ClaimLost):
-        await finished(ledger, claim, b"late")
+        await ledger.finish(claim, b"late", ingest_time=request.ingest_time)
+    with pytest.raises(ClaimGone):
+        await ledger.begin(claim, 1)
     with pytest.raises(ClaimLost):
         await ledger.claim(request)
     assert await ledger.take_due(now_ms(), 60, 10) == []
@@ -124,3 +127,24 @@ async def test_the_forgotten_are_not_answered_and_nothing_is_left(
     claim = await taken(ledger, later)
     await ledger.forget(request.user_id, request.ingest_time)
     assert await ledger.finish(claim, b"hi", ingest_time=later.ingest_time) == b"hi"
+
+
+async def test_a_claim_that_redis_forgot_is_another_thing_than_one_that_was_lost(
+    ledger: Ledger, client: Redis, redis_settings: RedisSettings
+):
+    request = asked()
+    claim = await taken(ledger, request)
+    async for key in client.scan_iter(match=f"{redis_settings.prefix}:*"):
+        await client.delete(key)
+    for step in (
+        lambda: ledger.begin(claim, 1),
+        lambda: ledger.close(claim),
+        lambda: ledger.park(claim, request, 0),
+        lambda: finished(ledger, claim, b"x"),
+    ):
+        with pytest.raises(ClaimGone):
+            await step()
+    # Who claims it anew has another number than before
+    await taken(ledger, request)
+    with pytest.raises(ClaimLost):
+        await finished(ledger, claim, b"x")

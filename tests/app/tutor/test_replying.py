@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,18 +12,20 @@ from app.stores.dialogue import Dialogues
 from app.stores.pushlog import PushLog
 from app.tutor.budget import Budgets
 from app.tutor.composing import Composer
-from app.tutor.config import TutorSettings
+from app.tutor.config import TimeoutSettings, TutorSettings
 from app.tutor.conversations import Conversations
 from app.tutor.layers import LayerOutcomes
-from app.tutor.ledger import Ledger
+from app.tutor.ledger import Claim, ClaimLost, Ledger
 from app.tutor.replying import Replying
+from app.tutor.showing import Showing
 from app.tutor.store import TutorStore
 from app.tutor.texts import Texts
 from schemas.base import Derived, now_ms
-from schemas.tutor import TutorReplied, TutorRequested
-from tests.app.tutor.asking import Page, a_chat, a_request, pushed
-from tests.app.tutor.conftest import Bench
-from tests.app.tutor.sse import Endpoint, say, status
+from schemas.tutor import RequestKind, TutorReplied, TutorRequested
+from tests.app.tutor.asking import Page, a_chat, a_request, page, pushed
+from tests.app.tutor.conftest import TIMEOUTS, Bench
+from tests.app.tutor.sse import Endpoint, say, say_when, stall, status
+from tests.topics import eventually
 
 NO_MONGO = MongoSettings(url="mongodb://127.0.0.1:1")
 """History is away: a tutor does not wait for it."""
@@ -42,17 +45,19 @@ class Desk:
         self.dies_at_sending = False
         self.offset = 0
 
-    async def open(self, **replies: Any) -> Desk:
+    async def open(self, timeouts: TimeoutSettings = TIMEOUTS, **replies: Any) -> Desk:
         client, settings = self.bench.client, self.bench.redis_settings
         tutor = TutorSettings.model_validate(
             {"replies": {"piece_interval": 0.0, "history_timeout": 0.05, **replies}}
         )
-        router = await self.bench.router({"p0": self.endpoint})
+        router = await self.bench.router({"p0": self.endpoint}, timeouts=timeouts)
         store = TutorStore(client, settings, 5)
         self.budgets = Budgets(store, tutor.budget)
         self.texts = Texts(Settings(redis=settings, tutor=tutor))
         dialogues = Dialogues(NO_MONGO, 0.05)
         self.bench.stack.push_async_callback(dialogues.close)
+        self.alarming = tutor.safety.emotions
+        self.pushes = PushLog(client, settings)
         self.ledger = Ledger(client, settings, tutor.replies.memory)
         self.replying = Replying(
             tutor.replies,
@@ -62,7 +67,7 @@ class Desk:
             budgets=self.budgets,
             texts=self.texts,
             words=Composer(tutor, router, LayerOutcomes(store, tutor.context.learning, 5.0)),
-            pushes=PushLog(client, settings),
+            pushes=self.pushes,
             waiting=lambda _: None,
         )
         self.bench.stack.push_async_callback(self.replying.close)
@@ -87,12 +92,15 @@ class Desk:
     def told(self) -> list[TutorReplied]:
         return [each for each in self.sent if isinstance(each, TutorReplied)]
 
+    async def pushed(self, user: str) -> list[dict[str, Any]]:
+        """The learner's push log."""
+        return await pushed(Settings(redis=self.bench.redis_settings), user)
+
     async def page(self, request: TutorRequested) -> Page:
-        """What the learner's page holds, of the push log alone."""
-        settings = Settings(redis=self.bench.redis_settings)
-        made = Page()
-        for push in await pushed(settings, request.user_id):
-            made.take(push)
+        """What the learner sees of a reply: pieces, and what was told on the topic after them."""
+        made = page(await self.pushed(request.user_id), request.reply_id)
+        for reply in self.told:
+            made.take({"type": "tutor_reply", "text": "", **reply.document()})
         return made
 
     async def due(self) -> list[TutorRequested]:
@@ -126,3 +134,84 @@ async def test_killed_between_the_ledger_and_the_topic_a_parked_reply_is_told_by
     assert [(each.final, each.text) for each in desk.told][1:] == [(True, "Here it is.")]
     assert len(desk.endpoint.seen) == asked
     assert await desk.due() == []
+
+
+async def test_a_redis_that_loses_its_data_during_a_reply_costs_no_reply(desk: Desk):
+    may_end = asyncio.Event()
+    began = asyncio.Event()
+    began.set()
+    desk.endpoint.script.append(say_when(began, "Half ", "and half.", may_end=may_end))
+    request = desk.asked()
+    replying = asyncio.create_task(desk.reply(request))
+    await eventually(lambda: desk.pushed("ada"), bool)
+    # When the ledger is gone while the provider still speaks
+    async for key in desk.bench.client.scan_iter(
+        match=f"{desk.bench.redis_settings.prefix}:tutor*"
+    ):
+        await desk.bench.client.delete(key)
+    may_end.set()
+    await replying
+    # Then it is done again, and what was shown is void: attempts go on in the learner's page
+    assert [(each.final, each.text, each.attempt) for each in desk.told] == [
+        (True, "Here it is.", 2)
+    ]
+    kinds = [(each["type"], each["attempt"]) for each in await desk.pushed("ada")]
+    assert kinds[0] == ("tutor_delta", 1)
+    assert kinds[kinds.index(("tutor_reply", 1)) :][1:] == [("tutor_delta", 2)] * 2
+
+
+async def test_unsafe_words_for_an_intervention_give_way_to_human_help(desk: Desk):
+    desk.endpoint.otherwise = say("You ", "are ", "worth ", "less ", "so kill yourself", ". Bye.")
+    request = desk.asked(kind=RequestKind.INTERVENTION)
+    await desk.reply(request)
+    assert [(each.status, each.final) for each in desk.told] == [("human_help", True)]
+    seen = await desk.page(request)
+    assert seen.text == desk.told[0].text
+
+
+@pytest.mark.parametrize("kind", RequestKind)
+async def test_half_an_answer_at_the_deadline_does_not_stay_on_the_page(bench: Bench, kind):
+    short = TIMEOUTS.model_copy(update={"overall": 2.0})
+    desk = await Desk(bench, await bench.endpoint(stall("Half of"))).open(short)
+    request = desk.asked(kind=kind)
+    await desk.reply(request)
+    found = await desk.pushed("ada")
+    assert [(each["type"], each["attempt"]) for each in found] == [
+        ("tutor_delta", 1), ("tutor_reply", 1),
+    ]  # fmt: skip
+    assert found[-1]["status"] == "superseded"
+    assert (await desk.page(request)).text == ""
+    assert await desk.due() == [request]
+
+
+async def test_one_request_too_many_is_looked_at_for_what_is_for_a_person(bench: Bench):
+    may_begin = asyncio.Event()
+    endpoint = await bench.endpoint(say_when(may_begin, "Here."))
+    desk = await Desk(bench, endpoint).open(waiting=1)
+    first = asyncio.create_task(desk.reply(desk.asked()))
+    await eventually(lambda: _now(endpoint.open_now), bool)
+    # When the learner has no place left, and the emotions read in the message are clear
+    reading = dict.fromkeys(desk.alarming, 1.0)
+    await desk.reply(desk.asked("nothing to see in the words", reading=reading))
+    assert [each.status for each in desk.told] == ["human_help"]
+    may_begin.set()
+    await first
+
+
+async def _now(value: int) -> int:
+    return value
+
+
+async def test_who_lost_its_claim_voids_nothing_behind_the_reply(desk: Desk):
+    request = desk.asked()
+    first = await desk.ledger.claim(request)
+    assert isinstance(first, Claim)
+    showing = Showing(request, first, desk.ledger, desk.pushes, 0.0)
+    await showing.piece(1, 0, "Half")
+    # Given another worker that takes the request and replies
+    await desk.reply(request)
+    before = await desk.pushed("ada")
+    # When the first one finds out that its provider broke off
+    with pytest.raises(ClaimLost):
+        await showing.superseded(1)
+    assert await desk.pushed("ada") == before
