@@ -174,7 +174,8 @@ async def _send_tombstone(producer: Producer, user_id: str) -> None:
 
 
 async def _forget_pushes(settings: Settings, request: ErasureRequested) -> None:
-    async with redis_client(settings.redis) as client:
+    timeout = settings.tutor.timeouts.store
+    async with redis_client(settings.redis, timeout) as client:
         await PushLog(client, settings.redis).forget(request.user_id, request.ingest_time)
         ledger = Ledger(client, settings.redis, settings.tutor.replies.memory)
         await ledger.forget(request.user_id, request.ingest_time)

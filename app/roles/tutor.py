@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from redis.asyncio import Redis
-
 from agents.tutor import TOPICS, TutorAgent
 from app.exits import Exit, end_now
 from app.roles import Agent, Parts, stateless
@@ -26,9 +24,6 @@ from app.tutor.replying import Replying
 from app.tutor.store import TutorStore, connect
 from app.tutor.texts import Texts
 
-_TIMEOUT = 5.0
-"""Seconds of a call to Redis; then it counts as away."""
-
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
@@ -42,9 +37,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     async with AsyncExitStack() as stack:
         accounts = connect(settings.redis, tutor.timeouts.store)
         stack.push_async_callback(accounts.aclose)
-        redis = Redis.from_url(
-            settings.redis.url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT
-        )
+        redis = redis_client(settings.redis, tutor.timeouts.store)
         stack.push_async_callback(redis.aclose)
         # Listens for as long as nobody comes: without a limit of time.
         listening = redis_client(settings.redis)

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoScriptError
@@ -54,6 +54,9 @@ __all__ = [
 
 _RETRIES: Final = 3
 """Attempts after a lost connection: enough for pooled ones that died with a restart."""
+
+_CONNECTIONS: Final = 64
+"""A call takes a fraction of a millisecond; hundreds that come at once wait for one of these."""
 
 _USERS_PER_TRIP: Final = 128
 """Scripts in one pipeline; bounds what waits in Redis's output buffer."""
@@ -83,10 +86,21 @@ class Latest:
     recommendations: dict[str, Any] | None
 
 
-def redis_client(settings: RedisSettings) -> Redis:
-    """A client for the log. It tries again on a lost connection: every script may run twice."""
-    backoff = ExponentialWithJitterBackoff(base=0.01, cap=0.2)
-    return Redis.from_url(settings.url, retry=Retry(backoff, _RETRIES))
+def redis_client(settings: RedisSettings, timeout: float | None = None) -> Redis:
+    """A client for the log. It tries again on a lost connection: every script may run twice.
+
+    timeout: seconds for one answer, and for a connection to be free; None: no limit, as who
+        subscribes needs it
+    """
+    pool = BlockingConnectionPool.from_url(
+        settings.url,
+        max_connections=_CONNECTIONS,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.01, cap=0.2), _RETRIES),
+    )
+    return Redis.from_pool(pool)
 
 
 class PushLog:

@@ -12,6 +12,7 @@ import redis.asyncio as redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from app.embedded import RedisServer
 from app.settings import RedisSettings
@@ -418,6 +419,27 @@ async def test_after_a_restart_everybody_is_followed_again_and_the_listener_is_t
         assert [(await anext(heard))[0] for _ in range(2)] == ["ada", "bob"]
     finally:
         await subscription.close()
+
+
+async def test_hundreds_that_come_at_once_wait_for_a_connection(push_log: PushLog) -> None:
+    async def one(n: int) -> None:
+        (appended,) = await push_log.append_many([push(1, user=f"learner-{n}")])
+        assert appended is not None
+
+    await asyncio.gather(*(one(n) for n in range(200)))
+
+
+async def test_a_redis_that_stands_still_counts_as_away() -> None:
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silence, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = redis_client(RedisSettings(url=f"redis://127.0.0.1:{port}"), timeout=0.1)
+        async with client, asyncio.timeout(20):
+            with pytest.raises(RedisTimeout):
+                await PushLog(client, RedisSettings()).head("ada")
 
 
 async def test_a_restart_that_may_have_lost_writes_begins_a_new_epoch(tmp_path) -> None:
