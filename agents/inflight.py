@@ -48,6 +48,7 @@ class InFlight:
     def __init__(self, limit: int, fail: Callable[[BaseException], None]) -> None:
         if limit < 1:
             raise ValueError(f"limit is {limit}, must be at least 1")
+        self._limit = limit
         self._slots = asyncio.Semaphore(limit)
         self._fail = fail
         self._failed = False
@@ -57,6 +58,10 @@ class InFlight:
 
     def __len__(self) -> int:
         return self._count
+
+    def beside(self) -> InFlight:
+        """Another window of the same size, for partitions that must not wait for this one's."""
+        return InFlight(self._limit, self._fail)
 
     async def slot(self) -> None:
         """Wait until one more record may be in flight, and take that place."""

@@ -1,8 +1,10 @@
 """chat-messages, tutor-requests, feedback, erasures -> the tutor -> tutor-replies, interventions.
 
 A reply takes seconds. Each record is worked on in a task of its own, and acknowledged in the
-order of offsets by the window, which also bounds how many there are. Requests that were put
-off come from the tutor itself and are none of the stream's.
+order of offsets by the window, which also bounds how many there are. Chat messages have a window
+of their own, and are taken past what waits for a place in the other: what is for a person must
+not wait for replies to others. Requests that were put off come from the tutor itself and are none
+of the stream's.
 
 A record of a partition that goes to another worker is worked on to its end: the tutor's ledger
 knows who has a request, and only one of two gets to reply.
@@ -43,6 +45,9 @@ _TOPIC_OF: Final[dict[type[Derived], str]] = {
     InterventionRaised: INTERVENTIONS,
 }
 
+_AHEAD: Final = 10_000
+"""Records that wait for a place in the window while messages behind them are read, a worker."""
+
 Send = Callable[[Derived], Awaitable[None]]
 
 
@@ -57,8 +62,8 @@ class Tutor(Protocol):
         """Reply, or put it off. Returns when the request may be acknowledged."""
         ...
 
-    async def due(self) -> list[TutorRequested]:
-        """Requests that were put off and are to be tried now."""
+    async def due(self, under_way: int) -> list[TutorRequested]:
+        """Requests that were put off and are to be tried now, beside so many under way."""
         ...
 
     async def rate(self, feedback: FeedbackReceived) -> None:
@@ -78,6 +83,7 @@ class TutorAgent:
         outbox: where replies and interventions go.
         dead_letters: where records go that cannot be read.
         window: bounds what is in flight, acknowledges in order.
+        hearing: the same for chat messages.
         logical: the catalogue's name of a topic on the broker.
     """
 
@@ -88,33 +94,52 @@ class TutorAgent:
         outbox: Outbox,
         dead_letters: DeadLetters,
         window: InFlight,
+        hearing: InFlight,
         logical: Callable[[str], str],
     ) -> None:
         self._tutor = tutor
         self._outbox = outbox
         self._dead_letters = dead_letters
         self._window = window
+        self._hearing = hearing
         self._logical = logical
         self._tasks: set[Task[None]] = set()
         self._replying: dict[str, Task[None]] = {}
 
     async def run(self, events: AsyncIterator[Acknowledgeable]) -> None:
         """Hand over every record, until the stream ends."""
-        reading = asyncio.create_task(self._read(events))
+        ahead: asyncio.Queue[Acknowledgeable | None] = asyncio.Queue(_AHEAD)
+        reading = asyncio.create_task(self._read(events, ahead))
+        working = asyncio.create_task(self._take(ahead))
         retrying = asyncio.create_task(self._retry())
+        parts = (reading, working, retrying)
         try:
-            await asyncio.wait({reading, retrying}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done() and not reading.cancelled() and reading.exception() is None:
+                # The stream has ended; what was read of it is still worked on.
+                await asyncio.wait({working, retrying}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            reading.cancel()
-            retrying.cancel()
-            await asyncio.wait({reading, retrying})
+            for task in parts:
+                task.cancel()
+            await asyncio.wait(parts)
             await self.stop()
-        for task in (reading, retrying):
+        for task in parts:
             if not task.cancelled():
                 task.result()
 
-    async def _read(self, events: AsyncIterator[Acknowledgeable]) -> None:
+    async def _read(
+        self, events: AsyncIterator[Acknowledgeable], ahead: asyncio.Queue[Acknowledgeable | None]
+    ) -> None:
         async for event in events:
+            if self._logical(event.message.topic) == CHAT:
+                await self._hearing.slot()
+                self._hearing.track(event, [await self._begin(event.message)])
+            else:
+                await ahead.put(event)
+        await ahead.put(None)
+
+    async def _take(self, ahead: asyncio.Queue[Acknowledgeable | None]) -> None:
+        while (event := await ahead.get()) is not None:
             await self._window.slot()
             self._window.track(event, [await self._begin(event.message)])
         if self._tasks:
@@ -142,12 +167,12 @@ class TutorAgent:
             done.set_result(None)
             return done
         name, coroutine = work
-        task = self._replying.get(name)
-        if task is None:
-            task = self._spawn(name, coroutine)
-        else:
-            # Delivered again after a rebalance, while it is still worked on here.
-            coroutine.close()
+        before = self._replying.get(name)
+        if before is not None:
+            # Delivered again after a rebalance, while it is still worked on here; but perhaps
+            # another worker has taken it in between, and died.
+            coroutine = _behind(before, coroutine)
+        task = self._spawn(name, coroutine)
 
         def ended(task: Task[None]) -> None:
             if task.cancelled() or done.done():
@@ -193,7 +218,8 @@ class TutorAgent:
 
         def ended(_: Task[None]) -> None:
             self._tasks.discard(task)
-            self._replying.pop(name, None)
+            if self._replying.get(name) is task:
+                del self._replying[name]
 
         task.add_done_callback(ended)
         return task
@@ -209,13 +235,26 @@ class TutorAgent:
 
     async def _retry(self) -> None:
         """Try again what is due, as many at a time as the tutor says. Raises what a try raised."""
+        under_way: set[Task[None]] = set()
         while True:
-            tries = [
-                self._spawn(request.reply_id, self._reply(request, None))
-                for request in await self._tutor.due()
-                if request.reply_id not in self._replying
-            ]
-            if tries:
-                await asyncio.gather(*tries)
+            for request in await self._tutor.due(len(under_way)):
+                if request.reply_id not in self._replying:
+                    work = self._reply(request, None)
+                    under_way.add(self._spawn(request.reply_id, work))
+            if under_way:
+                # One that takes long does not keep the others waiting.
+                done, under_way = await asyncio.wait(under_way, timeout=_LOOK_AGAIN)
+                for task in done:
+                    if not task.cancelled():
+                        task.result()
             else:
                 await asyncio.sleep(_LOOK_AGAIN)
+
+
+async def _behind(before: Task[None], work: Coroutine[Any, Any, None]) -> None:
+    """Once the other has ended, however it did."""
+    try:
+        await asyncio.wait({before})
+        await work
+    finally:
+        work.close()

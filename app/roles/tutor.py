@@ -72,6 +72,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             outbox=parts.outbox,
             dead_letters=parts.dead_letters,
             window=parts.window,
+            hearing=parts.window.beside(),
             logical=partial(logical, settings),
         )
         preloading = asyncio.create_task(

@@ -128,7 +128,7 @@ class Ledger:
 
     async def park(self, claim: Claim, request: TutorRequested, due: int) -> None:
         """Put the request off until `due` (ms)."""
-        _held(await self._of(PARK, claim, request.json_bytes()))
+        _held(await self._of(PARK, claim, request.json_bytes(), claim.tries + 1))
         await self._redis.zadd(self._parked, {self._member(claim.user_id, claim.reply_id): due})
 
     async def take_due(self, now: int, lease: float, limit: int) -> list[TutorRequested]:

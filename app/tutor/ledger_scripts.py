@@ -82,11 +82,10 @@ return ARGV[4]
 PARK: Final = (
     _HOLDS
     + """
--- claim, request.
+-- claim, request, how often it has been put off with this time: no more for a repeated call.
 local now = state(ARGV[2])
 if now ~= HELD then return now end
-redis.call('HSET', reply, 'request', ARGV[3])
-redis.call('HINCRBY', reply, 'tries', 1)
+redis.call('HSET', reply, 'request', ARGV[3], 'tries', ARGV[4])
 redis.call('HDEL', reply, 'open')
 return 1
 """

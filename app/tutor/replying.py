@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,6 +41,7 @@ from models.tutor.moves.dialogue import Speaker
 from schemas.actions import FeedbackReceived, InterventionRaised
 from schemas.base import Derived, Event, now_ms
 from schemas.chat import ChatReceived
+from schemas.emotions import Emotion
 from schemas.operations import ErasureRequested
 from schemas.tutor import ReplyMode, ReplyStatus, RequestKind, TutorReplied, TutorRequested
 
@@ -52,6 +53,8 @@ Send = Callable[[Derived], Awaitable[None]]
 T = TypeVar("T")
 
 _AWAY: Final = (RedisError, OSError, StoreDown)
+_LONG: Final = 1_000
+"""Characters from which a message is looked at beside the event loop: it takes milliseconds."""
 _LEASE: Final = 30.0
 """Seconds beside the deadline until a request that was taken from the park is due again."""
 
@@ -116,7 +119,7 @@ class Replying:
         What is for a person goes to one at once, without a store or a model between.
         """
         self._texts.remember(partition, offset, chat)
-        danger = self._words.danger(chat.text, {})
+        danger = await self._danger(chat, {})
         if danger is not None:
             await self._raise(danger, chat, send)
             await send(_help(danger, chat, reply_id(chat.event_id, chat.user_id)))
@@ -140,12 +143,13 @@ class Replying:
             if not self._waiting_here[user]:
                 del self._waiting_here[user]
 
-    async def due(self) -> list[TutorRequested]:
-        """Requests that were put off and are to be tried now."""
+    async def due(self, under_way: int) -> list[TutorRequested]:
+        """Requests that were put off and are to be tried now, beside so many under way."""
+        room = self._settings.retried_at_once - under_way
+        if room <= 0:
+            return []
         try:
-            return await self._ledger.take_due(
-                now_ms(), self._lease, self._settings.retried_at_once
-            )
+            return await self._ledger.take_due(now_ms(), self._lease, room)
         except _AWAY as error:
             log.debug("tutor.parked_not_read", error=type(error).__name__)
             return []
@@ -228,7 +232,7 @@ class Replying:
         chat = await self._texts.find(request.source_partition, request.source_offset)
         if chat is None or chat.event_id not in request.caused_by:
             return _none("the message is no longer kept")
-        danger = self._words.danger(chat.text, request.reading)
+        danger = await self._danger(chat, request.reading)
         if danger is not None:
             await self._raise(danger, chat, case.send)
             return Worded(ReplyStatus.HUMAN_HELP, danger.message, danger.because)
@@ -323,6 +327,11 @@ class Replying:
         if reply:
             await send(TutorReplied.parse(reply))
         await self._insist(partial(self._ledger.unpark, request.user_id, request.reply_id))
+
+    async def _danger(self, chat: ChatReceived, reading: Mapping[Emotion, float]) -> Danger | None:
+        if len(chat.text) <= _LONG:
+            return self._words.danger(chat.text, reading)
+        return await asyncio.to_thread(self._words.danger, chat.text, reading)
 
     async def _raise(self, danger: Danger, event: Event, send: Send) -> None:
         await send(

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from agents.inflight import InFlight
 from agents.topics import CHAT, ERASURES, FEEDBACK, TUTOR_REQUESTS
 from agents.tutor import Send, TutorAgent
 from schemas.actions import FeedbackReceived
@@ -37,7 +38,7 @@ class Desk:
             raise self.fault
         await self.may_end[request.reply_id].wait()
 
-    async def due(self) -> list[TutorRequested]:
+    async def due(self, under_way: int) -> list[TutorRequested]:
         due, self.waiting = self.waiting, []
         return due
 
@@ -73,6 +74,7 @@ async def agent(desk: Desk, around: Around) -> AsyncIterator[TutorAgent]:
         outbox=NoOutbox(),
         dead_letters=around.graveyard,
         window=around.window,
+        hearing=around.window.beside(),
         logical=str,
     )
     yield made
@@ -149,22 +151,66 @@ async def test_poison_among_others_costs_only_itself(agent: TutorAgent, around: 
     )
     await stream.close()
     errors = [type(error).__name__ for _, error in around.graveyard.buried]
-    assert errors == ["InvalidJson", "InvalidMessage", "InvalidMessage"]
+    assert sorted(errors) == ["InvalidJson", "InvalidMessage", "InvalidMessage"]
     assert len(around.acknowledged) == 3
 
 
-async def test_a_request_read_again_while_it_is_worked_on_is_worked_on_once(
+async def test_a_request_read_again_while_it_is_worked_on_is_worked_on_behind_it(
+    agent: TutorAgent, desk: Desk, around: Around
+):
+    """The first may find that another worker took its claim, and that one may have died."""
+    request = asked()
+    stream = Stream(agent)
+    stream.put(*(around.event(TUTOR_REQUESTS, "ada", request) for _ in range(3)))
+    await until(lambda: len(around.window) == 3 and desk.noted)
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert desk.noted == [("reply", request.reply_id)], "one at a time"
+    desk.may_end[request.reply_id].set()
+    await stream.close()
+    assert desk.noted == [("reply", request.reply_id)] * 3
+    assert around.positions == [(TUTOR_REQUESTS, n) for n in range(3)]
+
+
+async def test_what_is_read_again_is_acknowledged_when_it_is_answered_itself(
     agent: TutorAgent, desk: Desk, around: Around
 ):
     request = asked()
     stream = Stream(agent)
-    stream.put(*(around.event(TUTOR_REQUESTS, "ada", request) for _ in range(3)))
-    desk.waiting.append(request)
-    await until(lambda: len(around.window) == 3)
+    stream.put(around.event(TUTOR_REQUESTS, "ada", request))
+    await until(lambda: desk.noted)
+    zombie = desk.may_end.pop(request.reply_id)
+    stream.put(around.event(TUTOR_REQUESTS, "ada", request))
+    await until(lambda: len(around.window) == 2)
+    zombie.set()
+    await until(lambda: len(desk.noted) == 2)
+    assert around.positions == [(TUTOR_REQUESTS, 0)]
     desk.may_end[request.reply_id].set()
     await stream.close()
-    assert desk.noted == [("reply", request.reply_id)]
-    assert len(around.acknowledged) == 3
+    assert len(around.acknowledged) == 2
+
+
+async def test_messages_are_heard_while_requests_take_every_place(desk: Desk, around: Around):
+    narrow = InFlight(2, fail=lambda _: None)
+    agent = TutorAgent(
+        tutor=desk,
+        outbox=NoOutbox(),
+        dead_letters=around.graveyard,
+        window=narrow,
+        hearing=narrow.beside(),
+        logical=str,
+    )
+    requests = [asked() for _ in range(9)]
+    stream = Stream(agent)
+    stream.put(*(around.event(TUTOR_REQUESTS, "ada", one) for one in requests))
+    stream.put(around.event(CHAT, "eve", message(CHAT, "eve", 1)))
+    await until(lambda: ("hear", f"{CHAT}-eve-1") in desk.noted)
+    assert len(narrow) == 2
+    await until(lambda: around.positions == [(CHAT, 0)])
+    for request in requests:
+        desk.may_end[request.reply_id].set()
+    await stream.close()
+    assert len(around.acknowledged) == 10
 
 
 async def test_what_was_put_off_is_tried_when_it_is_due(agent: TutorAgent, desk: Desk):
@@ -175,6 +221,20 @@ async def test_what_was_put_off_is_tried_when_it_is_due(agent: TutorAgent, desk:
     desk.may_end[request.reply_id].set()
     await stream.close()
     assert desk.noted == [("reply", request.reply_id)]
+
+
+async def test_one_retry_that_takes_long_does_not_keep_others_waiting(
+    agent: TutorAgent, desk: Desk
+):
+    slow, quick = asked(), asked("bob")
+    desk.waiting.append(slow)
+    stream = Stream(agent)
+    await until(lambda: desk.noted)
+    desk.waiting.append(quick)
+    await until(lambda: len(desk.noted) == 2)
+    desk.may_end[quick.reply_id].set()
+    desk.may_end[slow.reply_id].set()
+    await stream.close()
 
 
 async def test_at_the_end_of_the_process_what_is_under_way_is_not_acknowledged(

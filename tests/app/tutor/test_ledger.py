@@ -72,6 +72,7 @@ async def test_parked_requests_come_when_they_are_due_and_again_if_who_took_them
     request = asked()
     claim = await taken(ledger, request)
     await ledger.park(claim, request, due=1_000)
+    await ledger.park(claim, request, due=1_000)  # its answer was lost: the same once more
     assert await ledger.take_due(999, 60, 10) == []
     assert await ledger.take_due(1_000, 60, 10) == [request]
     # Taken: nobody else gets it, until the lease is over.

@@ -215,3 +215,15 @@ async def test_who_lost_its_claim_voids_nothing_behind_the_reply(desk: Desk):
     with pytest.raises(ClaimLost):
         await showing.superseded(1)
     assert await desk.pushed("ada") == before
+
+
+async def test_a_long_message_is_looked_at_beside_the_event_loop(desk: Desk):
+    text = "how is it that thirds are less than halves? " * 500 + "i want to kill myself"
+    hearing = asyncio.create_task(desk.replying.hear(a_chat("ada", text), 0, 1, desk.send))
+    turns = 0
+    while not hearing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    # Then others had turns meanwhile: without a thread there is one before it, and one behind
+    assert turns > 4
+    assert [each.status for each in desk.told] == ["human_help"]
