@@ -177,7 +177,7 @@ async def _forget_pushes(settings: Settings, request: ErasureRequested) -> None:
     timeout = settings.tutor.timeouts.store
     async with redis_client(settings.redis, timeout) as client:
         await PushLog(client, settings.redis).forget(request.user_id, request.ingest_time)
-        ledger = Ledger(client, settings.redis, settings.tutor.replies.memory)
+        ledger = Ledger(client, settings.redis, settings.tutor.replies)
         await ledger.forget(request.user_id, request.ingest_time)
         store = TutorStore(client, settings.redis, settings.tutor.timeouts.store)
         await Budgets(store, settings.tutor.budget).forget(request.user_id)

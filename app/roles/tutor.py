@@ -58,7 +58,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         replying = Replying(
             tutor.replies,
             tutor.timeouts.overall,
-            ledger=Ledger(redis, settings.redis, tutor.replies.memory),
+            ledger=Ledger(redis, settings.redis, tutor.replies),
             conversations=conversations,
             budgets=Budgets(store, tutor.budget),
             texts=texts,

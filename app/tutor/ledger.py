@@ -30,6 +30,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from app.settings import RedisSettings
+from app.tutor.config import ReplySettings
 from app.tutor.ledger_scripts import BEGIN, CLAIM, CLOSE, FINISH, FORGET, PARK, RATE, TAKE_DUE
 from app.tutor.store import TutorStore
 from schemas.tutor import TutorRequested
@@ -79,13 +80,14 @@ class Ledger:
     """Of every reply. Safe to share.
 
     Args:
-        memory: seconds that a reply is remembered.
+        replies: how long a reply is remembered, and a conversation kept.
     """
 
-    def __init__(self, redis: Redis, settings: RedisSettings, memory: float) -> None:
+    def __init__(self, redis: Redis, settings: RedisSettings, replies: ReplySettings) -> None:
         self._redis = redis
         self._keys = TutorStore(redis, settings, timeout=1.0)
-        self._ttl = int(memory * 1000)
+        self._ttl = int(replies.memory * 1000)
+        self._talk_ttl = int(replies.conversation_ttl * 1000)
         self._scripts: dict[str, AsyncScript] = {}
 
     async def claim(self, request: TutorRequested) -> Claim | Finished:
@@ -121,7 +123,7 @@ class Ledger:
 
         Returns the reply that stands.
         """
-        kept = await self._of(FINISH, claim, ingest_time, reply, credit, *turns)
+        kept = await self._of(FINISH, claim, ingest_time, reply, credit, self._talk_ttl, *turns)
         if isinstance(kept, int):
             _held(kept)
         return bytes(kept)
@@ -166,7 +168,12 @@ class Ledger:
         of_user = self._keys.of_user
         prefix = of_user(user_id, "reply:")
         keys = [of_user(user_id, name) for name in ("replies", "fence", *TALK)]
+        replies = await cast("Any", self._redis.smembers(keys[0]))
         await self._script(FORGET)(keys=keys, args=[erased_at, self._ttl, prefix])
+        if replies:
+            # Behind the fence: what is parked from now on is of a new life.
+            parked = [self._member(user_id, bytes(reply).decode()) for reply in replies]
+            await self._redis.zrem(self._parked, *parked)
 
     @property
     def _parked(self) -> str:
@@ -182,7 +189,7 @@ class Ledger:
     async def _run(
         self, script: str, user_id: str, reply_id: str, *arguments: str | int | bytes
     ) -> Any:
-        names = (f"reply:{reply_id}", "replies", "fence", "conversation")
+        names = (f"reply:{reply_id}", "replies", "fence", "conversation", "summary", "earlier")
         keys = [self._keys.of_user(user_id, name) for name in names]
         return await self._script(script)(keys=keys, args=[self._ttl, *arguments])
 

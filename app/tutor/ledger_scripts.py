@@ -1,6 +1,6 @@
 """The ledger's Lua scripts: each is one atomic step on one learner's keys.
 
-KEYS reply, replies, fence, conversation; ARGV ttl ms, then what each script says.
+KEYS reply, replies, fence, conversation, summary, earlier; ARGV ttl ms, then what each script says.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ return 1
 FINISH: Final = (
     _HOLDS
     + """
--- claim, ingest time, reply, credit, then turns of the conversation. Returns what stands, or
--- a number as the others.
+-- claim, ingest time, reply, credit, ttl of the conversation ms, then turns of it. Returns what
+-- stands, or a number as the others.
 if tonumber(ARGV[3]) <= tonumber(redis.call('GET', fence) or -1) then return LOST end
 local final = redis.call('HGET', reply, 'final')
 if final then return final end
@@ -73,8 +73,9 @@ if now ~= HELD then return now end
 redis.call('HSET', reply, 'final', ARGV[4], 'credit', ARGV[5])
 redis.call('HDEL', reply, 'open')
 redis.call('PEXPIRE', reply, ttl)
-for i = 6, #ARGV do redis.call('RPUSH', talk, ARGV[i]) end
-redis.call('PEXPIRE', talk, ttl)
+for i = 7, #ARGV do redis.call('RPUSH', talk, ARGV[i]) end
+-- All that is kept of a dialogue lives as long as the dialogue does.
+for i = 4, 6 do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end
 return ARGV[4]
 """
 )

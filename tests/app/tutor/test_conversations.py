@@ -89,7 +89,7 @@ async def test_a_dialogue_is_taken_up_from_history_and_goes_on_in_redis(
     await happened(history, "ada", ("why?", "think."), ("of what?", "pies."))
     await happened(history, "bob", ("who?", "me."))
     # Given a reply that was finished while the dialogue was not in Redis
-    ledger = Ledger(redis, settings.redis, 3600)
+    ledger = Ledger(redis, settings.redis, REPLIES)
     request = a_request(a_chat("ada", "which?"), (0, 9))
     claim = await ledger.claim(request)
     assert isinstance(claim, Claim)
@@ -175,7 +175,7 @@ async def test_an_erased_dialogue_does_not_come_back(
     turns = (await conversations.load("ada")).turns
     await conversations.fold("ada", Summary("problem: why?", turns[0].at, 1))
     now = now_ms()
-    await Ledger(redis, settings.redis, 3600).forget("ada", now)
+    await Ledger(redis, settings.redis, REPLIES).forget("ada", now)
     await history.erase(
         ErasureRequested(event_id="e", user_id="ada", event_time=now, ingest_time=now)
     )

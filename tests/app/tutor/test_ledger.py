@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.settings import RedisSettings
+from app.tutor.config import ReplySettings
 from app.tutor.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
 from schemas.base import now_ms
 from tests.app.tutor.asking import a_chat, a_request
@@ -13,7 +14,7 @@ from tests.app.tutor.asking import a_chat, a_request
 
 @pytest.fixture
 def ledger(client: Redis, redis_settings: RedisSettings) -> Ledger:
-    return Ledger(client, redis_settings, memory=3600)
+    return Ledger(client, redis_settings, ReplySettings(conversation_ttl=50_000))
 
 
 def asked(user: str = "ada {1}"):
@@ -113,6 +114,7 @@ async def test_the_forgotten_are_not_answered_and_nothing_is_left(
     await finished(ledger, await taken(ledger, asked()), b"x", turns=[b"{}"])
     await ledger.park(claim, request, due=0)
     await ledger.forget(request.user_id, now_ms())
+    assert await client.zcard(f"{redis_settings.prefix}:{{tutor}}:parked") == 0
     with pytest.raises(ClaimLost):
         await ledger.finish(claim, b"late", ingest_time=request.ingest_time)
     with pytest.raises(ClaimGone):
@@ -149,3 +151,15 @@ async def test_a_claim_that_redis_forgot_is_another_thing_than_one_that_was_lost
     await taken(ledger, request)
     with pytest.raises(ClaimLost):
         await finished(ledger, claim, b"x")
+
+
+async def test_all_of_a_dialogue_lives_as_long_as_it_goes_on(
+    ledger: Ledger, client: Redis, redis_settings: RedisSettings
+):
+    prefix = f"{redis_settings.prefix}:tutor:{{ada}}"
+    for name in ("summary", "earlier"):
+        await client.rpush(f"{prefix}:{name}", "x")
+        await client.pexpire(f"{prefix}:{name}", 30_000)
+    await finished(ledger, await taken(ledger, asked("ada")), b"x", turns=[b"{}"])
+    for name in ("conversation", "summary", "earlier"):
+        assert 40_000_000 < await client.pttl(f"{prefix}:{name}") <= 50_000_000

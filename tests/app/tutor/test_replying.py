@@ -58,7 +58,7 @@ class Desk:
         self.bench.stack.push_async_callback(dialogues.close)
         self.alarming = tutor.safety.emotions
         self.pushes = PushLog(client, settings)
-        self.ledger = Ledger(client, settings, tutor.replies.memory)
+        self.ledger = Ledger(client, settings, tutor.replies)
         self.replying = Replying(
             tutor.replies,
             tutor.timeouts.overall,
