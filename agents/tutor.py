@@ -231,7 +231,8 @@ class TutorAgent:
             value=message.json_bytes(),
             headers=envelope.headers(type(message), source),
         )
-        await delivery
+        # Who gives this up, as the learner is erased, has not failed to send it.
+        await asyncio.shield(delivery)
 
     async def _retry(self) -> None:
         """Try again what is due, as many at a time as the tutor says. Raises what a try raised."""

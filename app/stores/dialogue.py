@@ -71,10 +71,7 @@ class Dialogues:
 
     async def keep(self, user_id: str, summary: Summary) -> None:
         """Replace the summary by one of later turns; an older or an erased one changes nothing."""
-        erased = await self._database[ERASURES].find_one(
-            {"userId": user_id, "ingestTime": {"$gte": summary.through}}
-        )
-        if erased is not None:
+        if await self._erased(user_id, summary):
             return
         document = {
             "_id": user_id,
@@ -94,3 +91,10 @@ class Dialogues:
         except (DuplicateKeyError, BulkWriteError):
             newer = {"_id": user_id, "through": {"$lt": summary.through}}
             await collection.bulk_write([ReplaceOne(newer, document)])
+        if await self._erased(user_id, summary):
+            # In between: it may have been made before this was written.
+            await collection.delete_one({"_id": user_id, "through": {"$lte": summary.through}})
+
+    async def _erased(self, user_id: str, summary: Summary) -> bool:
+        later = {"userId": user_id, "ingestTime": {"$gte": summary.through}}
+        return await self._database[ERASURES].find_one(later) is not None

@@ -77,6 +77,7 @@ class Asking:
             request.user_id,
             request.input_tokens + output,
             math.ceil(provider.settings.micros(request.input_tokens, output)),
+            request.asked_at,
         )
 
     def _limit(self, provider: Provider, request: Request) -> int:

@@ -51,18 +51,25 @@ class Budgets:
         self._micros = None if dollars is None else math.floor(dollars * 1_000_000)
         self._clock = clock
 
-    async def reserve(self, user_id: str, tokens: int, micros: int) -> Reservation:
-        """Set aside. Raises OverBudget, and then nothing is set aside."""
+    async def reserve(
+        self, user_id: str, tokens: int, micros: int, asked_at: int | None = None
+    ) -> Reservation:
+        """Set aside. Raises OverBudget, and then nothing is set aside.
+
+        asked_at: ms; a learner who was erased since then gets nothing. None: not looked at
+        """
         now = self._clock()
         key = self._store.of_user(user_id, f"used:{now:%Y-%m-%d}")
         said = await self._store.run(
             RESERVE,
-            [key],
+            # The ledger's fence: `app.tutor.ledger`.
+            [key, self._store.of_user(user_id, "fence")],
             tokens,
             micros,
             "" if self._tokens is None else self._tokens,
             "" if self._micros is None else self._micros,
             _KEPT,
+            "" if asked_at is None else asked_at,
         )
         limit = said.decode() if isinstance(said, bytes) else said
         if limit != "ok":

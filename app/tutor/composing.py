@@ -88,6 +88,7 @@ class Composer:
                     situation=situation,
                     turns=_turns(prompt.turns),
                     input_tokens=prompt.tokens,
+                    asked_at=request.ingest_time,
                 ),
                 Watched(listener, self._screen),
             )
@@ -116,6 +117,7 @@ class Composer:
                     turns=_turns(turns),
                     input_tokens=sum(self._count(turn.text) for turn in turns),
                     max_output_tokens=settings.max_tokens,
+                    asked_at=request.ingest_time,
                 ),
                 Unheard(),
             )

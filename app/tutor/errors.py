@@ -114,15 +114,15 @@ class Shut(TutorError):
 
 
 class OverBudget(TutorError):
-    """The learner has used what a day allows.
+    """The learner has used what a day allows, or was erased after asking.
 
     Attributes:
-        limit: "tokens" or "cost".
+        limit: "tokens" or "cost"; "erasure".
         wait: seconds until the next day begins.
     """
 
     def __init__(self, limit: str, wait: float) -> None:
-        super().__init__(f"the day's {limit} are used up")
+        super().__init__(f"the day's budget does not allow it: {limit}")
         self.limit = limit
         self.wait = wait
 

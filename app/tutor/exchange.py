@@ -35,6 +35,7 @@ class Request:
         turns: the prompt, in order; at least one.
         input_tokens: of the prompt as the packer counted them, >= 0.
         max_output_tokens: of this answer; None: the setting.
+        asked_at: receipt of what it answers, ms; an erasure of the learner since then ends it.
     """
 
     event_id: str
@@ -43,6 +44,7 @@ class Request:
     turns: tuple[Turn, ...]
     input_tokens: int
     max_output_tokens: int | None = None
+    asked_at: int | None = None
 
 
 class Ending(StrEnum):

@@ -169,9 +169,8 @@ class Ledger:
         prefix = of_user(user_id, "reply:")
         keys = [of_user(user_id, name) for name in ("replies", "fence", *TALK)]
         replies = await cast("Any", self._redis.smembers(keys[0]))
-        await self._script(FORGET)(keys=keys, args=[erased_at, self._ttl, prefix])
-        if replies:
-            # Behind the fence: what is parked from now on is of a new life.
+        erased = await self._script(FORGET)(keys=keys, args=[erased_at, self._ttl, prefix])
+        if erased and replies:
             parked = [self._member(user_id, bytes(reply).decode()) for reply in replies]
             await self._redis.zrem(self._parked, *parked)
 

@@ -109,7 +109,8 @@ class Replying:
         self._waiting = waiting
         self._lanes = Lanes()
         self._waiting_here: Counter[str] = Counter()
-        self._folding: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Timeout, TutorRequested] = {}
+        self._folding: dict[asyncio.Task[None], TutorRequested] = {}
 
     # -- what the agent calls --------------------------------------------------------------
 
@@ -130,14 +131,23 @@ class Replying:
         # Who asks without end must not take every place in the window.
         crowded = self._waiting_here[user] >= self._settings.waiting
         self._waiting_here[user] += 1
+        until_erased: asyncio.Timeout | None = None
         try:
             async with AsyncExitStack() as stack:
+                # Without a limit of time, until the learner is erased.
+                until_erased = await stack.enter_async_context(asyncio.timeout(None))
+                self._under_way[until_erased] = request
+                stack.callback(self._under_way.pop, until_erased)
                 if not crowded:
                     # One at a time for a learner: a reply knows what was said before it.
                     await stack.enter_async_context(self._lanes.turn(user))
                 await self._reply(request, send, crowded)
         except ClaimLost:
             LOST.inc()
+        except TimeoutError:
+            if until_erased is None or not until_erased.expired():
+                raise
+            self._waiting(None)
         finally:
             self._waiting_here[user] -= 1
             if not self._waiting_here[user]:
@@ -170,6 +180,13 @@ class Replying:
         """Remove what is remembered of a learner."""
         self._texts.forget(erasure.user_id)
         await self._insist(partial(self._ledger.forget, erasure.user_id, erasure.ingest_time))
+        # Nothing of it can be claimed from here on; what is under way must bring nothing back.
+        for limit, request in self._under_way.items():
+            if _is_before(request, erasure) and not limit.expired():
+                limit.reschedule(0.0)
+        for task, request in self._folding.items():
+            if _is_before(request, erasure):
+                task.cancel()
         await self._insist(partial(self._budgets.forget, erasure.user_id))
 
     # -- a request -------------------------------------------------------------------------
@@ -305,8 +322,8 @@ class Replying:
         if worded.folded:
             # Beside the stream: until it is done, these turns are told by nobody, but kept.
             task = asyncio.create_task(self._fold(request, worded.folded))
-            self._folding.add(task)
-            task.add_done_callback(self._folding.discard)
+            self._folding[task] = request
+            task.add_done_callback(self._folding.pop)
 
     async def _fold(self, request: TutorRequested, folded: tuple[Said, ...]) -> None:
         try:
@@ -350,6 +367,10 @@ class Replying:
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         return await until_stored(call, store="redis", waits_for=_AWAY, waiting=self._waiting)
+
+
+def _is_before(request: TutorRequested, erasure: ErasureRequested) -> bool:
+    return request.user_id == erasure.user_id and request.ingest_time <= erasure.ingest_time
 
 
 def _derived(event: Event, event_id: str) -> dict[str, object]:

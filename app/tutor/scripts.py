@@ -106,8 +106,11 @@ return trips
 )
 
 RESERVE: Final = """
--- KEYS user's day; ARGV tokens, micros, limit of tokens or '', of micros or '', ttl s.
--- Returns 'ok', or the limit that stands against it.
+-- KEYS user's day, fence; ARGV tokens, micros, limit of tokens or '', of micros or '', ttl s, when
+-- it was asked ms or ''. Returns 'ok', or what stands against it.
+if ARGV[6] ~= '' and tonumber(ARGV[6]) <= tonumber(redis.call('GET', KEYS[2]) or -1) then
+  return 'erasure'
+end
 local used = redis.call('HMGET', KEYS[1], 'tokens', 'micros')
 if ARGV[3] ~= '' and tonumber(used[1] or 0) + ARGV[1] > tonumber(ARGV[3]) then return 'tokens' end
 if ARGV[4] ~= '' and tonumber(used[2] or 0) + ARGV[2] > tonumber(ARGV[4]) then return 'cost' end

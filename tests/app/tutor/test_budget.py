@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from app.tutor.budget import Budgets
-from app.tutor.config import BudgetSettings
+from app.tutor.config import BudgetSettings, ReplySettings
 from app.tutor.errors import OverBudget
+from app.tutor.ledger import Ledger
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -76,3 +77,15 @@ async def test_an_erased_learner_stays_erased(store):
 async def test_days_are_not_kept_for_ever(store, client):
     reservation = await budgets(store).reserve("ann", 1, 1)
     assert 0 < await client.ttl(reservation.key) <= 2 * 86_400
+
+
+async def test_who_was_erased_after_asking_gets_nothing(store, client, redis_settings):
+    """Given an erasure between two providers of one request, the second brings nothing back."""
+    worker = budgets(store)
+    await worker.reserve("ann", 1, 1, asked_at=1_000)
+    await Ledger(client, redis_settings, ReplySettings()).forget("ann", 1_000)
+    await worker.forget("ann")
+    with pytest.raises(OverBudget):
+        await worker.reserve("ann", 1, 1, asked_at=1_000)
+    assert await worker.used("ann") == (0, 0)
+    await worker.reserve("ann", 1, 1, asked_at=1_001)

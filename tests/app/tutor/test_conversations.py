@@ -186,3 +186,25 @@ async def test_an_erased_dialogue_does_not_come_back(
     await dialogues.keep("ada", late)
     assert await dialogues.summary("ada") is None
     assert (await conversations.load("ada")).summary is None
+
+
+async def test_an_erasure_while_a_summary_is_written_takes_it_too(
+    settings: Settings, history: HistoryStore
+):
+    now = now_ms()
+    erasure = ErasureRequested(event_id="e", user_id="ada", event_time=now, ingest_time=now)
+
+    class Interrupted(Dialogues):
+        """The learner is erased right after it was looked whether they are."""
+
+        async def _erased(self, user_id: str, summary: Summary) -> bool:
+            before = await super()._erased(user_id, summary)
+            await history.erase(erasure)
+            return before
+
+    dialogues = Interrupted(settings.mongo, REPLIES.history_timeout)
+    try:
+        await dialogues.keep("ada", Summary("problem: why?", now - 1, 1))
+        assert await dialogues.summary("ada") is None
+    finally:
+        await dialogues.close()

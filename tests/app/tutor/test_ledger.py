@@ -128,7 +128,9 @@ async def test_the_forgotten_are_not_answered_and_nothing_is_left(
     # A new life is another one, and a repeated erasure takes nothing of it.
     later = a_request(a_chat("ada {1}", "hello?", now_ms() + 60_000), (0, 1))
     claim = await taken(ledger, later)
+    await ledger.park(claim, later, due=0)
     await ledger.forget(request.user_id, request.ingest_time)
+    assert await ledger.take_due(now_ms(), 60, 10) == [later]
     assert await ledger.finish(claim, b"hi", ingest_time=later.ingest_time) == b"hi"
 
 

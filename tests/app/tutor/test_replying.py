@@ -21,6 +21,7 @@ from app.tutor.showing import Showing
 from app.tutor.store import TutorStore
 from app.tutor.texts import Texts
 from schemas.base import Derived, now_ms
+from schemas.operations import ErasureRequested
 from schemas.tutor import RequestKind, TutorReplied, TutorRequested
 from tests.app.tutor.asking import Page, a_chat, a_request, page, pushed
 from tests.app.tutor.conftest import TIMEOUTS, Bench
@@ -227,3 +228,27 @@ async def test_a_long_message_is_looked_at_beside_the_event_loop(desk: Desk):
     # Then others had turns meanwhile: without a thread there is one before it, and one behind
     assert turns > 4
     assert [each.status for each in desk.told] == ["human_help"]
+
+
+async def test_an_erasure_ends_what_is_under_way_and_nothing_of_it_comes_back(desk: Desk):
+    began, never = asyncio.Event(), asyncio.Event()
+    began.set()
+    desk.endpoint.otherwise = say_when(began, "Half", may_end=never)
+    first, second = (asyncio.create_task(desk.reply(desk.asked())) for _ in range(2))
+    other = asyncio.create_task(desk.reply(desk.asked(user="bob")))
+    await eventually(lambda: desk.pushed("ada"), bool)
+    await eventually(lambda: desk.pushed("bob"), bool)
+    now = now_ms()
+    erasure = ErasureRequested(event_id="e", user_id="ada", event_time=now, ingest_time=now)
+    await desk.replying.forget(erasure)
+    await desk.replying.forget(erasure)
+    await asyncio.gather(first, second)
+    assert desk.sent == []
+    assert not other.done()
+    never.set()
+    await other
+    left = [key async for key in desk.bench.client.scan_iter(match="*{ada}*")]
+    prefix = desk.bench.redis_settings.prefix
+    assert [key for key in left if key.startswith(f"{prefix}:tutor:".encode())] == [
+        f"{prefix}:tutor:{{ada}}:fence".encode()
+    ]
