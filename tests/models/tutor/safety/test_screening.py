@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.tutor.safety import plain as plain_text
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import Kind, load
 from models.tutor.safety.screening import ReplyWatch, Screen
@@ -26,8 +27,8 @@ def test_messages_are_told_apart():
     recall = len(alarms & wanted) / len(wanted)
     precision = len(alarms & wanted) / len(alarms)
 
-    assert len(wanted) >= 220
-    assert len(EVERY) - len(wanted) >= 280
+    assert len(wanted) >= 270
+    assert len(EVERY) - len(wanted) >= 310
     assert recall >= 0.97, sorted(wanted - alarms)
     assert precision >= 0.98, sorted(alarms - wanted)
 
@@ -88,6 +89,80 @@ def test_invisible_characters_and_accents_hide_nothing():
 def test_a_negation_takes_back_and_a_but_takes_that_back():
     assert not SCREEN.message("i would never kill myself").alarm
     assert SCREEN.message("i would never kill myself but i think about it").alarm
+
+
+IN_THEIR_OWN_NAME = [
+    # a context in another clause, or in the same one where it was meant
+    "i mean i want to end my life",
+    "my boss fired me and i want to kill myself",
+    "i lost the match and i want to kill myself for real",
+    "the game is over i am going to kill myself",
+    "my history teacher hates me, i'm going to end my life",
+    "i hate statistics and i will take my own life",
+    "after chapter 3 i will end my life",
+    "in this book club i just want to kill myself",
+    "my dad beats me when he loses the game",
+    "i cut myself in my kitchen every night",
+    "i burned my arm on the stove on purpose",
+    # a negation in front of another clause
+    "no, I want to kill myself",
+    "no i am going to kill myself tonight",
+    "nobody, i want to die",
+    "i am not, i will kill myself",
+    "i can't do it, no, i want to kill myself",
+]
+
+
+@pytest.mark.parametrize("text", IN_THEIR_OWN_NAME)
+def test_what_is_said_in_ones_own_name_wins_over_contexts_and_negations_elsewhere(text):
+    assert SCREEN.message(text).alarm
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "i don't want to kill myself",
+        "i never said i want to kill myself",
+        "it's not like i want to die",
+        "no thoughts of suicide, just tired",
+        "i cut my arm while cooking, so i missed the lesson",
+        "in fortnite i always kill myself with grenades",
+        "why does she kill herself, is that in the novel",
+        "if i jump off a bridge with a bungee, what is my velocity",
+    ],
+)
+def test_contexts_and_negations_in_the_same_clause_still_count(text):
+    assert not SCREEN.message(text).alarm
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_a_sentence_without_end_hides_nothing(before, behind):
+    text = "word " * before + "i want to kill myself" + " and so on" * behind
+
+    assert SCREEN.message(text).alarm
+
+
+def test_of_a_text_longer_than_anyone_writes_the_first_and_last_words_are_read(monkeypatch):
+    # Given: 20,000 words in no dictionary, of which each costs a look at every keyword
+    screen = Screen(SafetySettings(words=500))
+    junk = [f"qz{at:x}wj" for at in range(20_000)]
+    read: list[str] = []
+    respelled = plain_text._respelled
+
+    def counted(word, lexicon):
+        read.append(word)
+        return respelled(word, lexicon)
+
+    monkeypatch.setattr(plain_text, "_respelled", counted)
+
+    # When
+    first = screen.message(" ".join(["i want to die", *junk]))
+    last = screen.message(" ".join([*junk, "i want to die"]))
+
+    # Then
+    assert first.alarm
+    assert last.alarm
+    assert len(read) == 2 * 500
 
 
 def test_formulas_are_no_words():
