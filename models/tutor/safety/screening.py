@@ -6,18 +6,21 @@ no word of the learner's, so that they may be shown to whoever is called and kep
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import load
-from models.tutor.safety.matching import Finding, findings
+from models.tutor.safety.matching import Finding, findings, found, found_by, without_figures
+from models.tutor.safety.plain import NOTHING, SENTENCE_END, Sentence, extended, lowered
 from schemas.actions import Level
 from schemas.emotions import Emotion
 
-_WINDOW: Final = 600  # characters of a reply that are looked at with each piece
+_LONGEST: Final = 600
+"""Characters from which a sentence is judged although it has not ended."""
+_KEPT: Final = 160
+"""Characters that no pattern's match is longer than."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +118,59 @@ def _screening(
 
 
 class ReplyWatch:
-    """Looks at a reply while it is written.
+    """Looks at a reply while it is written. A piece costs what its own words cost.
 
-    A phrase is found when its last word is complete, so that its first words may have been
-    shown: supersede them.
+    A pattern without contexts is found when its last word is complete; one that a context could
+    explain, when its sentence has ended ("you could cut yourself if you hurry, so ..."). What
+    was shown until then: supersede it.
     """
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._text = ""
+        self._pieces: list[str] = []
+        self._open = ""  # the word that has not ended: nobody knows what it will be
+        self._sentence = NOTHING  # that has not ended
 
     def add(self, piece: str) -> Screening | None:
-        """The alarm that the text so far raises, or None. Looks only where a word has ended."""
-        self._text += piece
-        if not re.search(r"[^\w'\u2019]", piece):
+        """The alarm that this piece's words raise with those before, or None."""
+        self._pieces.append(piece)
+        self._open += piece
+        whole = max(self._open.rfind(" "), self._open.rfind("\n")) + 1
+        if not whole:
             return None
-        screening = self._screen.reply(self._text[-_WINDOW:])
-        return screening if screening.alarm else None
+        words, self._open = self._open[:whole], self._open[whole:]
+        *ended, last = SENTENCE_END.split(lowered(words))
+        for part in ended:
+            screening = self._judged(extended(self._sentence, part, self._screen.lexicon))
+            self._sentence = NOTHING
+            if screening is not None:
+                return screening
+        self._sentence = extended(self._sentence, last, self._screen.lexicon)
+        text = self._sentence.text
+        if len(text) > _LONGEST:
+            # It may never end. What is kept is enough for whatever began in it.
+            screening = self._judged(self._sentence)
+            self._sentence = Sentence(text[text.find(" ", len(text) - _KEPT) + 1 :])
+            return screening
+        return self._judged(self._sentence, unfinished=True)
 
     def end(self) -> Screening | None:
         """The same, of the whole text."""
-        screening = self._screen.reply(self._text)
+        screening = self._screen.reply("".join(self._pieces))
         return screening if screening.alarm else None
+
+    def _judged(self, sentence: Sentence, *, unfinished: bool = False) -> Screening | None:
+        begin = max(0, len(sentence.text) - _KEPT) if unfinished else 0
+        lexicon = self._screen.lexicon
+        # Most sentences match nothing; figures of speech matter to those that do.
+        matched = [
+            pattern
+            for pattern in lexicon.replies
+            if not (unfinished and pattern.unless)
+            and pattern.looks_for.search(sentence.text, begin)
+        ]
+        if not matched:
+            return None
+        read = without_figures(sentence, lexicon)
+        said = [found_by(pattern) for pattern in matched if found(pattern, read)]
+        return self._screen.of_reply(said) if said else None
