@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+import structlog
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
@@ -33,7 +34,10 @@ from app.settings import RedisSettings
 from app.tutor.config import ReplySettings
 from app.tutor.ledger_scripts import BEGIN, CLAIM, CLOSE, FINISH, FORGET, PARK, RATE, TAKE_DUE
 from app.tutor.store import TutorStore
+from schemas.base import DecodeError
 from schemas.tutor import TutorRequested
+
+log = structlog.get_logger(__name__)
 
 _SEPARATOR: Final = "\n"
 """Between learner and reply id: neither holds one."""
@@ -142,11 +146,17 @@ class Ledger:
             user_id, reply_id = bytes(member).decode().split(_SEPARATOR)
             key = self._keys.of_user(user_id, f"reply:{reply_id}")
             request = await cast("Any", self._redis.hget(key, "request"))
-            if request is None:
-                # Delivered, erased, or forgotten in time.
+            try:
+                # None: delivered, erased, or forgotten in time.
+                parsed = None if request is None else TutorRequested.parse(request)
+            except DecodeError as error:
+                # Of another version, or broken: it would be no better the next time.
+                log.error("tutor.parked_unreadable", reply_id=reply_id, error=str(error))
+                parsed = None
+            if parsed is None:
                 await self.unpark(user_id, reply_id)
             else:
-                found.append(TutorRequested.parse(request))
+                found.append(parsed)
         return found
 
     async def unpark(self, user_id: str, reply_id: str) -> None:

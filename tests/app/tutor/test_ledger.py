@@ -165,3 +165,16 @@ async def test_all_of_a_dialogue_lives_as_long_as_it_goes_on(
     await finished(ledger, await taken(ledger, asked("ada")), b"x", turns=[b"{}"])
     for name in ("conversation", "summary", "earlier"):
         assert 40_000_000 < await client.pttl(f"{prefix}:{name}") <= 50_000_000
+
+
+async def test_a_parked_request_that_cannot_be_read_costs_no_other(
+    ledger: Ledger, client: Redis, redis_settings: RedisSettings
+):
+    broken, sound = asked("ada"), asked("bob")
+    for request in (broken, sound):
+        await ledger.park(await taken(ledger, request), request, due=0)
+    key = f"{redis_settings.prefix}:tutor:{{ada}}:reply:{broken.reply_id}"
+    await client.hset(key, "request", b"of another version")
+    assert await ledger.take_due(1, 0, 10) == [sound]
+    assert await ledger.take_due(2, 0, 10) == [sound]
+    assert await client.zcard(f"{redis_settings.prefix}:{{tutor}}:parked") == 1
