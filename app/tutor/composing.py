@@ -125,16 +125,16 @@ class Composer:
             return extractive
         return by_model_answer(answer.text, extractive, settings, self._count)
 
-    async def learn(self, credit: bytes, worth: float) -> None:
-        """What feedback says of a reply, in [0, 1]. Raises app.tutor.errors.StoreDown."""
+    async def learn(self, credit: bytes, worth: float, feedback_id: str) -> None:
+        """What feedback says of a reply, in [0, 1], once. Raises app.tutor.errors.StoreDown."""
         held = orjson.loads(credit)
         situation = Situation(Task(held["task"]), Mood(held["mood"]))
         uses = [
             LayerUse(Layer(layer), Use(use), tokens, weight)
             for layer, use, tokens, weight in held["uses"]
         ]
-        await self._router.feedback(held["provider"], situation, worth)
-        await self._layers.learn(uses, situation, worth)
+        await self._router.feedback(held["provider"], situation, worth, feedback_id)
+        await self._layers.learn(uses, situation, worth, feedback_id)
 
     def _choice(self, asked: Asked) -> ModeChoice:
         request, before = asked.request, asked.conversation

@@ -15,14 +15,14 @@ import structlog
 
 from app.tutor.errors import StoreDown
 from app.tutor.metrics import STORE_FAILED
-from app.tutor.scripts import LEARN
-from app.tutor.store import Argument, TutorStore
+from app.tutor.store import TutorStore
 from models.routing.evidence import Evidence, Situation
 from models.tutor.context.config import LearningSettings
 from models.tutor.context.material import Layer, LayerUse
 from models.tutor.context.weights import LayerCell, LayerEvidence, credited
 
 _SEPARATOR: Final = "|"
+_SUMS: Final = "layers"
 _log = structlog.get_logger(__name__)
 
 
@@ -45,7 +45,7 @@ class LayerOutcomes:
         self._settings = settings
         self._refresh = refresh
         self._clock = clock
-        self._key = store.shared("layers")
+        self._key = store.shared(_SUMS)
         self._known: dict[LayerCell, Evidence] = {}
         self._read_at = -math.inf
 
@@ -78,19 +78,27 @@ class LayerOutcomes:
                 _log.debug("tutor.layer_unknown", cell=name)
         self._known = known
 
-    async def learn(self, uses: Sequence[LayerUse], situation: Situation, helpful: float) -> None:
-        """What one reply's feedback says of the layers in its prompt. Raises StoreDown."""
+    async def learn(
+        self,
+        uses: Sequence[LayerUse],
+        situation: Situation,
+        helpful: float,
+        once: str | None = None,
+    ) -> None:
+        """What one reply's feedback says of the layers in its prompt. Raises StoreDown.
+
+        once: an id under which it counts once, however often it is told
+        """
         now = self.now()
         changed = credited(
             uses, situation, helpful, known=self._known, now=now, settings=self._settings
         )
         if not changed:
             return
-        self._known |= changed
-        arguments: list[Argument] = [self._settings.half_life, now]
-        for cell in changed:
-            arguments += [_name(cell), repr(helpful)]
-        await self._store.run(LEARN, [self._key], *arguments)
+        named = [(_name(cell), helpful) for cell in changed]
+        half_life = self._settings.half_life
+        if await self._store.learn(_SUMS, named, half_life=half_life, now=now, once=once):
+            self._known |= changed
 
 
 def _name(cell: LayerCell) -> str:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from app.tutor.errors import StoreDown
 from app.tutor.metrics import STORE_FAILED
-from app.tutor.scripts import LEARN
-from app.tutor.store import Argument, TutorStore
+from app.tutor.store import TutorStore
 from models.routing.evidence import NOTHING, Cell, Evidence, Known, Quality, Situation, cells
 
 _SEPARATOR: Final = "|"
+_SUMS: Final = "outcomes"
 _log = structlog.get_logger(__name__)
 
 
@@ -43,7 +43,7 @@ class Outcomes:
         self._half_life = half_life
         self._refresh = refresh
         self._clock = clock
-        self._key = store.shared("outcomes")
+        self._key = store.shared(_SUMS)
         self._known: dict[Cell, Evidence] = {}
         self._read_at = -math.inf
 
@@ -80,22 +80,37 @@ class Outcomes:
         self._known = known
 
     async def learn(
-        self, provider: str, situation: Situation, observed: Mapping[Quality, float]
+        self,
+        provider: str,
+        situation: Situation,
+        observed: Mapping[Quality, float],
+        once: str | None = None,
     ) -> None:
-        """One outcome, its qualities as far as they are known. Raises StoreDown."""
+        """One outcome, its qualities as far as they are known. Raises StoreDown.
+
+        once: an id under which it counts once, however often it is told
+        """
         now = self.now()
         found = [
             (cell, value)
             for quality, value in observed.items()
             for cell in cells(provider, situation, quality)
         ]
-        arguments: list[Argument] = [self._half_life, now]
+        named = [(_name(cell), value) for cell, value in found]
+        if once is None:
+            # Here at once, whether or not Redis takes it.
+            self._add(found, now)
+        if found:
+            counted = await self._store.learn(
+                _SUMS, named, half_life=self._half_life, now=now, once=once
+            )
+            if counted and once is not None:
+                self._add(found, now)
+
+    def _add(self, found: Sequence[tuple[Cell, float]], now: float) -> None:
         for cell, value in found:
             old = self._known.get(cell, NOTHING)
             self._known[cell] = old.plus(value, now, self._half_life)
-            arguments += [_name(cell), repr(value)]
-        if found:
-            await self._store.run(LEARN, [self._key], *arguments)
 
 
 def _name(cell: Cell) -> str:

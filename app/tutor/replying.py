@@ -31,14 +31,14 @@ from app.tutor.config import ReplySettings
 from app.tutor.conversations import Conversations, encoded
 from app.tutor.errors import Reason, StoreDown, Unavailable
 from app.tutor.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
+from app.tutor.messages import final_reply, human_help, intervention, notice
 from app.tutor.metrics import FEEDBACK, LOST, PUT_OFF, REPLIES
 from app.tutor.showing import Showing
 from app.tutor.texts import Texts, TextUnreachable
 from app.tutor.words import Asked, Danger, Worded, Words
-from models.learner.ids import derived_id, reply_id
 from models.tutor.context.material import Said
 from models.tutor.moves.dialogue import Speaker
-from schemas.actions import FeedbackReceived, InterventionRaised
+from schemas.actions import FeedbackReceived
 from schemas.base import Derived, Event, now_ms
 from schemas.chat import ChatReceived
 from schemas.emotions import Emotion
@@ -123,7 +123,7 @@ class Replying:
         danger = await self._danger(chat, {})
         if danger is not None:
             await self._raise(danger, chat, send)
-            await send(_help(danger, chat, reply_id(chat.event_id, chat.user_id)))
+            await send(human_help(danger, chat))
 
     async def reply(self, request: TutorRequested, send: Send) -> None:
         """Do what is to be done about a request, however often it comes."""
@@ -174,7 +174,7 @@ class Replying:
         )
         FEEDBACK.labels("unknown" if credit is None else feedback.outcome).inc()
         if credit is not None:
-            await self._insist(partial(self._words.learn, credit, worth))
+            await self._insist(partial(self._words.learn, credit, worth, feedback.event_id))
 
     async def forget(self, erasure: ErasureRequested) -> None:
         """Remove what is remembered of a learner."""
@@ -288,13 +288,13 @@ class Replying:
         PUT_OFF.labels(reason).inc()
         if tries == 0 and request.kind is RequestKind.CHAT:
             # Before it is parked: who is killed between the two tells it again, by the same id.
-            await case.send(_notice(request, reason, self._ends(request)))
+            await case.send(notice(request, reason, self._ends(request)))
         await self._insist(partial(self._ledger.park, case.claim, request, due))
         return None
 
     async def _finish(self, case: _Case, worded: Worded) -> None:
         request = case.request
-        reply = _reply(request, worded, case.showing.numbered(worded.attempt))
+        reply = final_reply(request, worded, case.showing.numbered(worded.attempt))
         turns: list[bytes] = []
         if worded.status is ReplyStatus.ANSWERED:
             answer = Said(Speaker.TEACHER, worded.text, case.at + 1, request.reply_id)
@@ -351,16 +351,7 @@ class Replying:
         return await asyncio.to_thread(self._words.danger, chat.text, reading)
 
     async def _raise(self, danger: Danger, event: Event, send: Send) -> None:
-        await send(
-            InterventionRaised(
-                **_derived(event, derived_id("danger", event.event_id, event.user_id)),
-                version=0,
-                level=danger.level,
-                confidence=danger.confidence,
-                because=danger.because,
-                raised_at=event.ingest_time,
-            )
-        )
+        await send(intervention(danger, event))
 
     def _ends(self, request: TutorRequested) -> int:
         return request.ingest_time + int(self._settings.lifetime * 1000)
@@ -373,63 +364,5 @@ def _is_before(request: TutorRequested, erasure: ErasureRequested) -> bool:
     return request.user_id == erasure.user_id and request.ingest_time <= erasure.ingest_time
 
 
-def _derived(event: Event, event_id: str) -> dict[str, object]:
-    causes = event.caused_by if isinstance(event, Derived) else (event.event_id,)
-    return {
-        "event_id": event_id,
-        "user_id": event.user_id,
-        "event_time": event.event_time,
-        "ingest_time": event.ingest_time,
-        "caused_by": causes,
-    }
-
-
 def _none(why: str) -> Worded:
     return Worded(ReplyStatus.UNAVAILABLE, "", (why,))
-
-
-def _help(danger: Danger, chat: ChatReceived, reply: str) -> TutorReplied:
-    return TutorReplied(
-        **_derived(chat, reply),
-        kind=RequestKind.CHAT,
-        reply_id=reply,
-        status=ReplyStatus.HUMAN_HELP,
-        final=True,
-        text=danger.message,
-        because=danger.because,
-    )
-
-
-def _notice(request: TutorRequested, reason: str, until: int) -> TutorReplied:
-    return TutorReplied(
-        **_same(request, derived_id("unavailable", request.reply_id, request.user_id)),
-        status=ReplyStatus.UNAVAILABLE,
-        final=False,
-        because=(f"no answer now: {reason}",),
-        retry_until=until,
-    )
-
-
-def _reply(request: TutorRequested, worded: Worded, attempt: int) -> TutorReplied:
-    return TutorReplied(
-        **_same(request, request.reply_id),
-        status=worded.status,
-        final=True,
-        attempt=attempt,
-        text=worded.text,
-        mode=worded.mode,
-        because=worded.because,
-        provider=worded.provider,
-        model=worded.model,
-        usage=worded.usage,
-        latency=worded.latency,
-        cut_short=worded.cut_short,
-        prompt_version=worded.prompt_version,
-    )
-
-
-def _same(request: TutorRequested, event_id: str) -> dict[str, object]:
-    """What a reply has of its request; the position is the request's cause's."""
-    fields = ("user_id", "event_time", "ingest_time", "caused_by", "kind", "reply_id")
-    named = ("source_topic", "source_partition", "source_offset")
-    return {"event_id": event_id} | {name: getattr(request, name) for name in (*fields, *named)}

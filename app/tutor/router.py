@@ -115,12 +115,17 @@ class Router:
                 seconds=round(seconds, 3),
             )
 
-    async def feedback(self, provider: str, situation: Situation, helpful: float) -> None:
-        """What the learner thought of an answer, in [0, 1]. Raises StoreDown."""
+    async def feedback(
+        self, provider: str, situation: Situation, helpful: float, once: str | None = None
+    ) -> None:
+        """What the learner thought of an answer, in [0, 1]. Raises StoreDown.
+
+        once: an id under which it counts once, however often it is told
+        """
         if not 0.0 <= helpful <= 1.0:
             raise ValueError("helpful is in [0, 1]")
         if provider in self._providers:
-            await self._outcomes.learn(provider, situation, {Quality.HELPFUL: helpful})
+            await self._outcomes.learn(provider, situation, {Quality.HELPFUL: helpful}, once)
 
     async def close(self) -> None:
         """Close the accounts, then the connections. Call it when no request is under way."""

@@ -14,9 +14,13 @@ from redis.exceptions import RedisError
 
 from app.settings import RedisSettings
 from app.tutor.errors import StoreDown
+from app.tutor.scripts import LEARN
 
 _CONNECTIONS: Final = 16
 """A script takes a fraction of a millisecond: with more, Redis and not the pool would queue."""
+
+_COUNTED: Final = 86_400
+"""Seconds in which an outcome that comes again is known; Kafka brings it again within minutes."""
 
 Argument = str | int | float
 
@@ -71,6 +75,27 @@ class TutorStore:
         if text not in self._scripts:
             self._scripts[text] = self._redis.register_script(text)
         return self._scripts[text]
+
+    async def learn(
+        self,
+        name: str,
+        outcomes: Sequence[tuple[str, float]],
+        *,
+        half_life: float,
+        now: float,
+        once: str | None,
+    ) -> bool:
+        """Add outcomes, each a cell and its value, to the shared sums of this name.
+
+        once: an id under which they count once, however often it is called; None: each time
+
+        Returns whether they counted. Raises StoreDown.
+        """
+        keys = [self.shared(name)]
+        if once is not None:
+            keys.append(self.shared(f"counted:{name}:{once}"))
+        cells = [part for cell, value in outcomes for part in (cell, repr(value))]
+        return bool(await self.run(LEARN, keys, half_life, now, _COUNTED, *cells))
 
     async def fields(self, key: str) -> dict[str, str]:
         """A whole hash, as text. Raises StoreDown."""

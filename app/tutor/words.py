@@ -89,6 +89,6 @@ class Words(Protocol):
         """The running summary with these turns in it. Never fails for want of a model."""
         ...
 
-    async def learn(self, credit: bytes, worth: float) -> None:
-        """What feedback says of a reply, in [0, 1]. Raises app.tutor.errors.StoreDown."""
+    async def learn(self, credit: bytes, worth: float, feedback_id: str) -> None:
+        """What feedback says of a reply, in [0, 1], once. Raises app.tutor.errors.StoreDown."""
         ...

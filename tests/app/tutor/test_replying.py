@@ -20,6 +20,9 @@ from app.tutor.replying import Replying
 from app.tutor.showing import Showing
 from app.tutor.store import TutorStore
 from app.tutor.texts import Texts
+from models.tutor.modes.config import ModeSettings
+from models.tutor.prompts.templates import TemplateProblem
+from schemas.actions import FeedbackReceived, TargetType
 from schemas.base import Derived, now_ms
 from schemas.operations import ErasureRequested
 from schemas.tutor import RequestKind, TutorReplied, TutorRequested
@@ -48,11 +51,12 @@ class Desk:
 
     async def open(self, timeouts: TimeoutSettings = TIMEOUTS, **replies: Any) -> Desk:
         client, settings = self.bench.client, self.bench.redis_settings
+        modes = replies.pop("modes", ModeSettings())
         tutor = TutorSettings.model_validate(
-            {"replies": {"piece_interval": 0.0, "history_timeout": 0.05, **replies}}
+            {"modes": modes, "replies": {"piece_interval": 0.0, "history_timeout": 0.05, **replies}}
         )
         router = await self.bench.router({"p0": self.endpoint}, timeouts=timeouts)
-        store = TutorStore(client, settings, 5)
+        self.store = store = TutorStore(client, settings, 5)
         self.budgets = Budgets(store, tutor.budget)
         self.texts = Texts(Settings(redis=settings, tutor=tutor))
         dialogues = Dialogues(NO_MONGO, 0.05)
@@ -252,3 +256,31 @@ async def test_an_erasure_ends_what_is_under_way_and_nothing_of_it_comes_back(de
     assert [key for key in left if key.startswith(f"{prefix}:tutor:".encode())] == [
         f"{prefix}:tutor:{{ada}}:fence".encode()
     ]
+
+
+async def test_feedback_that_comes_again_counts_once(desk: Desk):
+    request = desk.asked()
+    await desk.reply(request)
+    said = FeedbackReceived(
+        event_id="f1", user_id="ada", event_time=now_ms(), ingest_time=now_ms(),
+        target_type=TargetType.REPLY, target_id=request.reply_id, outcome="helpful",
+    )  # fmt: skip
+
+    async def sums() -> list[dict[str, str]]:
+        return [
+            {cell: text.split(" ")[0] for cell, text in (await desk.store.fields(name)).items()}
+            for name in map(desk.store.shared, ("outcomes", "layers"))
+        ]
+
+    await desk.replying.rate(said)
+    once = await sums()
+    assert any("helpful" in cell for cell in once[0])
+    assert once[1]
+    await desk.replying.rate(said)
+    assert await sums() == once
+
+
+async def test_a_ladder_that_the_templates_do_not_have_is_found_at_the_start(bench: Bench):
+    desk = Desk(bench, await bench.endpoint(say("Here.")))
+    with pytest.raises(TemplateProblem, match="6 rungs"):
+        await desk.open(modes=ModeSettings(ladder=(0, 1, 2, 3, 4, 5)))
