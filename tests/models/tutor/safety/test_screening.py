@@ -11,7 +11,7 @@ from models.tutor.safety.lexicon import Kind, load
 from models.tutor.safety.screening import ReplyWatch, Screen
 from schemas.actions import Level
 from schemas.emotions import Emotion
-from tests.models.tutor.safety.messages import EVERY, FIRST
+from tests.models.tutor.safety.messages import EVERY, FIRST, SEVENTH
 
 SCREEN = Screen(SafetySettings())
 WHYS = {pattern.why for pattern in load().patterns}
@@ -32,6 +32,16 @@ def test_messages_are_told_apart():
     assert len(EVERY) - len(wanted) >= 310
     assert recall >= 0.97, sorted(wanted - alarms)
     assert precision >= 0.98, sorted(alarms - wanted)
+
+
+def test_of_messages_that_the_lexicon_was_not_made_for_no_fewer_are_found_than_are_told():
+    """docs/tutor.md tells these figures; they are no aim. Better ones belong there too."""
+    alarms = {text for text in SEVENTH if SCREEN.message(text).alarm}
+    wanted = {text for text, for_a_person in SEVENTH.items() if for_a_person}
+
+    assert not wanted & set(EVERY)
+    assert len(alarms & wanted) >= 9
+    assert len(alarms - wanted) <= 2
 
 
 @pytest.mark.parametrize("text", FIRST)
