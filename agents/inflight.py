@@ -54,14 +54,23 @@ class InFlight:
         self._failed = False
         self._partitions: dict[tuple[str, int], deque[_Entry]] = {}
         self._count = 0
-        self.acknowledged = 0
+        self._acknowledged = 0
+        self._beside: list[InFlight] = []
 
     def __len__(self) -> int:
-        return self._count
+        """Records in flight, here and in those beside."""
+        return self._count + sum(map(len, self._beside))
+
+    @property
+    def acknowledged(self) -> int:
+        """Records so far, here and in those beside: a worker that hears only messages goes on."""
+        return self._acknowledged + sum(window.acknowledged for window in self._beside)
 
     def beside(self) -> InFlight:
         """Another window of the same size, for partitions that must not wait for this one's."""
-        return InFlight(self._limit, self._fail)
+        window = InFlight(self._limit, self._fail)
+        self._beside.append(window)
+        return window
 
     async def slot(self) -> None:
         """Wait until one more record may be in flight, and take that place."""
@@ -107,5 +116,5 @@ class InFlight:
         while queue and queue[0].pending == 0:
             queue.popleft().event.ack()
             self._count -= 1
-            self.acknowledged += 1
+            self._acknowledged += 1
             self._slots.release()

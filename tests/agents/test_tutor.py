@@ -204,9 +204,10 @@ async def test_messages_are_heard_while_requests_take_every_place(desk: Desk, ar
     stream = Stream(agent)
     stream.put(*(around.event(TUTOR_REQUESTS, "ada", one) for one in requests))
     stream.put(around.event(CHAT, "eve", message(CHAT, "eve", 1)))
-    await until(lambda: ("hear", f"{CHAT}-eve-1") in desk.noted)
-    assert len(narrow) == 2
     await until(lambda: around.positions == [(CHAT, 0)])
+    assert ("hear", f"{CHAT}-eve-1") in desk.noted
+    assert len(narrow) == 2
+    assert narrow.acknowledged == 1, "who watches over the worker sees that it goes on"
     for request in requests:
         desk.may_end[request.reply_id].set()
     await stream.close()
