@@ -50,6 +50,7 @@ class _Entry(_Part):
     why: str
     negatable: bool
     alone: bool = True
+    at_once: bool = False
     unless: tuple[str, ...] = ()
 
 
@@ -94,6 +95,7 @@ class Pattern:
     """One thing to look for.
 
     unless: contexts in which it says nothing
+    waits: for the end of a sentence that is being written, since a context may follow
     clauses: None where a context counts anywhere in the sentence
     """
 
@@ -104,6 +106,7 @@ class Pattern:
     negatable: bool
     alone: bool
     unless: tuple[re.Pattern[str], ...]
+    waits: bool
     clauses: Clauses | None = None
 
 
@@ -196,6 +199,7 @@ def _pattern(
         negatable=entry.negatable,
         alone=entry.alone,
         unless=tuple(contexts[name] for name in entry.unless),
+        waits=bool(entry.unless) and not entry.at_once,
         clauses=clauses,
     )
 

@@ -19,14 +19,15 @@ from models.tutor.safety.plain import Sentence, sentences
 # "i" ends a negation but behind verbs of saying and thinking: "no i want to" says it outright.
 _FILLERS: Final = (
     r"(?: (?:really|actually|even|ever|going|to|want|wanting|trying|planning|feel|feeling|like"
-    r"|thinking|about|of|be|do|saying|am|would|will|have|a|any|had|been|being|having|or"
+    r"|thinking|thought|considered|about|of|be|do|saying|am|would|will|have|a|any|had|been|being"
+    r"|having|or"
     r"|(?:that|like|think|thinking|thought|believe|say|saying|said|mean|meant|feel like) i"
     r"|that|think|mean|meant|say))*$"
 )
 _NEGATION: Final = re.compile(
     r"\b(?:(?:not|never|nobody|nor|neither|without|instead of|against)" + _FILLERS + r"|no"
-    r"(?: (?:more|longer|thoughts?|plans?|intention|desire|wish|need|interest|way|of|to|about|am"
-    r"|thinking|doing|for|in|on))*$)"
+    r"(?: (?:more|longer|thoughts?|plans?|intention|desire|wish|need|interest|way i|chance i"
+    r"|would|will|ever|way|of|to|about|am|thinking|doing|for|in|on))*$)"
 )
 _TAKEN_BACK: Final = re.compile(
     r"\b(?:but|though|although|except|however|yet|until|unless|sometimes|because)\b"

@@ -6,17 +6,19 @@ no word of the learner's, so that they may be shown to whoever is called and kep
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from models.tutor.safety.config import SafetySettings
-from models.tutor.safety.lexicon import load
+from models.tutor.safety.lexicon import Pattern, load
 from models.tutor.safety.matching import Finding, findings, found, found_by, without_figures
 from models.tutor.safety.plain import NOTHING, SENTENCE_END, Sentence, extended, lowered
 from schemas.actions import Level
 from schemas.emotions import Emotion
 
+_BREAK: Final = re.compile(r"[^\w'\u2019]")
 _LONGEST: Final = 600
 """Characters from which a sentence is judged although it has not ended."""
 _KEPT: Final = 160
@@ -120,24 +122,29 @@ def _screening(
 class ReplyWatch:
     """Looks at a reply while it is written. A piece costs what its own words cost.
 
-    A pattern without contexts is found when its last word is complete; one that a context could
-    explain, when its sentence has ended ("you could cut yourself if you hurry, so ..."). What
-    was shown until then: supersede it.
+    A pattern is found with its last word; one that waits (`Pattern.waits`), when its sentence has
+    ended: "you could hurt yourself if you hurry, so ...". What was shown until then: supersede
+    it, or show nothing of a sentence while it is `undecided`.
     """
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._pieces: list[str] = []
-        self._open = ""  # the word that has not ended: nobody knows what it will be
-        self._sentence = NOTHING  # that has not ended
+        self._open = ""  # the word that may go on
+        self._sentence = NOTHING  # whole words of the sentence that has not ended
+        self.undecided = False
+        """Whether the sentence so far fails, and only its rest can say whether it does."""
 
     def add(self, piece: str) -> Screening | None:
-        """The alarm that this piece's words raise with those before, or None."""
+        """The alarm that this piece raises with those before, or None.
+
+        Looks only where a word has ended, and at what may be a whole word.
+        """
         self._pieces.append(piece)
         self._open += piece
-        whole = max(self._open.rfind(" "), self._open.rfind("\n")) + 1
-        if not whole:
+        if not _BREAK.search(piece):
             return None
+        whole = max(self._open.rfind(" "), self._open.rfind("\n")) + 1
         words, self._open = self._open[:whole], self._open[whole:]
         *ended, last = SENTENCE_END.split(lowered(words))
         for part in ended:
@@ -152,25 +159,31 @@ class ReplyWatch:
             screening = self._judged(self._sentence)
             self._sentence = Sentence(text[text.find(" ", len(text) - _KEPT) + 1 :])
             return screening
-        return self._judged(self._sentence, unfinished=True)
+        rest = lowered(self._open[:_KEPT])
+        return self._judged_so_far(extended(self._sentence, rest, self._screen.lexicon))
 
     def end(self) -> Screening | None:
         """The same, of the whole text."""
         screening = self._screen.reply("".join(self._pieces))
         return screening if screening.alarm else None
 
-    def _judged(self, sentence: Sentence, *, unfinished: bool = False) -> Screening | None:
-        begin = max(0, len(sentence.text) - _KEPT) if unfinished else 0
-        lexicon = self._screen.lexicon
-        # Most sentences match nothing; figures of speech matter to those that do.
-        matched = [
-            pattern
-            for pattern in lexicon.replies
-            if not (unfinished and pattern.unless)
-            and pattern.looks_for.search(sentence.text, begin)
-        ]
+    def _judged(self, sentence: Sentence) -> Screening | None:
+        self.undecided = False
+        return self._alarm(self._matched(sentence), sentence)
+
+    def _judged_so_far(self, sentence: Sentence) -> Screening | None:
+        matched = self._matched(sentence, max(0, len(sentence.text) - _KEPT))
+        self.undecided |= any(pattern.waits for pattern in matched)
+        return self._alarm([pattern for pattern in matched if not pattern.waits], sentence)
+
+    def _matched(self, sentence: Sentence, begin: int = 0) -> list[Pattern]:
+        """Most sentences match nothing; all else is looked at only where they do."""
+        replies = self._screen.lexicon.replies
+        return [each for each in replies if each.looks_for.search(sentence.text, begin)]
+
+    def _alarm(self, matched: Sequence[Pattern], sentence: Sentence) -> Screening | None:
         if not matched:
             return None
-        read = without_figures(sentence, lexicon)
+        read = without_figures(sentence, self._screen.lexicon)
         said = [found_by(pattern) for pattern in matched if found(pattern, read)]
         return self._screen.of_reply(said) if said else None

@@ -115,6 +115,7 @@ IN_THEIR_OWN_NAME = [
     "my dad beats me when he loses the game",
     "i cut myself in my kitchen every night",
     "i burned my arm on the stove on purpose",
+    "i want to commit suicide, i read a novel on it",
     # a negation in front of another clause
     "no, I want to kill myself",
     "no i am going to kill myself tonight",
@@ -137,6 +138,12 @@ def test_what_is_said_in_ones_own_name_wins_over_contexts_and_negations_elsewher
         "it's not like i want to die",
         "no thoughts of suicide, just tired",
         "i cut my arm while cooking, so i missed the lesson",
+        "i was playing soccer and i hurt myself",
+        "i want to write my essay on suicide in hamlet",
+        "i need to find statistics on suicide",
+        "there is no way i would kill myself",
+        "i have never thought about suicide",
+        "i will end my life story with a quote",
         "in fortnite i always kill myself with grenades",
         "why does she kill herself, is that in the novel",
         "if i jump off a bridge with a bungee, what is my velocity",
@@ -302,8 +309,22 @@ def test_a_reply_is_judged_as_a_whole_while_it_is_written(text, size):
 def test_what_a_context_could_explain_waits_for_the_end_of_its_sentence():
     watch = ReplyWatch(SCREEN)
 
-    assert watch.add("You could hurt yourself ") is None
-    assert watch.add("by doing that. ") is not None
+    assert watch.add("Look: you could ") is None
+    assert not watch.undecided
+    assert watch.add("hurt yourself ") is None
+    assert watch.undecided
+    assert watch.add("if you skip the warm-up. So ") is None
+    assert not watch.undecided
+    assert watch.add("you should hurt yourself ") is None
+    assert watch.add("now. So ") is not None
+
+
+@pytest.mark.parametrize("last", ["kill yourself", "kill yourself.", " you are so stupid"])
+def test_what_is_too_bad_to_be_shown_is_found_with_its_last_word(last):
+    watch = ReplyWatch(SCREEN)
+
+    assert watch.add("Well, you should ") is None
+    assert watch.add(last) is not None
 
 
 def test_what_nothing_explains_does_not_wait():
@@ -320,7 +341,7 @@ def test_a_sentence_without_end_does_not_wait_for_it():
 
 
 def test_a_piece_costs_what_its_own_words_cost(monkeypatch):
-    """Every character of a reply is made plain once, and little of it searched again."""
+    """No sentence is made plain again with every word that it gets."""
     made: list[str] = []
     lowered = screening_module.lowered
 
@@ -335,7 +356,7 @@ def test_a_piece_costs_what_its_own_words_cost(monkeypatch):
     for at in range(0, len(told), 4):
         assert watch.add(told[at : at + 4]) is None
 
-    assert "".join(made) == told
+    assert sum(map(len, made)) < 3 * len(told)
 
 
 def test_how_urgent_a_models_words_are_is_a_setting_of_its_own():
