@@ -165,8 +165,13 @@ async def test_a_redis_that_loses_its_data_during_a_reply_costs_no_reply(desk: D
     assert kinds[kinds.index(("tutor_reply", 1)) :][1:] == [("tutor_delta", 2)] * 2
 
 
-async def test_unsafe_words_for_an_intervention_give_way_to_human_help(desk: Desk):
-    desk.endpoint.otherwise = say("You ", "are ", "worth ", "less ", "so kill yourself", ". Bye.")
+@pytest.mark.parametrize(
+    "pieces",
+    [("You ", "are ", "worth ", "less ", "so kill yourself", ". Bye."), ("So kill yourself. ",)],
+    ids=["shown in part", "not shown"],
+)
+async def test_unsafe_words_for_an_intervention_give_way_to_human_help(desk: Desk, pieces):
+    desk.endpoint.otherwise = say(*pieces)
     request = desk.asked(kind=RequestKind.INTERVENTION)
     await desk.reply(request)
     assert [(each.status, each.final) for each in desk.told] == [("human_help", True)]
@@ -207,7 +212,10 @@ async def _now(value: int) -> int:
     return value
 
 
-async def test_who_lost_its_claim_voids_nothing_behind_the_reply(desk: Desk):
+async def test_who_lost_its_claim_voids_nothing_behind_the_reply(bench: Bench):
+    # Given a push log so short that it has forgotten what its successor has voided
+    bench.redis_settings = bench.redis_settings.model_copy(update={"log_length": 2})
+    desk = await Desk(bench, await bench.endpoint(say("Here ", "it is."))).open()
     request = desk.asked()
     first = await desk.ledger.claim(request)
     assert isinstance(first, Claim)
@@ -215,11 +223,11 @@ async def test_who_lost_its_claim_voids_nothing_behind_the_reply(desk: Desk):
     await showing.piece(1, 0, "Half")
     # Given another worker that takes the request and replies
     await desk.reply(request)
-    before = await desk.pushed("ada")
+    before = await desk.pushes.head("ada")
     # When the first one finds out that its provider broke off
     with pytest.raises(ClaimLost):
         await showing.superseded(1)
-    assert await desk.pushed("ada") == before
+    assert await desk.pushes.head("ada") == before
 
 
 async def test_a_long_message_is_looked_at_beside_the_event_loop(desk: Desk):
