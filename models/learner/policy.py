@@ -56,12 +56,10 @@ def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -
     eligible: list[Eligible] = []
     alarm: Alarm | None = None
     for action in settings.recommending_policy.catalogue.actions:
-        for ground in action.when:
-            grounds = _grounds(ground, summary, action.name in before, policy)
-            if grounds is not None:
-                active.append(action.name)
-                eligible.append(Eligible(action, *grounds))
-                break
+        grounds = _first(action.when, summary, action.name in before, policy)
+        if grounds is not None:
+            active.append(action.name)
+            eligible.append(Eligible(action, *grounds))
     for intervention in settings.rules.interventions:
         grounds = _grounds(intervention.when, summary, intervention.name in before, policy)
         if grounds is not None:
@@ -111,11 +109,29 @@ def may_raise(
     return last is None or now - last >= settings.gaps.of(level) * 1000
 
 
+def _first(
+    alternatives: tuple[tuple[Condition, ...], ...],
+    summary: Summary,
+    held: bool,
+    settings: PolicySettings,
+) -> tuple[float, tuple[str, ...]] | None:
+    """The first ground that holds; what only lingers counts when no other does.
+
+    In this order, so that deciding again, now that it is held, names the same ground.
+    """
+    for lingering in (False, True)[: 1 + held]:
+        for conditions in alternatives:
+            grounds = _grounds(conditions, summary, lingering, settings)
+            if grounds is not None:
+                return grounds
+    return None
+
+
 def _grounds(
-    conditions: tuple[Condition, ...], summary: Summary, held: bool, settings: PolicySettings
+    conditions: tuple[Condition, ...], summary: Summary, lingering: bool, settings: PolicySettings
 ) -> tuple[float, tuple[str, ...]] | None:
     """Confidence (of the least certain fact) and the facts in words; None if one does not hold."""
-    slack = settings.hysteresis if held else 0.0
+    slack = settings.hysteresis if lingering else 0.0
     facts: list[tuple[Condition, Fact]] = []
     for condition in conditions:
         fact = summary.fact(condition.fact)

@@ -131,6 +131,15 @@ def test_any_ground_makes_an_action_eligible_and_the_first_that_holds_says_why(
     ]
     assert "a" in decision.active
     assert "b" not in decision.active
+    # Held, it says the same: a ground that only lingers does not take the place of one
+    # that holds. It counts where none does.
+    assert decide(summary(0.21), ("a",), settings).eligible[0].because == (
+        "valence 0.21 is below 0.4 (confidence 0.90)",
+    )
+    assert decide(summary(0.52), (), settings).eligible == ()
+    assert decide(summary(0.52), ("a",), settings).eligible[0].because == (
+        "valence 0.52 was lately below 0.5 (confidence 0.90)",
+    )
 
 
 def test_because_says_the_facts_and_confidence_is_the_least(tmp_path: Path) -> None:
