@@ -10,6 +10,7 @@ record, update, encode record and outputs. Record sizes are those after each upd
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import time
@@ -96,10 +97,16 @@ def encode(outputs: Outputs | None) -> None:
 
 
 def session(
-    rng: random.Random, user: str, minutes: int, every: float, size: int, spent: Spent
+    rng: random.Random,
+    user: str,
+    settings: LearnerSettings,
+    spent: Spent,
+    *,
+    minutes: int,
+    every: float,
+    size: int,
 ) -> None:
     """One learner's session: a batch of `size` every `size * every` seconds."""
-    settings = LearnerSettings()
     stored: bytes | None = None
     now, end, number, chats = START, START + minutes * 60_000, 0, 0
     while now < end:
@@ -149,10 +156,23 @@ def main() -> None:
     args = parser.parse_args()
     rng = random.Random(args.seed)
     spent = Spent()
+    settings = LearnerSettings()
+    settings.load()
+    # As a worker does once it has started.
+    gc.collect()
+    gc.freeze()
     for learner in range(args.learners):
         # From one interaction in two seconds to one in ten, as pages differ.
         every = rng.uniform(2, 10)
-        session(rng, f"learner-{learner}", args.minutes, every, args.batch, spent)
+        session(
+            rng,
+            f"learner-{learner}",
+            settings,
+            spent,
+            minutes=args.minutes,
+            every=every,
+            size=args.batch,
+        )
     batches = len(spent.sizes)
     result = {
         "interactions": spent.interactions,

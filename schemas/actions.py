@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
@@ -22,7 +23,10 @@ class Level(StrEnum):
     @property
     def rank(self) -> int:
         """0 (none) to 5 (critical)."""
-        return list(Level).index(self)
+        return _RANKS[self]
+
+
+_RANKS: Final = {level: rank for rank, level in enumerate(Level)}
 
 
 class Recommendation(Message):

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from models.learner.behaviour.config import BehaviourSettings
 from models.learner.recommending.settings import Recommending, RecommendingSettings
@@ -177,25 +177,21 @@ class LearnerSettings(_Group):
     marker_days: float = Field(
         30.0, gt=0, description="days that an erased learner's marker is kept"
     )
-    _rules: Rules = PrivateAttr()
-    _recommending: Recommending = PrivateAttr()
 
     @model_validator(mode="after")
     def _rules_can_be_used(self) -> LearnerSettings:
-        self._rules = load_rules(self.policy.file)
-        self._recommending = Recommending.load(self.recommending, self.policy.max_recommendations)
-        names = {rule.name for rule in self._rules.interventions}
-        for action in self._recommending.catalogue.actions:
+        names = {rule.name for rule in self.rules.interventions}
+        for action in self.recommending_policy.catalogue.actions:
             if action.name in names:
                 raise PolicyError(
                     f"a rule and an action of the catalogue are named '{action.name}'"
                 )
         return self
 
-    @property
+    @cached_property
     def rules(self) -> Rules:
         """The policy file's rules, read when these settings were made."""
-        return self._rules
+        return load_rules(self.policy.file)
 
     @cached_property
     def trained_nets(self) -> Nets:
@@ -208,7 +204,14 @@ class LearnerSettings(_Group):
 
         return load_nets(self.nets.readiness, self.nets.intervention)
 
-    @property
+    @cached_property
     def recommending_policy(self) -> Recommending:
         """The catalogue and what was learned, read when these settings were made."""
-        return self._recommending
+        return Recommending.load(self.recommending, self.policy.max_recommendations)
+
+    def load(self) -> None:
+        """Read what was trained now, not at the first update.
+
+        Raises NetProblem or BehaviourArtefactProblem that names what is missing or broken.
+        """
+        _ = self.trained_nets, self.behaviour.behaviour

@@ -9,8 +9,9 @@ time, which a page's clock cannot move.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from models.learner.config import LearnerSettings, PolicySettings
 from models.learner.nets.intervention import Need
@@ -52,16 +53,18 @@ def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -
     """
     before = frozenset(held)
     policy = settings.policy
+    # Many grounds read the same few facts.
+    fact = cache(summary.fact)
     active: list[str] = []
     eligible: list[Eligible] = []
     alarm: Alarm | None = None
     for action in settings.recommending_policy.catalogue.actions:
-        grounds = _first(action.when, summary, action.name in before, policy)
+        grounds = _first(action.when, fact, action.name in before, policy)
         if grounds is not None:
             active.append(action.name)
             eligible.append(Eligible(action, *grounds))
     for intervention in settings.rules.interventions:
-        grounds = _grounds(intervention.when, summary, intervention.name in before, policy)
+        grounds = _grounds(intervention.when, fact, intervention.name in before, policy)
         if grounds is not None:
             active.append(intervention.name)
             if alarm is None or intervention.level.rank > alarm.level.rank:
@@ -111,7 +114,7 @@ def may_raise(
 
 def _first(
     alternatives: tuple[tuple[Condition, ...], ...],
-    summary: Summary,
+    fact_of: Callable[[str], Fact | None],
     held: bool,
     settings: PolicySettings,
 ) -> tuple[float, tuple[str, ...]] | None:
@@ -121,20 +124,23 @@ def _first(
     """
     for lingering in (False, True)[: 1 + held]:
         for conditions in alternatives:
-            grounds = _grounds(conditions, summary, lingering, settings)
+            grounds = _grounds(conditions, fact_of, lingering, settings)
             if grounds is not None:
                 return grounds
     return None
 
 
 def _grounds(
-    conditions: tuple[Condition, ...], summary: Summary, lingering: bool, settings: PolicySettings
+    conditions: tuple[Condition, ...],
+    fact_of: Callable[[str], Fact | None],
+    lingering: bool,
+    settings: PolicySettings,
 ) -> tuple[float, tuple[str, ...]] | None:
     """Confidence (of the least certain fact) and the facts in words; None if one does not hold."""
     slack = settings.hysteresis if lingering else 0.0
     facts: list[tuple[Condition, Fact]] = []
     for condition in conditions:
-        fact = summary.fact(condition.fact)
+        fact = fact_of(condition.fact)
         if fact is None or not _holds(condition, fact, slack):
             return None
         facts.append((condition, fact))

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.learner.behaviour.artefact import Behaviour, load_behaviour
 from models.learner.behaviour.record import MAX_KINDS
@@ -73,14 +73,10 @@ class BehaviourSettings(_Group):
     )
     fatigue: FatigueSettings = FatigueSettings()
     engagement: EngagementSettings = EngagementSettings()
-    _kind_of: dict[str, int] = PrivateAttr()
 
     @model_validator(mode="after")
     def _each_type_is_of_one_kind(self) -> BehaviourSettings:
-        self._kind_of = {
-            name: index for index, names in enumerate(self.kinds.values()) for name in names
-        }
-        if len(self._kind_of) != sum(map(len, self.kinds.values())):
+        if len(self.kind_of) != sum(map(len, self.kinds.values())):
             raise ValueError("behaviour.kinds: an interaction type is of two kinds")
         return self
 
@@ -92,7 +88,7 @@ class BehaviourSettings(_Group):
         """
         return load_behaviour(self.artefact)
 
-    @property
+    @cached_property
     def kind_of(self) -> Mapping[str, int]:
         """Index of the kind of content, by interaction type."""
-        return self._kind_of
+        return {name: index for index, names in enumerate(self.kinds.values()) for name in names}

@@ -142,7 +142,7 @@ def test_only_classes_that_were_read_are_known() -> None:
 def test_event_time_is_clamped_to_ingest_time_plus_skew(ahead: int) -> None:
     limit = NOW + round(EVIDENCE.skew * 1000)
 
-    assert clamp(NOW + ahead, NOW, EVIDENCE) == min(NOW + ahead, limit)
+    assert clamp([NOW + ahead, NOW], NOW, EVIDENCE) == [min(NOW + ahead, limit), NOW]
 
 
 def test_late_and_clamped_events_are_counted_and_still_applied() -> None:
