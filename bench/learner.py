@@ -105,8 +105,8 @@ def session(
     minutes: int,
     every: float,
     size: int,
-) -> None:
-    """One learner's session: a batch of `size` every `size * every` seconds."""
+) -> bytes:
+    """One learner's session: a batch of `size` every `size * every` seconds; the last record."""
     stored: bytes | None = None
     now, end, number, chats = START, START + minutes * 60_000, 0, 0
     while now < end:
@@ -139,6 +139,8 @@ def session(
             assert step.record is not None
             stored = step.record.to_bytes()
             chats += 1
+    assert stored is not None
+    return stored
 
 
 def quantile(values: list[int], share: float) -> int:
