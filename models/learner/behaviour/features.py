@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import exp, log, log1p, sqrt
 from typing import Final
 
-from models.learner.behaviour.observed import UNKNOWN_HINTS
+from models.learner.behaviour.observed import NO_SKILL, UNKNOWN_HINTS
 from models.learner.behaviour.population import HINTS_NOT_SENT, Population, hint_group
 from models.learner.behaviour.record import (
     NORM,
@@ -156,9 +156,14 @@ def own_norm(record: BehaviourRecord, population: Population) -> tuple[float, fl
     return population.log_response + off, max(sqrt(max(squares - off * off, 0.0)), least)
 
 
-def upcoming(record: BehaviourRecord) -> tuple[int, int]:
-    """Skill and hints on offer of the exercise at hand, as far as the page told."""
-    return (0, UNKNOWN_HINTS) if record.task is None else record.task[1:]
+def upcoming(record: BehaviourRecord, population: Population) -> tuple[int, int]:
+    """Skill and hints on offer of the exercise at hand, as far as the page told.
+
+    One from before the norm's half-life is no longer at hand.
+    """
+    if record.task is None or record.task[0] < _since(record, population):
+        return NO_SKILL, UNKNOWN_HINTS
+    return record.task[1:]
 
 
 def _since(record: BehaviourRecord, population: Population) -> float:
