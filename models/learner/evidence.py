@@ -21,7 +21,7 @@ from math import exp2
 from struct import Struct
 from typing import Final
 
-from models.learner.config import EvidenceSettings
+from models.learner.parameters import EvidenceSettings
 from schemas.emotions import Emotion, EmotionRead
 from schemas.interactions import Interaction
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from models.learner.config import SeenSettings
+from models.learner.parameters import SeenSettings
 
 HASH_BYTES: Final = 6
 """A new id collides with one of 512 once in 5 * 10^11: rarer than a lost disk."""

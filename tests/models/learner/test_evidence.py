@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.config import EvidenceSettings
 from models.learner.evidence import (
     Evidence,
     Measure,
@@ -17,6 +16,7 @@ from models.learner.evidence import (
     observe_interaction,
     observe_reading,
 )
+from models.learner.parameters import EvidenceSettings
 from schemas.emotions import Emotion
 from tests.models.learner.build import (
     NOW,

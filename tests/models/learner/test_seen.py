@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.config import SeenSettings
+from models.learner.parameters import SeenSettings
 from models.learner.seen import Seen
 
 SETTINGS = SeenSettings(window=600, max_ids=500)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.config import TrajectorySettings
+from models.learner.parameters import TrajectorySettings
 from models.learner.trajectory import NO_TREND, Trend, call
 from schemas.state import Trajectory
 
