@@ -9,6 +9,7 @@ import pytest
 from app.exits import Exit
 from app.settings import Role, Settings
 from models.learner.behaviour.config import BehaviourSettings
+from tests.crash.fleet import fast
 from tests.workers import WorkerProcess
 
 pytestmark = pytest.mark.services
@@ -30,3 +31,22 @@ async def test_a_missing_artefact_ends_a_worker_with_its_name(
     assert await worker.ended(60) == Exit.CONFIG
     assert str(missing) in worker.tail()
     assert "Traceback" not in worker.tail()
+
+
+async def test_a_worker_that_is_given_no_partitions_ends_itself(
+    topics: Settings, tmp_path: Path
+) -> None:
+    # Given a group that waits for a member that died without a name to come back under
+    settings = fast(topics)
+    first = WorkerProcess("push", settings, tmp_path / "first")
+    await first.start()
+    first.kill()
+    # When another joins and has less patience than the group
+    impatient = settings.worker.model_copy(update={"join_timeout": 1.5})
+    second = WorkerProcess(
+        "push", settings.model_copy(update={"worker": impatient}), tmp_path / "second"
+    )
+    second.spawn()
+    # Then it ends, for whoever runs it to start it again
+    assert await second.ended(60) == Exit.UNAVAILABLE
+    assert "no partitions" in second.tail()
