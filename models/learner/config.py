@@ -57,7 +57,7 @@ class PolicySettings(Group):
     max_recommendations: int = Field(3, ge=0, description="suggestions at a time")
     gaps: GapSettings = GapSettings()
     remembered: int = Field(
-        4, ge=1, description="interventions kept so that a redelivery sends the same again"
+        3, ge=1, description="interventions kept so that a redelivery sends the same again"
     )
 
 
