@@ -11,7 +11,7 @@ from app.cli.context import fail, load_settings
 from app.cli.learning import evaluating, training
 
 if TYPE_CHECKING:
-    from models.learner.recommending.offline import Comparison
+    from models.learner.recommending.comparison import Comparison
 
 app = typer.Typer(help="What recommendations taught.", no_args_is_help=True)
 
@@ -61,6 +61,12 @@ def evaluate(
         typer.Option(help="an artefact of `masterx train policy`; may be given several times"),
     ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="of the bootstrap over learners")] = 1000,
+    max_unsupported: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="share of its places that a policy may fill with the never shown"
+        ),
+    ] = 0.01,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Compare policies on a decision log: inverse propensity and doubly robust, 95% intervals.
@@ -85,6 +91,7 @@ def evaluate(
             policies,
             settings.recommending,
             resamples=resamples,
+            max_unsupported=max_unsupported,
         )
     except (LogProblem, NothingToCompare, PolicyError) as error:
         fail(str(error))
@@ -106,13 +113,23 @@ def _show(comparison: Comparison) -> None:
         f"was shown {comparison.logged.value:.3f} "
         f"[{comparison.logged.low:.3f}, {comparison.logged.high:.3f}]"
     )
-    table = Table("policy", "IPS", "doubly robust", "effective answers", box=None, pad_edge=False)
+    table = Table(
+        "policy",
+        "IPS",
+        "doubly robust",
+        "effective answers",
+        "unsupported",
+        box=None,
+        pad_edge=False,
+    )
     for name, value in comparison.policies.items():
         cells = (
-            f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+            "the log cannot say"
+            if one is None
+            else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
             for one in (value.ips, value.doubly_robust)
         )
-        table.add_row(name, *cells, f"{value.effective_answers:.0f}")
+        table.add_row(name, *cells, f"{value.effective_answers:.0f}", f"{value.unsupported:.1%}")
     Console().print(table)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from models.learner.recommending.catalogue import Catalogue
 from models.learner.recommending.expectations import LearnedPolicy
 from models.learner.recommending.log import (
     Answered,
@@ -39,10 +41,15 @@ def log_of(learners: int, decisions: int = 10, explore: float = 0.5) -> list[Log
 
 
 def best_known() -> LearnedPolicy:
-    """What showing a2 always would take: an artefact that knows the truth."""
+    """What showing a2 always would take."""
+    return artefact(TRUTH)
+
+
+def artefact(truth: Sequence[float]) -> LearnedPolicy:
+    """One that knows the truth."""
     document = {
         "catalogue": "",
-        "facts": [one.model_dump() for one in catalogue(PRIORS).context],
+        "facts": [one.model_dump() for one in catalogue(truth).context],
         "actions": {
             f"a{index}": {
                 "coefficients": [mean, 0, 0],
@@ -50,7 +57,7 @@ def best_known() -> LearnedPolicy:
                 "answers": 1,
                 "learners": 1,
             }
-            for index, mean in enumerate(TRUTH)
+            for index, mean in enumerate(truth)
         },
         "decisions": 0,
         "answers": 0,
@@ -70,12 +77,56 @@ def test_both_estimators_tell_what_a_policy_is_worth_that_never_ran() -> None:
 
     for name, truth in (("prior", TRUTH[0]), ("best", TRUTH[2])):
         for estimate in (compared.policies[name].ips, compared.policies[name].doubly_robust):
+            assert estimate is not None
             assert estimate.low <= truth <= estimate.high
             assert estimate.high - estimate.low < 0.3
     prior, best = compared.policies["prior"], compared.policies["best"]
+    assert best.doubly_robust is not None
+    assert prior.doubly_robust is not None
     assert best.doubly_robust.low > prior.doubly_robust.high
+    assert (prior.unsupported, best.unsupported) == (0, 0)
     assert best.effective_answers < compared.answers
     assert compared.decisions == 3000
+
+
+def test_what_the_log_could_not_show_is_said_and_not_estimated() -> None:
+    # Two variants of one action, the better of which the prior ranks second: in the first of
+    # two places it never had a chance, however much the last place explores.
+    document = catalogue((0.6, 0.5, 0.4, 0.3)).model_dump(mode="json")
+    document["actions"][1]["action"] = document["actions"][0]["action"]
+    of_two = Catalogue.model_validate(document)
+    truth, rng = [0.2, 0.9, 0.5, 0.3], random.Random(1)
+    of = policy(places=2, keep=0, explore=0.3, person_strength=1e9, catalogue_=of_two)
+    people = [Learner(f"l{number}", truth, rng) for number in range(60)]
+    log = [one.step(of, answers=0.7)[1] for one in people for _ in range(5)]
+    policies = {"prior": None, "best": artefact(truth)}
+
+    compared = compare(log, of_two, policies, RecommendingSettings(), resamples=100)
+    asked = compare(
+        log, of_two, policies, RecommendingSettings(), resamples=100, max_unsupported=0.5
+    ).policies["best"]
+
+    prior, best = compared.policies["prior"], compared.policies["best"]
+    assert prior.unsupported == 0
+    assert prior.ips is not None
+    # One of its two places goes to the variant that was never shown.
+    assert best.unsupported == pytest.approx(0.5)
+    assert (best.ips, best.doubly_robust) == (None, None)
+    assert asked.ips is not None
+    assert asked.ips.high < (truth[1] + truth[2]) / 2, "what the estimate would have hidden"
+
+
+def test_a_log_that_never_explored_says_nothing_of_another_policy() -> None:
+    compared = compare(
+        log_of(30, explore=0.0),
+        catalogue(PRIORS),
+        {"prior": None, "best": best_known()},
+        RecommendingSettings(),
+        resamples=100,
+    )
+    assert compared.policies["prior"].ips is not None
+    assert compared.policies["best"].unsupported == 1
+    assert compared.policies["best"].ips is None
 
 
 def test_the_doubly_robust_interval_is_the_narrower_one_where_weights_are_large() -> None:
@@ -84,7 +135,7 @@ def test_the_doubly_robust_interval_is_the_narrower_one_where_weights_are_large(
         log, catalogue(PRIORS), {"best": best_known()}, RecommendingSettings(), resamples=300
     ).policies["best"]
     assert best.largest_weight > 5
-    widths = [one.high - one.low for one in (best.doubly_robust, best.ips)]
+    widths = [one.high - one.low for one in (best.doubly_robust, best.ips) if one is not None]
     assert widths[0] < widths[1]
 
 
