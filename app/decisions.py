@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from agents.topics import ERASURES, FEEDBACK, RECOMMENDATIONS
 from app.redrive import partition_counts, reader, scan
@@ -18,13 +18,20 @@ from schemas.operations import ErasureRequested
 _SALT_BYTES: Final = 32
 
 
-async def export_decisions(settings: Settings, out: Path) -> tuple[int, int]:
+class Exported(NamedTuple):
+    """What was written."""
+
+    decisions: int
+    answered: int
+    """Recommendations with an answer."""
+    left_out: int
+    """Decisions whose records do not say what was chosen from."""
+
+
+async def export_decisions(settings: Settings, out: Path) -> Exported:
     """Write the log, one partition after the other: a learner's records are in one.
 
     A record that cannot be read is left out: it is a dead letter of the workers.
-
-    Returns:
-        How many decisions were written, and how many recommendations had an answer.
 
     Raises:
         Unavailable: Kafka does not answer.
@@ -32,7 +39,7 @@ async def export_decisions(settings: Settings, out: Path) -> tuple[int, int]:
     # Drawn anew and kept nowhere: pseudonyms of two exports cannot be matched.
     salt = os.urandom(_SALT_BYTES)
     topics = {name: physical(settings, name) for name in (RECOMMENDATIONS, FEEDBACK, ERASURES)}
-    decisions = answered = 0
+    decisions = answered = left_out = 0
     beside = out.with_suffix(out.suffix + ".new")
     async with reader(settings) as consumer:
         counts = await partition_counts(settings)
@@ -47,8 +54,9 @@ async def export_decisions(settings: Settings, out: Path) -> tuple[int, int]:
                     file.write(logged.json_bytes() + b"\n")
                     decisions += 1
                     answered += sum(bool(one.outcomes) for one in logged.shown)
+                left_out += join.undescribed
     beside.replace(out)
-    return decisions, answered
+    return Exported(decisions, answered, left_out)
 
 
 def _take_in(join: Join, topic: str, value: bytes) -> None:

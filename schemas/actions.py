@@ -57,6 +57,13 @@ class Candidate(Message):
     expected: Unit = Field(description="reward expected for this learner")
 
 
+class ShownVariant(Message):
+    """One of the places that a decision filled."""
+
+    id: OpaqueId = Field(description="of the recommendation: what an answer is about")
+    variant: str = Field(description="the catalogue's entry")
+
+
 class DecisionMade(Message):
     """What was chosen from, by which policy, in which context: for comparing policies offline."""
 
@@ -68,6 +75,11 @@ class DecisionMade(Message):
         description="facts that were known, scaled to 0..1 by the catalogue's ranges",
     )
     candidates: tuple[Candidate, ...]
+    shown: tuple[ShownVariant, ...] | None = Field(
+        default=None,
+        description="all that was chosen, also what has been refused or has lapsed since, where "
+        "a decision is told again; absent in records of earlier versions",
+    )
 
 
 class FollowUp(Message):

@@ -25,8 +25,10 @@ def export(
 
     from app.decisions import export_decisions
 
-    decisions, answered = asyncio.run(export_decisions(load_settings(), out))
-    typer.echo(f"{out}: {decisions} decisions, {answered} recommendations with an answer")
+    done = asyncio.run(export_decisions(load_settings(), out))
+    typer.echo(f"{out}: {done.decisions} decisions, {done.answered} recommendations with an answer")
+    if done.left_out:
+        typer.echo(f"{done.left_out} left out: they do not say what was chosen from", err=True)
 
 
 @training.command("policy")

@@ -56,7 +56,7 @@ async def test_two_topics_become_one_log_without_erased_learners(
     await produce(topics, ERASURES, [("cy", erasure)])
     out = tmp_path / "log.jsonl"
 
-    assert await export_decisions(topics, out) == (2, 1)
+    assert await export_decisions(topics, out) == (2, 1, 0)
 
     logged = {one.decision: one for one in read_log(out)}
     ann, ben = (made[user].decision for user in ("ann", "ben"))

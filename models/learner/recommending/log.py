@@ -136,11 +136,19 @@ class Join:
 
     def add_recommendations(self, made: RecommendationsMade) -> None:
         """Take in one record of `recommendations`."""
-        if made.decision is not None:
-            self._decisions[made.decision.id] = (made.user_id, made.decision)
-            self._shown[made.decision.id] = {
-                one.id: one.variant for one in made.recommendations if one.variant is not None
-            }
+        decision = made.decision
+        if decision is not None:
+            held = self._decisions.get(decision.id)
+            # Told again, it is the same; but earlier versions told it again with less.
+            if held is None or _tells_more(decision, held[1]):
+                self._decisions[decision.id] = (made.user_id, decision)
+            if decision.shown is not None:
+                self._shown[decision.id] = {one.id: one.variant for one in decision.shown}
+            elif held is None or held[1].shown is None:
+                # Earlier versions told what was left: together, as much as is known.
+                self._shown.setdefault(decision.id, {}).update(
+                    {one.id: one.variant for one in made.recommendations if one.variant is not None}
+                )
         for one in made.follow_ups:
             self._follow_ups[made.user_id, one.id] = one.reward
 
@@ -160,9 +168,19 @@ class Join:
         for key in gone:
             del self._decisions[key], self._shown[key]
 
+    @property
+    def undescribed(self) -> int:
+        """Decisions that `decisions` leaves out: their records do not say what was chosen from.
+
+        Earlier versions told a decision again by the catalogue of the moment.
+        """
+        return sum(not self._is_described(made) for _, made in self._decisions.values())
+
     def decisions(self) -> Iterator[LoggedDecision]:
-        """Every decision, by time."""
+        """Every decision that says what it was chosen from, by time."""
         for user, made in sorted(self._decisions.values(), key=lambda one: one[1].decided_at):
+            if not self._is_described(made):
+                continue
             yield LoggedDecision(
                 decision=made.id,
                 learner=blake2b(user.encode(), key=self.salt, digest_size=12).hexdigest(),
@@ -173,6 +191,10 @@ class Join:
                 shown=tuple(self._answered(user, self._shown[made.id])),
             )
 
+    def _is_described(self, made: DecisionMade) -> bool:
+        possible = {one.variant for one in made.candidates if one.propensity}
+        return bool(possible) and possible.issuperset(self._shown[made.id].values())
+
     def _answered(self, user: str, shown: Mapping[str, str]) -> Iterable[Answered]:
         for identity, variant in shown.items():
             outcomes = self._outcomes.get((user, identity), {})
@@ -182,3 +204,9 @@ class Join:
                 outcomes=tuple(dict.fromkeys(outcomes.values())),
                 follow_up=self._follow_ups.get((user, identity)),
             )
+
+
+def _tells_more(decision: DecisionMade, held: DecisionMade) -> bool:
+    if not decision.candidates:
+        return False
+    return not held.candidates or (held.shown is None and decision.shown is not None)

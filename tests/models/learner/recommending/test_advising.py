@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from tests.models.learner.recommending.build import (
     seed,
 )
 
-GREEDY = {"explore": 0.0}
+GREEDY: dict[str, Any] = {"explore": 0.0}
 
 
 def shown(advice: Advice, of: Recommending) -> list[str | None]:
@@ -179,6 +180,24 @@ def test_what_was_learned_fades() -> None:
     assert at_once.mean > years.mean == pytest.approx(0.5, abs=1e-6)
 
 
+def test_a_decision_is_told_the_same_after_it_was_refused_and_not_by_another_catalogue() -> None:
+    of = policy(places=2, **GREEDY)
+    advice = decide(Advice(), of)
+    told = decision_made(advice, seed(0), "ann", of)
+    assert told is not None
+    assert told.shown is not None
+    made = recommendations(advice, eligible(of), "ann", of)
+    assert [(one.id, one.variant) for one in told.shown] == [(r.id, r.variant) for r in made]
+
+    refused = say(advice, of, "a0", "dismissed")
+    lapsed = decide(refused, of, "nothing", now=NOW + 1, cause=1)
+
+    assert decision_made(refused, seed(0), "ann", of) == told
+    assert decision_made(lapsed, seed(0), "ann", of) == told
+    for other in (policy((0.5,), places=2, **GREEDY), policy(places=2, explore=0.1)):
+        assert decision_made(advice, seed(0), "ann", other) is None
+
+
 @given(
     st.lists(
         st.tuples(
@@ -212,6 +231,6 @@ def test_whatever_comes_it_stays_bounded_in_range_and_reads_again(
         for one in made:
             assert 0 < (one.propensity or 0) <= 1
     if advice.decisions:
-        logged = decision_made(advice, advice.decisions[-1].id, of)
+        logged = decision_made(advice, advice.decisions[-1].id, "ann", of)
         assert logged is not None
         assert sum(round(c.propensity * WHOLE) for c in logged.candidates) % WHOLE == 0

@@ -21,7 +21,7 @@ from models.learner.recommending.log import (
 from models.learner.recommending.offline import NothingToCompare, compare
 from models.learner.recommending.settings import RecommendingSettings
 from models.learner.recommending.training import fit_policy
-from models.learner.update import apply_emotion
+from models.learner.update import Position, apply_emotion, apply_feedback
 from schemas.actions import FeedbackReceived, FollowUp
 from schemas.emotions import Emotion
 from tests.models.learner.build import NOW, SETTINGS, feedback, reading
@@ -257,6 +257,55 @@ def test_topics_are_joined_in_any_order_each_record_any_number_of_times() -> Non
     assert (first.outcomes, first.follow_up) == (("applied", "helpful"), 0.75)
     assert (second.outcomes, second.follow_up) == ((), None)
     assert logged.candidates == (made.decision.candidates if made.decision else ())
+
+
+def test_a_dismissal_stays_in_the_log_when_the_client_sends_the_cause_again() -> None:
+    bored = {Emotion.BOREDOM: 0.9}
+    first = apply_emotion(None, reading(0, probabilities=bored), SETTINGS)
+    assert first.outputs is not None
+    made = first.outputs.recommendations
+    said = feedback(target_id=made.recommendations[0].id, outcome="dismissed")
+    assert made.recommendations[0].variant == "more-interactive"
+    dismissed = apply_feedback(first.record, said, Position("feedback", 3, 0), SETTINGS)
+    retried = apply_emotion(
+        dismissed.record, reading(5, chat="chat-0", probabilities=bored), SETTINGS
+    )
+    assert retried.outputs is not None
+    again = retried.outputs.recommendations
+    assert again.decision == made.decision
+    assert len(again.recommendations) < len(made.recommendations)
+
+    # Also as records of earlier versions tell it: without what was shown.
+    old = [
+        one.model_copy(
+            update={"decision": one.decision and one.decision.model_copy(update={"shown": None})}
+        )
+        for one in (made, again)
+    ]
+    for records in ((made, again), (again, made), old, old[::-1], (old[1], again)):
+        join = Join(b"salt")
+        for record in records:
+            join.add_recommendations(record)
+        join.add_feedback(said)
+        (logged,) = join.decisions()
+        outcomes = {one.variant: one.outcomes for one in logged.shown}
+        assert outcomes == {"more-interactive": ("dismissed",), "achievements": ()}
+
+
+def test_a_decision_that_does_not_say_what_it_was_chosen_from_is_left_out_and_counted() -> None:
+    step = apply_emotion(None, reading(0, probabilities={Emotion.BOREDOM: 0.9}), SETTINGS)
+    assert step.outputs is not None
+    made = step.outputs.recommendations
+    assert made.decision is not None
+    bare = made.model_copy(
+        update={"decision": made.decision.model_copy(update={"candidates": (), "shown": None})}
+    )
+    join = Join(b"salt")
+    join.add_recommendations(bare)
+    assert (list(join.decisions()), join.undescribed) == ([], 1)
+    join.add_recommendations(made)
+    join.add_recommendations(bare)
+    assert (len(list(join.decisions())), join.undescribed) == (1, 0)
 
 
 def test_an_erased_learner_is_left_out() -> None:
