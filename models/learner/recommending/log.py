@@ -6,8 +6,10 @@ One line a decision (docs/recommendations.md):
      "context": {fact: 0..1}, "candidates": [{"variant", "action", "propensity", "expected"}],
      "shown": [{"id", "variant", "outcomes": [name, ...], "followUp": 0..1 or absent}]}
 
-It is joined from the topics `recommendations` and `feedback`. Learners stand in it by a
-hash whose key is drawn anew for each export: people can be told apart, not found.
+It is joined from the topics `recommendations` and `feedback`. Learners, decisions and
+recommendations stand in it by hashes whose key is drawn anew for each export: the ids of the
+topics follow from the user's id, and would give it away to who guesses it. Times and contexts
+are the real ones, by which who has the topics, or another export, can find a line in them.
 
 Errors:
     LogProblem    a line that is not one of a decision log; names file, line and field
@@ -123,7 +125,7 @@ class Join:
     """Joins what two topics say, in any order, each record any number of times.
 
     Args:
-        salt: key of the learners' pseudonyms; drawn anew for each export.
+        salt: key of all pseudonyms, at most 64 bytes; drawn anew for each export.
     """
 
     salt: bytes
@@ -182,14 +184,19 @@ class Join:
             if not self._is_described(made):
                 continue
             yield LoggedDecision(
-                decision=made.id,
-                learner=blake2b(user.encode(), key=self.salt, digest_size=12).hexdigest(),
+                decision=self._pseudonym("decision", made.id),
+                learner=self._pseudonym("learner", user),
                 decided_at=made.decided_at,
                 policy_version=made.policy_version,
                 context=made.context,
                 candidates=made.candidates,
                 shown=tuple(self._answered(user, self._shown[made.id])),
             )
+
+    def _pseudonym(self, kind: str, identity: str) -> str:
+        return blake2b(
+            identity.encode(), key=self.salt, person=kind.encode(), digest_size=12
+        ).hexdigest()
 
     def _is_described(self, made: DecisionMade) -> bool:
         possible = {one.variant for one in made.candidates if one.propensity}
@@ -199,7 +206,7 @@ class Join:
         for identity, variant in shown.items():
             outcomes = self._outcomes.get((user, identity), {})
             yield Answered(
-                id=identity,
+                id=self._pseudonym("shown", identity),
                 variant=variant,
                 outcomes=tuple(dict.fromkeys(outcomes.values())),
                 follow_up=self._follow_ups.get((user, identity)),

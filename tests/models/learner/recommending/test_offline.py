@@ -259,6 +259,28 @@ def test_topics_are_joined_in_any_order_each_record_any_number_of_times() -> Non
     assert logged.candidates == (made.decision.candidates if made.decision else ())
 
 
+def test_no_id_of_a_log_is_one_of_the_topics_or_of_another_export() -> None:
+    step = apply_emotion(None, reading(0, probabilities={Emotion.BOREDOM: 0.9}), SETTINGS)
+    assert step.outputs is not None
+    made = step.outputs.recommendations
+    assert made.decision is not None
+    exports = []
+    for salt in (b"one", b"another"):
+        join = Join(salt)
+        join.add_recommendations(made)
+        join.add_recommendations(made)
+        exports.append(next(join.decisions()))
+    ids = [{one.decision, one.learner, *(shown.id for shown in one.shown)} for one in exports]
+    topics = {made.user_id, made.decision.id, *(one.id for one in made.recommendations)}
+
+    assert len(ids[0]) == 2 + len(made.recommendations)
+    assert not ids[0] & ids[1]
+    assert not (ids[0] | ids[1]) & topics
+    # An id of the topics follows from the user's: whoever guesses that could try it on a line.
+    line = exports[0].json_bytes().decode()
+    assert not any(identity in line for identity in topics)
+
+
 def test_a_dismissal_stays_in_the_log_when_the_client_sends_the_cause_again() -> None:
     bored = {Emotion.BOREDOM: 0.9}
     first = apply_emotion(None, reading(0, probabilities=bored), SETTINGS)
