@@ -69,9 +69,11 @@ ALLOWED: Final = (
     ),
     *_allow(
         "a trained feature's definition: the artefact was fitted to it, another needs training",
+        (f"{_BEHAVIOUR}.features:FADING", "0.9"),
         (f"{_BEHAVIOUR}.features:LAST", "5"),
         (f"{_BEHAVIOUR}.features:PACE", "5"),
         (f"{_BEHAVIOUR}.features:SHRINK", "2.0"),
+        (f"{_BEHAVIOUR}.features:SURPRISES", "3"),
         (f"{_BEHAVIOUR}.population:MOST_HINTS", "6"),
         (f"{_NETS}.inputs:LARGEST", "6.0"),
         (f"{_MOVES}.features:FIRST_TURNS", "4"),
@@ -100,6 +102,7 @@ ALLOWED: Final = (
     *_allow(
         "number of bits, bytes or parts in a layout",
         (f"{_LEARNER}.ids:_VARIANTS", "4"),
+        (f"{_LEARNER}.record:FORMAT", "3"),
         (
             f"{_LEARNER}.record:_HAS_EVIDENCE,_UNAVAILABLE,_ERASED,_HAS_AFFECT,_HAS_BEHAVIOUR",
             *("4", "8", "16"),

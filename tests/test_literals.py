@@ -48,10 +48,12 @@ SETTINGS: Final = {
 """An operator's to change; every number there has a name and a description."""
 
 TRAINING: Final = {
+    "models.learner.behaviour.boosting",
     "models.learner.behaviour.card",
     "models.learner.behaviour.evaluation",
     "models.learner.behaviour.examples",
     "models.learner.behaviour.fitting",
+    "models.learner.behaviour.fitting_exercises",
     "models.learner.behaviour.metrics",
     "models.learner.behaviour.replay",
     "models.learner.behaviour.sources",
