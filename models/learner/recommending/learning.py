@@ -34,8 +34,6 @@ from models.learner.recommending.memory import (
 from models.learner.recommending.settings import Recommending
 
 _DAY_MS: Final = 86_400_000
-_RESTING: Final = 4
-"""Refused actions remembered at a time; the oldest goes first."""
 
 Facts = Callable[[str], float | None]
 """A numeric fact of the state by its name; None if it is not known."""
@@ -102,9 +100,12 @@ def answer(
     )
     advice = _put(advice, index, position, changed)
     if taught.refuses:
-        others = tuple(one for one in advice.resting if one[0] != shown.action)
+        # One an action, and of no action that has left the catalogue: at most as many as it has.
+        others = tuple(
+            one for one in advice.resting if one[0] != shown.action and one[0] in catalogue.by_key
+        )
         until = now + round(policy.settings.rest * 1000)
-        advice = replace(advice, resting=(*others, (shown.action, until))[-_RESTING:])
+        advice = replace(advice, resting=(*others, (shown.action, until)))
     return _learn(advice, shown, taught.reward, taught.weight, now=now, policy=policy)
 
 

@@ -5,7 +5,8 @@ exactly what was said the first time: chances in 65535ths, expectations and fact
 context (scaled by the catalogue's ranges) likewise.
 
     standing, at most `remembered` decisions, oldest first; the newest with its
-    candidates and context; what was learned, at most `arms` actions; what rests.
+    candidates and context; what was learned, at most `learned_actions` actions; what rests,
+    each action of the catalogue at most once.
 """
 
 from __future__ import annotations

@@ -88,6 +88,30 @@ def test_what_was_refused_goes_at_once_and_rests() -> None:
     assert shown(decide(refused, of, "a0", now=NOW + 600_000, cause=1), of) == ["a0"]
 
 
+def test_however_many_are_refused_none_comes_back_before_its_rest_is_over() -> None:
+    of = policy((0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3), places=2, rest=900, keep=300, **GREEDY)
+    advice, now = decide(Advice(), of), NOW
+    refused: list[str | None] = []
+    for cause in range(1, 4):
+        for variant in shown(advice, of):
+            assert variant is not None
+            advice = say(advice, of, variant, "dismissed", now=now)
+            refused.append(variant)
+        now += 20_000
+        advice = decide(advice, of, now=now, cause=cause)
+    assert sorted(str(one) for one in refused) == [f"a{number}" for number in range(6)]
+    assert shown(advice, of) == ["a6"]
+    assert shown(decide(advice, of, now=NOW + 899_999, cause=9), of) == ["a6"]
+    assert shown(decide(advice, of, now=NOW + 900_000, cause=10), of) == ["a0", "a1"]
+
+
+def test_what_left_the_catalogue_does_not_rest_for_ever_in_the_record() -> None:
+    of = policy(places=2, rest=1e6, **GREEDY)
+    advice = decide(Advice(), of)
+    gone = replace(advice, resting=((7, NOW + 10**9),))
+    assert len(say(gone, of, "a0", "dismissed").resting) == 1
+
+
 def test_answers_move_expectations_of_this_learner_and_its_words() -> None:
     of = policy((0.5, 0.45), places=1, keep=0, **GREEDY)
     advice = decide(Advice(), of)

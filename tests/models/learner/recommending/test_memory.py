@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.learner.config import LearnerSettings
+from models.learner.recommending.catalogue import MAX_ACTIONS
 from models.learner.recommending.memory import (
     WHOLE,
     Advice,
@@ -21,7 +23,6 @@ from models.learner.recommending.memory import (
     unscaled,
     unshare,
 )
-from models.learner.recommending.settings import RecommendingSettings
 
 KEYS = st.integers(0, 2**32 - 1)
 SHARES = st.integers(0, WHOLE)
@@ -87,20 +88,33 @@ def test_nobody_was_advised_costs_nothing() -> None:
     assert Advice().to_bytes() == b""
 
 
-def test_as_much_as_the_defaults_allow_stays_below_600_bytes() -> None:
-    settings = RecommendingSettings()
-    shown = tuple(Shown(action, 1, 1, 1) for action in range(3))
+def test_as_much_as_the_defaults_allow_stays_below_750_bytes() -> None:
+    of = LearnerSettings().recommending_policy
+    actions, settings = of.catalogue.actions, of.settings
+    assert len(actions) == 16
+    shown = tuple(Shown(one.key, 1, 1, 1) for one in actions[: of.places])
     older = Decision(bytes(16), 0, bytes(4), shown)
     newest = Decision(
-        bytes(16), 0, bytes(4), shown, tuple(Considered(n, 1, 1) for n in range(14)), (0,) * 11
+        bytes(16),
+        0,
+        bytes(4),
+        shown,
+        tuple(Considered(one.key, 1, 1) for one in actions),
+        (0,) * len(of.catalogue.context),
     )
     advice = Advice(
         standing=True,
         decisions=(*[older] * (settings.remembered - 1), newest),
         learned=tuple(Learned(n, 1.0, 1.0) for n in range(settings.learned_actions)),
-        resting=tuple((n, 0) for n in range(4)),
+        # Somebody who refused everything.
+        resting=tuple((one.key, 0) for one in actions),
     )
-    assert len(advice.to_bytes()) <= 600
+    assert len(advice.to_bytes()) <= 750
+
+
+def test_every_action_of_the_largest_catalogue_may_rest() -> None:
+    advice = Advice(resting=tuple((key, 1) for key in range(MAX_ACTIONS)))
+    assert Advice.from_bytes(advice.to_bytes()) == advice
 
 
 @given(st.floats(0, 1))
