@@ -83,7 +83,7 @@ class DecisionMade(Message):
 
 
 class FollowUp(Message):
-    """How the goal of an applied recommendation moved in the minutes after it."""
+    """How a goal moved from the decision to some minutes after the page applied it."""
 
     id: OpaqueId = Field(description="of the recommendation")
     reward: Unit = Field(description="0 away from the goal, 0.5 as before, 1 towards it")

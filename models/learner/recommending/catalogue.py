@@ -47,7 +47,7 @@ class Direction(StrEnum):
 
 
 class Goal(_Strict):
-    """What an action is meant to change, measured some minutes after it was applied."""
+    """What an action is meant to change, from the decision to minutes after it was applied."""
 
     fact: str
     towards: Direction

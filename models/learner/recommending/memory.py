@@ -26,8 +26,9 @@ ID_BYTES: Final = 16
 _HEAD: Final = struct.Struct("<BBBBq")
 # id, moment, policy version, shown
 _DECISION: Final = struct.Struct("<16sq4sB")
-# action, chance, expected here, expected of this learner, goal then, answers, flags, follow-up
-_SHOWN: Final = struct.Struct("<IHHHHBBH")
+# action, chance, expected here, expected of this learner, goal then, answers, flags, applied
+# after, follow-up
+_SHOWN: Final = struct.Struct("<IHHHHBBHH")
 # candidates, facts of the context
 _CONSIDERED: Final = struct.Struct("<BB")
 _CANDIDATE: Final = struct.Struct("<IHH")
@@ -35,7 +36,9 @@ _LEARNED: Final = struct.Struct("<Iff")
 _RESTING: Final = struct.Struct("<Iq")
 _SINGLE: Final = struct.Struct("<f")
 
-_EXPLORED, _PERSONAL, _APPLIED, _REFUSED, _CLOSED = 1, 2, 4, 8, 16
+_EXPLORED, _PERSONAL, _REFUSED, _CLOSED = 1, 2, 4, 8
+MAX_APPLIED_AFTER: Final = _UNKNOWN - 1
+"""Seconds, 18 hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class Shown:
     """Drawn to learn about it, not because it ranked highest."""
     personal: bool = False
     """This learner's own answers moved the expectation."""
-    applied: bool = False
+    applied_after: int | None = None
+    """Whole seconds from the decision until the page first did it; None: not, as far as known."""
     refused: bool = False
     closed: bool = False
     """Its goal has been measured, or can no longer be."""
@@ -210,7 +214,6 @@ class _Flag:
 _FLAGS: Final = (
     _Flag(_EXPLORED, "explored"),
     _Flag(_PERSONAL, "personal"),
-    _Flag(_APPLIED, "applied"),
     _Flag(_REFUSED, "refused"),
     _Flag(_CLOSED, "closed"),
 )
@@ -226,6 +229,7 @@ def _pack_shown(one: Shown) -> bytes:
         _or_unknown(one.goal),
         one.answers,
         flags,
+        _or_unknown(one.applied_after),
         _or_unknown(one.follow_up),
     )
 
@@ -235,8 +239,8 @@ def _read_decision(value: bytes, at: int, *, is_newest: bool) -> tuple[Decision,
     at += _DECISION.size
     shown: list[Shown] = []
     for _ in range(n_shown):
-        action, chance, here, expected, goal, answers, flags, follow_up = _SHOWN.unpack_from(
-            value, at
+        action, chance, here, expected, goal, answers, flags, applied_after, follow_up = (
+            _SHOWN.unpack_from(value, at)
         )
         at += _SHOWN.size
         shown.append(
@@ -247,6 +251,7 @@ def _read_decision(value: bytes, at: int, *, is_newest: bool) -> tuple[Decision,
                 expected=expected,
                 goal=_known(goal),
                 answers=answers,
+                applied_after=_known(applied_after),
                 follow_up=_known(follow_up),
                 **{flag.field: bool(flags & flag.bit) for flag in _FLAGS},
             )

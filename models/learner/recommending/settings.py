@@ -57,10 +57,10 @@ class RecommendingSettings(BaseModel):
     follow_up_after: float = Field(
         180.0,
         ge=0,
-        description="seconds after a decision from which an applied action's goal counts",
+        description="seconds after an action was applied from which its goal counts",
     )
     follow_up_until: float = Field(
-        900.0, gt=0, description="seconds after a decision up to which it does"
+        900.0, gt=0, description="seconds after an action was applied up to which it does"
     )
     follow_up_scale: float = Field(
         0.3, gt=0, le=1, description="share of a fact's range that counts as fully better or worse"

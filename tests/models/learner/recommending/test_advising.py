@@ -164,6 +164,30 @@ def test_the_goal_of_an_applied_action_is_measured_minutes_later_once(
     assert late.learned == applied.learned
 
 
+def test_minutes_count_from_when_it_was_applied() -> None:
+    of = policy(places=1, keep=3600, follow_up_after=180, follow_up_until=900, **GREEDY)
+    at = NOW + 895_000
+    advice = decide(Advice(), of, facts={"focus": 0.2})
+    advice = say(advice, of, "a0", "applied", now=at)
+    for later, count in ((1, 0), (179_999, 0), (180_000, 1), (900_000, 1), (900_001, 0)):
+        told = decide(advice, of, now=at + later, cause=1, facts={"focus": 0.5})
+        assert len(follow_ups(told, "ann", of)) == count, later
+    # Half a second more: rounded up. Said again, it was still applied when it first was.
+    odd = say(decide(Advice(), of, facts={"focus": 0.2}), of, "a0", "applied", now=NOW + 1_500)
+    assert odd.decisions[0].shown[0].applied_after == 2
+    assert say(odd, of, "a0", "applied", now=at).decisions == odd.decisions
+
+
+def test_what_is_applied_on_another_day_is_not_compared_with_the_decision() -> None:
+    of = policy(places=1, keep=1e6, follow_up_after=0, **GREEDY)
+    advice = decide(Advice(), of, facts={"focus": 0.2})
+    late = NOW + 20 * 60 * MINUTE
+    advice = say(advice, of, "a0", "applied", now=late)
+    assert Advice.from_bytes(advice.to_bytes()) == advice
+    advice = decide(advice, of, now=late + MINUTE, cause=1, facts={"focus": 0.9})
+    assert follow_ups(advice, "ann", of) == ()
+
+
 def test_a_goal_is_not_measured_of_what_nobody_applied() -> None:
     of = policy(places=1, keep=3600, **GREEDY)
     advice = say(decide(Advice(), of, facts={"focus": 0.2}), of, "a0", "helpful")

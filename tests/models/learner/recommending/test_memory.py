@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from models.learner.config import LearnerSettings
 from models.learner.recommending.catalogue import MAX_ACTIONS
 from models.learner.recommending.memory import (
+    MAX_APPLIED_AFTER,
     WHOLE,
     Advice,
     Considered,
@@ -39,7 +40,7 @@ SHOWN = st.builds(
     answers=st.integers(0, 255),
     explored=st.booleans(),
     personal=st.booleans(),
-    applied=st.booleans(),
+    applied_after=st.none() | st.integers(0, MAX_APPLIED_AFTER),
     refused=st.booleans(),
     closed=st.booleans(),
     follow_up=FACTS,
