@@ -80,14 +80,16 @@ def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -
 def needed_level(need: Need | None, held: Collection[str], settings: LearnerSettings) -> Level:
     """The highest level whose probability reaches the share that costs ask for.
 
-    A level that held lets go only `hysteresis` (a share) below that.
+    A level that held lets go only `hysteresis` (a share) below that, whatever else lies
+    between the two.
     """
     if need is None:
         return Level.NONE
     share = settings.nets.share
     kept = share * (1 - settings.policy.hysteresis)
-    lingering = need.level(kept)
-    return lingering if _held(lingering) in held else need.level(share)
+    levels = [need.level(share)]
+    levels += (level for level, p in need.at_least.items() if p >= kept and _held(level) in held)
+    return max(levels, key=lambda level: level.rank)
 
 
 def _held(level: Level) -> str:
