@@ -93,7 +93,6 @@ ALLOWED: Final = (
         (f"{_ADVICE}.catalogue:MAX_ACTIONS", "64"),
         (f"{_ADVICE}.catalogue:MAX_CONTEXT", "16"),
         (f"{_ADVICE}.catalogue:MAX_OUTCOMES", "8"),
-        (f"{_ADVICE}.learning:_RESTING", "4"),
     ),
     *_allow(
         "a weight so small that no estimate shows it; below, its bytes are freed",
@@ -118,10 +117,7 @@ ALLOWED: Final = (
         (f"{_ADVICE}.memory:WHOLE", "65535"),
         (f"{_ADVICE}.memory:_TOP", "65534"),
         (f"{_ADVICE}.memory:_UNKNOWN", "65535"),
-        (
-            f"{_ADVICE}.memory:_EXPLORED,_PERSONAL,_APPLIED,_REFUSED,_CLOSED",
-            *("4", "8", "16"),
-        ),
+        (f"{_ADVICE}.memory:_EXPLORED,_PERSONAL,_REFUSED,_CLOSED", "4", "8"),
         (f"{_MOVES}.model:fingerprint", "32"),
     ),
     *_allow(

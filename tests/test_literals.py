@@ -170,7 +170,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
-        is_factor = isinstance(node.op, ast.Mult | ast.Div)
+        is_factor = isinstance(node.op, ast.Mult | ast.Div | ast.FloorDiv)
         for one in (node.left, node.right):
             self._integers(one, "is calculated with", frozenset(UNITS if is_factor else ()))
         left, right = _number(node.left), _number(node.right)
