@@ -26,6 +26,7 @@ from app.settings import DEVELOPMENT_SECRET, Settings
 from app.supervisor import embedded_services, running
 from models.learner.behaviour.artefact import BehaviourArtefactProblem
 from models.learner.nets.artefact import NetProblem
+from models.learner.rules import PolicyError
 
 _PACKAGES = ("faust-streaming", "aiokafka", "torch", "transformers", "fastapi", "redis", "pymongo")
 _FREE_BYTES = 500_000_000
@@ -99,7 +100,7 @@ def _learned(settings: Settings) -> Finding:
     name = "learner's models"
     try:
         settings.learner.load()
-    except (NetProblem, BehaviourArtefactProblem) as problem:
+    except (NetProblem, BehaviourArtefactProblem, PolicyError) as problem:
         return _wrong(name, str(problem), "Restore it from git, or train it (masterx train).")
     behaviour = f"behaviour {settings.learner.behaviour.behaviour.version}"
     nets = settings.learner.trained_nets

@@ -13,6 +13,9 @@ from app.cli.learning import evaluating, training
 if TYPE_CHECKING:
     from models.learner.recommending.comparison import Comparison
 
+PRIOR = "prior"
+"""The name of the catalogue's priors among compared policies."""
+
 app = typer.Typer(help="What recommendations taught.", no_args_is_help=True)
 
 
@@ -41,7 +44,7 @@ def train(
     from models.learner.recommending.log import LogProblem, read_log
     from models.learner.recommending.training import fit_policy, write_policy
 
-    catalogue = settings.recommending_policy.catalogue
+    catalogue = settings.catalogue
     try:
         policy = fit_policy(read_log(log), catalogue, settings.recommending)
     except LogProblem as error:
@@ -50,9 +53,15 @@ def train(
     kept = len(catalogue.actions) - len(policy.actions)
     typer.echo(
         f"{out}: {len(policy.actions)} actions learned from {policy.answers} answers of "
-        f"{policy.learners} learners in {policy.decisions} decisions; {kept} keep their priors. "
-        f"Use it: MASTERX_LEARNER__RECOMMENDING__LEARNED={out}"
+        f"{policy.learners} learners in {policy.decisions} decisions; {kept} keep their priors"
     )
+    if policy.actions:
+        typer.echo(f"Use it: MASTERX_LEARNER__RECOMMENDING__LEARNED={out.resolve()}")
+    else:
+        typer.echo(
+            "It learned of no action: each needs answers of at least "
+            f"{settings.recommending.min_learners} learners (learner.recommending.min_learners)"
+        )
 
 
 @evaluating.command("policy")
@@ -77,19 +86,32 @@ def evaluate(
     An artefact that was trained on this log looks better than it is: compare on a later one.
     """
     settings = load_settings().learner
-    from models.learner.recommending.expectations import LearnedPolicy, load_learned
+    from models.learner.recommending.expectations import (
+        Expectations,
+        LearnedPolicy,
+        load_learned,
+    )
     from models.learner.recommending.log import LogProblem, read_log
     from models.learner.recommending.offline import NothingToCompare, compare
     from models.learner.rules import PolicyError
 
-    named = [*([settings.recommending.learned] if settings.recommending.learned else [])]
+    policies: dict[str, LearnedPolicy | None] = {PRIOR: None}
+    named = settings.recommending.learned
     try:
-        policies: dict[str, LearnedPolicy | None] = {"prior": None}
-        for path in [*named, *(learned or [])]:
-            policies[str(path)] = load_learned(path)
+        for path in [*([named] if named else []), *(learned or [])]:
+            try:
+                policy = load_learned(path)
+                Expectations(settings.catalogue, policy, settings.recommending.noise)
+            except PolicyError as error:
+                if path != named:
+                    raise
+                # What the settings name may be what this comparison is to replace.
+                typer.echo(f"left out, named by the settings: {error}", err=True)
+                continue
+            policies[str(path)] = policy
         comparison = compare(
             list(read_log(log)),
-            settings.recommending_policy.catalogue,
+            settings.catalogue,
             policies,
             settings.recommending,
             resamples=resamples,

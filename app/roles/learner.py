@@ -20,6 +20,7 @@ from models.learner.behaviour.artefact import BehaviourArtefactProblem
 from models.learner.config import LearnerSettings
 from models.learner.nets.artefact import NetProblem
 from models.learner.record import LearnerRecord, version_of
+from models.learner.rules import PolicyError
 from models.learner.update import may_forget_marker
 from schemas.base import now_ms
 
@@ -34,7 +35,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Recover the table as partitions come, then apply events."""
     try:
         parts.settings.learner.load()
-    except (NetProblem, BehaviourArtefactProblem) as problem:
+    except (NetProblem, BehaviourArtefactProblem, PolicyError) as problem:
         end_now(Exit.CONFIG, str(problem))
     table = VersionedTable(parts.settings, LEARNER_CHANGELOG, parts.outbox, version_of)
     parts.watch.recovering = lambda: table.recovering

@@ -20,6 +20,7 @@ from models.learner.parameters import (
     SeenSettings,
     TrajectorySettings,
 )
+from models.learner.recommending.catalogue import Catalogue, load_catalogue
 from models.learner.recommending.settings import Recommending, RecommendingSettings
 from models.learner.rules import PolicyError, Rules, load_rules
 from schemas.actions import Level
@@ -108,7 +109,7 @@ class LearnerSettings(Group):
     @model_validator(mode="after")
     def _rules_can_be_used(self) -> LearnerSettings:
         names = {rule.name for rule in self.rules.interventions}
-        for action in self.recommending_policy.catalogue.actions:
+        for action in self.catalogue.actions:
             if action.name in names:
                 raise PolicyError(
                     f"a rule and an action of the catalogue are named '{action.name}'"
@@ -132,13 +133,24 @@ class LearnerSettings(Group):
         return load_nets(self.nets.readiness, self.nets.intervention)
 
     @cached_property
+    def catalogue(self) -> Catalogue:
+        """What may be recommended, read when these settings were made."""
+        return load_catalogue(self.recommending.file)
+
+    @cached_property
     def recommending_policy(self) -> Recommending:
-        """The catalogue and what was learned, read when these settings were made."""
-        return Recommending.load(self.recommending, self.policy.max_recommendations)
+        """The catalogue with what was learned, read when it is first used.
+
+        Not with the settings: the command that trains anew has them too.
+        Raises PolicyError that names what is missing or does not fit.
+        """
+        places = self.policy.max_recommendations
+        return Recommending.load(self.recommending, places, self.catalogue)
 
     def load(self) -> None:
         """Read what was trained now, not at the first update.
 
-        Raises NetProblem or BehaviourArtefactProblem that names what is missing or broken.
+        Raises NetProblem, BehaviourArtefactProblem or PolicyError that names what is missing
+        or broken.
         """
-        _ = self.trained_nets, self.behaviour.behaviour
+        _ = self.trained_nets, self.behaviour.behaviour, self.recommending_policy

@@ -98,7 +98,8 @@ class Expectations:
     def __init__(self, catalogue: Catalogue, learned: LearnedPolicy | None, noise: float) -> None:
         if learned is not None and learned.facts != catalogue.context:
             raise PolicyError(
-                "the learned policy was trained on another context than the catalogue's: train anew"
+                "the learned policy was trained on another context than the catalogue's: train "
+                "anew (masterx train policy), or empty learner.recommending.learned"
             )
         self._noise = noise
         self._fits: Mapping[str, tuple[Vector, Vector]] = {

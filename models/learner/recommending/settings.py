@@ -7,9 +7,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from models.learner.recommending.catalogue import Catalogue, load_catalogue
+from models.learner.recommending.catalogue import Catalogue
 from models.learner.recommending.expectations import Expectations, LearnedPolicy, load_learned
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -27,7 +27,7 @@ class RecommendingSettings(BaseModel):
     learned: Path | None = Field(
         None,
         description="what `masterx train policy` made of this deployment's answers, read at "
-        "start; without it the catalogue's priors hold",
+        "start; empty: the catalogue's priors hold",
     )
     keep: float = Field(
         300.0, ge=0, description="seconds that a decision stands while its grounds hold"
@@ -78,6 +78,11 @@ class RecommendingSettings(BaseModel):
         5, ge=1, description="people who must have answered before an action's regression is kept"
     )
 
+    @field_validator("learned", mode="before")
+    @classmethod
+    def _empty_is_none(cls, file: object) -> object:
+        return None if file == "" else file
+
     @model_validator(mode="after")
     def _ordered(self) -> RecommendingSettings:
         if self.follow_up_after >= self.follow_up_until:
@@ -98,13 +103,14 @@ class Recommending:
     """Four bytes that name catalogue, artefact and settings."""
 
     @classmethod
-    def load(cls, settings: RecommendingSettings, places: int) -> Recommending:
-        """Read the files that the settings name.
+    def load(
+        cls, settings: RecommendingSettings, places: int, catalogue: Catalogue
+    ) -> Recommending:
+        """Read what was learned on top of a catalogue.
 
         Raises:
-            PolicyError: one of them cannot be used.
+            PolicyError: it cannot be used, or not with this catalogue.
         """
-        catalogue = load_catalogue(settings.file)
         learned = load_learned(settings.learned) if settings.learned is not None else None
         return cls.of(settings, places, catalogue, learned)
 

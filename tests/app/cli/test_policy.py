@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from models.learner.config import LearnerSettings
+from models.learner.recommending.settings import RecommendingSettings
+from models.learner.rules import PolicyError
 from tests.app.cli.test_commands import masterx
 from tests.models.learner.recommending.build import Learner, policy
 
@@ -34,10 +37,27 @@ def log(tmp_path: Path) -> Path:
     return file
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, folder: Path, learned: str = "") -> subprocess.CompletedProcess[str]:
     catalogue = folder / "catalogue.toml"
     catalogue.write_text(CATALOGUE)
-    return masterx(*arguments, MASTERX_LEARNER__RECOMMENDING__FILE=str(catalogue))
+    return masterx(
+        *arguments,
+        MASTERX_LEARNER__RECOMMENDING__FILE=str(catalogue),
+        MASTERX_LEARNER__RECOMMENDING__LEARNED=learned,
+    )
+
+
+OF_ANOTHER_CONTEXT = json.dumps(
+    {
+        "format": 1,
+        "catalogue": "",
+        "facts": [{"fact": "focus", "low": 0, "high": 1}],
+        "actions": {},
+        "decisions": 0,
+        "answers": 0,
+        "learners": 0,
+    }
+)
 
 
 def test_what_is_trained_on_a_log_is_compared_with_the_priors(log: Path, tmp_path: Path) -> None:
@@ -59,6 +79,46 @@ def test_what_is_trained_on_a_log_is_compared_with_the_priors(log: Path, tmp_pat
             estimate = figures["policies"][name][estimator]
             assert estimate["low"] <= truth <= estimate["high"]
             assert estimate["low"] <= estimate["value"] <= estimate["high"]
+
+
+@pytest.mark.parametrize("content", [None, OF_ANOTHER_CONTEXT])
+def test_it_can_be_trained_anew_while_the_settings_name_what_is_old_or_gone(
+    log: Path, tmp_path: Path, content: str | None
+) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    if content is not None:
+        old.write_text(content)
+
+    trained = run("train", "policy", str(log), "--out", str(new), folder=tmp_path, learned=str(old))
+    assert trained.returncode == 0, trained.stderr
+    assert f"MASTERX_LEARNER__RECOMMENDING__LEARNED={new}" in trained.stdout
+    evaluated = run(
+        "evaluate",
+        "policy",
+        str(log),
+        "--learned",
+        str(new),
+        "--json",
+        folder=tmp_path,
+        learned=str(old),
+    )
+
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "left out, named by the settings" in evaluated.stderr
+    assert set(json.loads(evaluated.stdout)["policies"]) == {"prior", str(new)}
+    with pytest.raises(PolicyError):
+        LearnerSettings(
+            recommending=RecommendingSettings(file=tmp_path / "catalogue.toml", learned=old)
+        ).load()
+
+
+def test_where_nothing_was_learned_nothing_is_said_to_use(tmp_path: Path, log: Path) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_bytes(b"\n".join(log.read_bytes().splitlines()[:10]))
+    trained = run("train", "policy", str(few), "--out", str(tmp_path / "p.json"), folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "MASTERX_LEARNER__RECOMMENDING__LEARNED" not in trained.stdout
+    assert "at least 5 learners" in trained.stdout
 
 
 def test_the_table_names_every_policy(log: Path, tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ def test_an_artefact_reads_as_it_was_written_and_another_context_is_refused(
     write_policy(learned, file)
 
     assert load_learned(file) == learned
-    with pytest.raises(ValidationError, match="trained on another context"):
-        LearnerSettings(recommending=RecommendingSettings(learned=file))
+    with pytest.raises(PolicyError, match="trained on another context"):
+        LearnerSettings(recommending=RecommendingSettings(learned=file)).load()
     file.write_text('{"format": 1}')
     with pytest.raises(PolicyError, match=r"policy\.json: catalogue"):
         load_learned(file)
