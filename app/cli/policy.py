@@ -71,7 +71,9 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="an artefact of `masterx train policy`; may be given several times"),
     ] = None,
-    resamples: Annotated[int, typer.Option(min=100, help="of the bootstrap over learners")] = 1000,
+    resamples: Annotated[
+        int, typer.Option(min=100, max=100_000, help="of the bootstrap over learners")
+    ] = 1000,
     max_unsupported: Annotated[
         float,
         typer.Option(
@@ -134,9 +136,13 @@ def _show(comparison: Comparison) -> None:
     typer.echo(
         f"{comparison.decisions} decisions, {comparison.learners} learners, "
         f"{comparison.answers} answers to {comparison.shown} recommendations; mean reward of what "
-        f"was shown {comparison.logged.value:.3f} "
-        f"[{comparison.logged.low:.3f}, {comparison.logged.high:.3f}]"
+        f"was shown {comparison.logged}"
     )
+    if comparison.left_out:
+        typer.echo(
+            f"{comparison.left_out} decisions left out: a candidate is not in the catalogue",
+            err=True,
+        )
     table = Table(
         "policy",
         "IPS",
@@ -147,12 +153,8 @@ def _show(comparison: Comparison) -> None:
         pad_edge=False,
     )
     for name, value in comparison.policies.items():
-        cells = (
-            "the log cannot say"
-            if one is None
-            else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
-            for one in (value.ips, value.doubly_robust)
-        )
+        estimates = (value.ips, value.doubly_robust)
+        cells = ("the log cannot say" if one is None else str(one) for one in estimates)
         table.add_row(name, *cells, f"{value.effective_answers:.0f}", f"{value.unsupported:.1%}")
     Console().print(table)
 

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with the 95% interval of its bootstrap."""
+    """An estimate with the 95% interval of its bootstrap; without, where people are too few."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
-    def as_json(self) -> dict[str, float]:
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f} [too few learners]"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def as_json(self) -> dict[str, float | None]:
         """value, low, high."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
@@ -39,6 +44,10 @@ class Comparison:
     """A log, and what policies would have earned on it."""
 
     decisions: int
+    """Compared ones."""
+    left_out: int
+    """Decisions with a candidate that the catalogue does not have: nobody can say what a policy
+    would have done there."""
     learners: int
     shown: int
     answers: int
@@ -50,6 +59,7 @@ class Comparison:
         """The figures as one JSON object."""
         return {
             "n": self.decisions,
+            "left_out": self.left_out,
             "learners": self.learners,
             "shown": self.shown,
             "answers": self.answers,

@@ -20,40 +20,34 @@ several variants of one action, those of a place before the last had no chance, 
 but the best had one where `explore` is 0. `unsupported` is the mean of q over what had none;
 the estimators leave that reward out (IPS) or take it from the regression alone (DR), so that
 above a small share of it there is no estimate.
-
-Intervals are percentiles of a bootstrap over learners, not over decisions: the answers of
-one person are not independent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.learner.recommending.bootstrap import Array, interval, resampled
 from models.learner.recommending.catalogue import Catalogue
 from models.learner.recommending.choice import Rated, weigh
-from models.learner.recommending.comparison import Comparison, Interval, PolicyValue
+from models.learner.recommending.comparison import Comparison, PolicyValue
 from models.learner.recommending.expectations import Expectations, LearnedPolicy, Vector
 from models.learner.recommending.log import LoggedDecision, reward_of
 from models.learner.recommending.memory import unshare
 from models.learner.recommending.settings import RecommendingSettings
 from models.learner.recommending.training import context_vector, fit_policy
 
-Array = NDArray[np.float64]
-_Estimator = Callable[[Array, Array, Array, Array, Array], Array]
 _FOLDS: Final = 2
-_PERCENTILES: Final = (2.5, 97.5)
 MAX_UNSUPPORTED: Final = 0.01
 """A reward lies in 0..1: what is left out of IPS is at most this."""
 
 
 class NothingToCompare(ValueError):
-    """A log without a single answer."""
+    """A log without a single answer to a decision of this catalogue."""
 
 
 @dataclass(slots=True)
@@ -72,6 +66,10 @@ class _Sums:
     unsupported: float = 0.0
     """Σ q(a) over candidates that the log gave no chance."""
 
+    def columns(self) -> Array:
+        """What the estimators are made of, (5, learners)."""
+        return np.array([self.places, self.answers, self.weighted, self.modelled, self.corrected])
+
 
 def compare(
     log: Sequence[LoggedDecision],
@@ -86,47 +84,53 @@ def compare(
     """Estimate the value of policies, each given by what it has learned (None: the priors).
 
     Args:
-        log: decisions with their answers.
+        log: decisions with their answers. One with a candidate that has left the catalogue is
+            left out, and counted.
         catalogue: actions with priors, outcomes, facts of the context.
         policies: by name.
         settings: how the target policies choose, and what a goal's movement weighs.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples: of the bootstrap over learners (recommending/bootstrap.py).
+        seed: of its draws.
         max_unsupported: largest share of its places, 0..1, that a policy may give to what the
             log could not show and still be estimated.
 
     Raises:
         NothingToCompare: nobody answered.
     """
-    learners = sorted({logged.learner for logged in log})
+    named = catalogue.by_name
+    known = [one for one in log if all(each.variant in named for each in one.candidates)]
+    learners = sorted({logged.learner for logged in known})
     index = {learner: number for number, learner in enumerate(learners)}
-    models = _cross_fitted(log, catalogue, settings)
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(learners), (resamples, len(learners))) if learners else None
+    logged_sums = _logged_sums(known, catalogue, settings, index)
+    if not logged_sums.answers.sum():
+        raise NothingToCompare(
+            "no decision of the log has an answer that teaches and candidates of this catalogue"
+        )
+    models = _cross_fitted(known, catalogue, settings)
     values: dict[str, PolicyValue] = {}
-    logged_sums = _logged_sums(log, catalogue, settings, index)
-    if draws is None or not logged_sums.answers.sum():
-        raise NothingToCompare("no decision of the log has an answer that teaches")
     for name, learned in policies.items():
         target = Expectations(catalogue, learned, settings.noise)
-        sums = _sums(log, catalogue, target, models, settings=settings, index=index)
-        weights = np.array(sums.weights)
+        sums = _sums(known, catalogue, target, models, settings=settings, index=index)
+        columns, weights = sums.columns(), np.array(sums.weights)
         squares = float((weights**2).sum())
         unsupported = sums.unsupported / float(sums.places.sum())
         is_known = unsupported <= max_unsupported
+        drawn = resampled(columns, resamples, seed) if is_known else None
         values[name] = PolicyValue(
-            ips=_interval(sums, draws, _ips) if is_known else None,
-            doubly_robust=_interval(sums, draws, _doubly_robust) if is_known else None,
+            ips=interval(columns, drawn, _ips) if is_known else None,
+            doubly_robust=interval(columns, drawn, _doubly_robust) if is_known else None,
             unsupported=unsupported,
             effective_answers=float(weights.sum() ** 2 / squares) if squares else 0.0,
             largest_weight=float(weights.max(initial=0.0)),
         )
+    columns = logged_sums.columns()
     return Comparison(
-        decisions=len(log),
+        decisions=len(known),
+        left_out=len(log) - len(known),
         learners=len(learners),
         shown=int(logged_sums.places.sum()),
         answers=int(logged_sums.answers.sum()),
-        logged=_interval(logged_sums, draws, _ips),
+        logged=interval(columns, resampled(columns, resamples, seed), _ips),
         policies=values,
     )
 
@@ -225,8 +229,8 @@ def _chances(
     x: Vector,
 ) -> dict[str, float]:
     """With what probability the target would have shown each candidate, without exploring."""
-    known = [one.variant for one in logged.candidates if one.variant in catalogue.by_name]
-    actions = [action for action in catalogue.actions if action.name in known]
+    candidates = {one.variant for one in logged.candidates}
+    actions = [action for action in catalogue.actions if action.name in candidates]
     rated = []
     for action in actions:
         expected = target.of(action, x)
@@ -240,19 +244,11 @@ def _chances(
 # -- estimators ---------------------------------------------------------------------------
 
 
-def _ips(places: Array, answers: Array, weighted: Array, modelled: Array, corr: Array) -> Array:
-    return weighted / np.maximum(answers, 1)
+def _ips(sums: Array) -> Array:
+    _, answers, weighted, _, _ = sums
+    return np.asarray(weighted / np.maximum(answers, 1))
 
 
-def _doubly_robust(
-    places: Array, answers: Array, weighted: Array, modelled: Array, corrected: Array
-) -> Array:
-    return modelled / np.maximum(places, 1) + corrected / np.maximum(answers, 1)
-
-
-def _interval(sums: _Sums, draws: NDArray[np.int64], estimator: _Estimator) -> Interval:
-    columns = (sums.places, sums.answers, sums.weighted, sums.modelled, sums.corrected)
-    value = estimator(*(np.array([column.sum()]) for column in columns))
-    resampled = estimator(*(column[draws].sum(axis=1) for column in columns))
-    low, high = np.percentile(resampled, _PERCENTILES)
-    return Interval(float(value[0]), float(low), float(high))
+def _doubly_robust(sums: Array) -> Array:
+    places, answers, _, modelled, corrected = sums
+    return np.asarray(modelled / np.maximum(places, 1) + corrected / np.maximum(answers, 1))

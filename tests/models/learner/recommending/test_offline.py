@@ -6,9 +6,12 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from models.learner.recommending.bootstrap import MIN_LEARNERS, interval, resampled
 from models.learner.recommending.catalogue import Catalogue
+from models.learner.recommending.comparison import Interval
 from models.learner.recommending.expectations import LearnedPolicy
 from models.learner.recommending.log import (
     Answered,
@@ -22,7 +25,7 @@ from models.learner.recommending.offline import NothingToCompare, compare
 from models.learner.recommending.settings import RecommendingSettings
 from models.learner.recommending.training import fit_policy
 from models.learner.update import Position, apply_emotion, apply_feedback
-from schemas.actions import FeedbackReceived, FollowUp
+from schemas.actions import Candidate, FeedbackReceived, FollowUp
 from schemas.emotions import Emotion
 from tests.models.learner.build import NOW, SETTINGS, feedback, reading
 from tests.models.learner.recommending.build import Learner, catalogue, policy
@@ -66,6 +69,12 @@ def artefact(truth: Sequence[float]) -> LearnedPolicy:
     return LearnedPolicy.model_validate(document)
 
 
+def width(one: Interval) -> float:
+    assert one.low is not None
+    assert one.high is not None
+    return one.high - one.low
+
+
 def test_both_estimators_tell_what_a_policy_is_worth_that_never_ran() -> None:
     compared = compare(
         log_of(300),
@@ -78,12 +87,17 @@ def test_both_estimators_tell_what_a_policy_is_worth_that_never_ran() -> None:
     for name, truth in (("prior", TRUTH[0]), ("best", TRUTH[2])):
         for estimate in (compared.policies[name].ips, compared.policies[name].doubly_robust):
             assert estimate is not None
+            assert estimate.low is not None
+            assert estimate.high is not None
             assert estimate.low <= truth <= estimate.high
             assert estimate.high - estimate.low < 0.3
     prior, best = compared.policies["prior"], compared.policies["best"]
     assert best.doubly_robust is not None
     assert prior.doubly_robust is not None
-    assert best.doubly_robust.low > prior.doubly_robust.high
+    lowest, highest = best.doubly_robust.low, prior.doubly_robust.high
+    assert lowest is not None
+    assert highest is not None
+    assert lowest > highest
     assert (prior.unsupported, best.unsupported) == (0, 0)
     assert best.effective_answers < compared.answers
     assert compared.decisions == 3000
@@ -113,6 +127,7 @@ def test_what_the_log_could_not_show_is_said_and_not_estimated() -> None:
     assert best.unsupported == pytest.approx(0.5)
     assert (best.ips, best.doubly_robust) == (None, None)
     assert asked.ips is not None
+    assert asked.ips.high is not None
     assert asked.ips.high < (truth[1] + truth[2]) / 2, "what the estimate would have hidden"
 
 
@@ -135,8 +150,63 @@ def test_the_doubly_robust_interval_is_the_narrower_one_where_weights_are_large(
         log, catalogue(PRIORS), {"best": best_known()}, RecommendingSettings(), resamples=300
     ).policies["best"]
     assert best.largest_weight > 5
-    widths = [one.high - one.low for one in (best.doubly_robust, best.ips) if one is not None]
-    assert widths[0] < widths[1]
+    assert best.doubly_robust is not None
+    assert best.ips is not None
+    assert width(best.doubly_robust) < width(best.ips)
+
+
+def test_decisions_with_a_candidate_that_left_the_catalogue_are_left_out_and_counted() -> None:
+    # Nobody retired: the same decisions, and some that had one more candidate.
+    log = log_of(40)
+    retired = [
+        one.model_copy(
+            update={
+                "candidates": (
+                    *one.candidates,
+                    Candidate(variant="gone", action="do-gone", propensity=0.1, expected=0.5),
+                )
+            }
+        )
+        for one in log[:50]
+    ]
+    policies = {"prior": None, "best": best_known()}
+    settings = RecommendingSettings()
+
+    compared = compare([*log, *retired], catalogue(PRIORS), policies, settings, resamples=100)
+
+    assert (compared.decisions, compared.left_out) == (400, 50)
+    same = compare(log, catalogue(PRIORS), policies, settings, resamples=100)
+    assert compared.policies == same.policies
+    assert compared.logged == same.logged
+    with pytest.raises(NothingToCompare):
+        compare(retired, catalogue(PRIORS), policies, settings)
+
+
+def test_few_learners_have_an_estimate_and_no_interval() -> None:
+    few, enough = (
+        compare(log_of(n), catalogue(PRIORS), {"prior": None}, RecommendingSettings())
+        for n in (MIN_LEARNERS - 1, MIN_LEARNERS)
+    )
+    for one in (few.logged, few.policies["prior"].ips):
+        assert one is not None
+        assert 0 <= one.value <= 1
+        assert (one.low, one.high) == (None, None)
+    assert width(enough.logged) > 0
+
+
+def test_an_interval_is_that_of_sums_over_people_drawn_again() -> None:
+    rng = np.random.default_rng(3)
+    columns = np.array([rng.random(50), np.ones(50)])
+    drawn = resampled(columns, 4000, seed=1)
+    assert drawn is not None
+    assert (drawn[1] == 50).all()
+
+    found = interval(columns, drawn, lambda sums: np.asarray(sums[0] / sums[1]))
+
+    # Of a mean of 50, by the normal approximation.
+    spread = columns[0].std() / np.sqrt(50)
+    assert found.low == pytest.approx(found.value - 1.96 * spread, abs=0.2 * spread)
+    assert found.high == pytest.approx(found.value + 1.96 * spread, abs=0.2 * spread)
 
 
 def test_training_turns_wrong_priors_round() -> None:
