@@ -61,6 +61,8 @@ TRAINING: Final = {
     "models.learner.nets.card",
     "models.learner.nets.figures",
     "models.learner.nets.fitting",
+    "models.learner.recommending.bootstrap",
+    "models.learner.recommending.comparison",
     "models.learner.recommending.log",
     "models.learner.recommending.offline",
     "models.learner.recommending.training",
