@@ -58,6 +58,8 @@ ALLOWED: Final = (
     *_allow(
         "numeric guard: keeps a logarithm, a quotient or an exponential finite",
         (f"{_LEARNER}.affect:_LARGEST", "60000.0"),
+        (f"{_ADVICE}.catalogue:Prior", "0.001"),
+        (f"{_ADVICE}.expectations:_LARGEST", "1000000.0"),
         (f"{_LEARNER}.trajectory:_FORGOTTEN", "1e-100"),
         (f"{_BEHAVIOUR}.features:own_norm", "0.1"),
         (f"{_BEHAVIOUR}.observed:FASTEST", "0.05"),

@@ -37,6 +37,9 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         parts.settings.learner.load()
     except (NetProblem, BehaviourArtefactProblem, PolicyError) as problem:
         end_now(Exit.CONFIG, str(problem))
+    outdated = parts.settings.learner.recommending_policy.expectations.outdated
+    if outdated:
+        log.warning("learned_policy_outdated", actions=outdated, held="their priors")
     table = VersionedTable(parts.settings, LEARNER_CHANGELOG, parts.outbox, version_of)
     parts.watch.recovering = lambda: table.recovering
     metrics.TABLE_RECORDS.set_function(lambda: len(table))

@@ -15,8 +15,10 @@ from pydantic import Field, field_validator, model_validator
 from models.learner.behaviour.config import BehaviourSettings
 from models.learner.parameters import (
     ConfidenceSettings,
+    Days,
     EvidenceSettings,
     Group,
+    Seconds,
     SeenSettings,
     TrajectorySettings,
 )
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
 class GapSettings(Group):
     """Seconds that must pass after an intervention of a level (or a higher one)."""
 
-    preventive: float = Field(900.0, ge=0)
-    mild: float = Field(600.0, ge=0)
-    moderate: float = Field(300.0, ge=0)
-    significant: float = Field(180.0, ge=0)
-    critical: float = Field(60.0, ge=0)
+    preventive: Seconds = Field(900.0)
+    mild: Seconds = Field(600.0)
+    moderate: Seconds = Field(300.0)
+    significant: Seconds = Field(180.0)
+    critical: Seconds = Field(60.0)
 
     def of(self, level: Level) -> float:
         """Seconds for one level (not for `none`)."""
@@ -76,6 +78,7 @@ class NetSettings(Group):
     missed_to_needless: float = Field(
         1.5,
         gt=0,
+        le=1e6,
         description="what a level too low costs against a level too high: a level is needed "
         "once its probability is 1 / (1 + this)",
     )
@@ -102,7 +105,7 @@ class LearnerSettings(Group):
     behaviour: BehaviourSettings = BehaviourSettings()
     nets: NetSettings = NetSettings()
     recommending: RecommendingSettings = RecommendingSettings()
-    marker_days: float = Field(
+    marker_days: Days = Field(
         30.0, gt=0, description="days that an erased learner's marker is kept"
     )
 

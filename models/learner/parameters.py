@@ -13,27 +13,31 @@ from schemas.interactions import MAX_INTERACTIONS
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """In [0, 1]. Not the wire's strict type: the environment gives text."""
+Seconds = Annotated[float, Field(ge=0.0, le=3.2e9)]
+"""Up to a century, so that moments computed from it fit the eight bytes of a record."""
+Days = Annotated[float, Field(ge=0.0, le=36_525.0)]
+"""Likewise."""
 
 
 class Group(BaseModel):
-    """A part of the settings: fixed once made, and strict about names."""
+    """A part of the settings: fixed once made, strict about names, every number finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EvidenceSettings(Group):
     """How evidence adds up and fades."""
 
-    session_half_life: float = Field(
+    session_half_life: Seconds = Field(
         600.0, gt=0, description="seconds until evidence counts half, for the state of now"
     )
-    long_half_life: float = Field(
+    long_half_life: Seconds = Field(
         1_209_600.0, gt=0, description="seconds until evidence counts half, over weeks"
     )
-    lateness: float = Field(
+    lateness: Seconds = Field(
         300.0, ge=0, description="seconds behind the newest event from which one is reported late"
     )
-    skew: float = Field(
+    skew: Seconds = Field(
         30.0, ge=0, description="seconds an event may lie after its receipt; beyond, it is clamped"
     )
 
@@ -58,7 +62,7 @@ class ConfidenceSettings(Group):
 class TrajectorySettings(Group):
     """When the trend of valence is called, and what."""
 
-    half_life: float = Field(900.0, gt=0, description="seconds until a point counts half")
+    half_life: Seconds = Field(900.0, gt=0, description="seconds until a point counts half")
     min_points: int = Field(
         4, ge=3, description="effective points (Kish) below which there is no call"
     )
@@ -84,7 +88,7 @@ class TrajectorySettings(Group):
 class SeenSettings(Group):
     """The memory by which a client's own retry is recognised."""
 
-    window: float = Field(600.0, gt=0, description="seconds of ingest time an event id is kept")
+    window: Seconds = Field(600.0, gt=0, description="seconds of ingest time an event id is kept")
     max_ids: int = Field(
         512,
         ge=MAX_INTERACTIONS,

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from models.learner.parameters import Days, Group, Seconds, Share
 from models.learner.recommending.catalogue import Catalogue
 from models.learner.recommending.expectations import Expectations, LearnedPolicy, load_learned
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
-
-class RecommendingSettings(BaseModel):
+class RecommendingSettings(Group):
     """Which actions there are, and how the policy learns which of them help."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: Path = Field(
         Path(__file__).parent / "catalogue.toml",
@@ -29,10 +25,10 @@ class RecommendingSettings(BaseModel):
         description="what `masterx train policy` made of this deployment's answers, read at "
         "start; empty: the catalogue's priors hold",
     )
-    keep: float = Field(
-        300.0, ge=0, description="seconds that a decision stands while its grounds hold"
+    keep: Seconds = Field(
+        300.0, description="seconds that a decision stands while its grounds hold"
     )
-    rest: float = Field(900.0, ge=0, description="seconds that a refused action is not shown again")
+    rest: Seconds = Field(900.0, description="seconds that a refused action is not shown again")
     explore: Share = Field(
         0.03, description="probability that the last place tries another candidate; 0 never does"
     )
@@ -43,23 +39,23 @@ class RecommendingSettings(BaseModel):
         description="smallest weight of an explored candidate, the largest being 1",
     )
     noise: float = Field(
-        0.5, gt=0, le=1, description="standard deviation of one reward around its expectation"
+        0.5, ge=1e-3, le=1, description="standard deviation of one reward around its expectation"
     )
     person_strength: float = Field(
         40.0,
-        gt=0,
+        ge=1e-3,
+        le=1e9,
         description="answers' worth of trust that a learner is as the others are; "
         "smaller where learners differ more",
     )
-    half_life_days: float = Field(
+    half_life_days: Days = Field(
         30.0, gt=0, description="days until a learner's answer counts half"
     )
-    follow_up_after: float = Field(
+    follow_up_after: Seconds = Field(
         180.0,
-        ge=0,
         description="seconds after an action was applied from which its goal counts",
     )
-    follow_up_until: float = Field(
+    follow_up_until: Seconds = Field(
         900.0, gt=0, description="seconds after an action was applied up to which it does"
     )
     follow_up_scale: float = Field(

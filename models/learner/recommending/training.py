@@ -93,6 +93,7 @@ def _fit(action: Action, answers: list[_Answer], settings: RecommendingSettings)
     coefficients = np.asarray(regression.coef_, dtype=np.float64).copy()
     coefficients[0] += prior.mean
     return LearnedAction(
+        effect=action.effect,
         coefficients=tuple(coefficients.tolist()),
         covariance=tuple(tuple(row) for row in ((covariance + covariance.T) / 2).tolist()),
         answers=len(answers),

@@ -48,19 +48,21 @@ def best_known() -> LearnedPolicy:
     return artefact(TRUTH)
 
 
-def artefact(truth: Sequence[float]) -> LearnedPolicy:
+def artefact(truth: Sequence[float], of: Catalogue | None = None) -> LearnedPolicy:
     """One that knows the truth."""
+    actions = (of or catalogue(truth)).actions
     document = {
         "catalogue": "",
         "facts": [one.model_dump() for one in catalogue(truth).context],
         "actions": {
             f"a{index}": {
+                "effect": action.effect,
                 "coefficients": [mean, 0, 0],
                 "covariance": [[0.001, 0, 0], [0, 0.001, 0], [0, 0, 0.001]],
                 "answers": 1,
                 "learners": 1,
             }
-            for index, mean in enumerate(truth)
+            for index, (mean, action) in enumerate(zip(truth, actions, strict=True))
         },
         "decisions": 0,
         "answers": 0,
@@ -113,7 +115,7 @@ def test_what_the_log_could_not_show_is_said_and_not_estimated() -> None:
     of = policy(places=2, keep=0, explore=0.3, person_strength=1e9, catalogue_=of_two)
     people = [Learner(f"l{number}", truth, rng) for number in range(60)]
     log = [one.step(of, answers=0.7)[1] for one in people for _ in range(5)]
-    policies = {"prior": None, "best": artefact(truth)}
+    policies = {"prior": None, "best": artefact(truth, of_two)}
 
     compared = compare(log, of_two, policies, RecommendingSettings(), resamples=100)
     asked = compare(
