@@ -110,6 +110,7 @@ ALLOWED: Final = (
         ),
         (f"{_LEARNER}.seen:HASH_BYTES", "6"),
         (f"{_LEARNER}.seen:HASH_BYTES_FORMAT_1", "8"),
+        (f"{_LEARNER}.seen:PARTS", "64"),
         (f"{_BEHAVIOUR}.features:next_features", "6"),
         (f"{_BEHAVIOUR}.observed:_BYTE", "255"),
         (f"{_BEHAVIOUR}.record:BehaviourRecord", "3"),
