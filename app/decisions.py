@@ -10,6 +10,7 @@ from agents.topics import ERASURES, FEEDBACK, RECOMMENDATIONS
 from app.redrive import partition_counts, reader, scan
 from app.settings import Settings
 from app.topics import physical
+from models.learner.recommending.files import replacing
 from models.learner.recommending.log import Join
 from schemas.actions import FeedbackReceived, RecommendationsMade
 from schemas.base import DecodeError
@@ -35,15 +36,16 @@ async def export_decisions(settings: Settings, out: Path) -> Exported:
 
     Raises:
         Unavailable: Kafka does not answer.
+        OSError: it cannot be written there.
     """
     # Drawn anew and kept nowhere: pseudonyms of two exports cannot be matched.
     salt = os.urandom(_SALT_BYTES)
     topics = {name: physical(settings, name) for name in (RECOMMENDATIONS, FEEDBACK, ERASURES)}
     decisions = answered = left_out = 0
-    beside = out.with_suffix(out.suffix + ".new")
-    async with reader(settings) as consumer:
-        counts = await partition_counts(settings)
-        with beside.open("wb") as file:
+    # First the file: who cannot write there need not wait for the topics.
+    with replacing(out) as beside, beside.open("wb") as file:
+        async with reader(settings) as consumer:
+            counts = await partition_counts(settings)
             for partition in range(counts.get(topics[RECOMMENDATIONS], 0)):
                 join = Join(salt)
                 for name in (RECOMMENDATIONS, FEEDBACK, ERASURES):
@@ -55,7 +57,6 @@ async def export_decisions(settings: Settings, out: Path) -> Exported:
                     decisions += 1
                     answered += sum(bool(one.outcomes) for one in logged.shown)
                 left_out += join.undescribed
-    beside.replace(out)
     return Exported(decisions, answered, left_out)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,14 +23,18 @@ app = typer.Typer(help="What recommendations taught.", no_args_is_help=True)
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="the decision log to write, JSON lines")],
+    out: Annotated[
+        Path, typer.Argument(help="the decision log to write, JSON lines", dir_okay=False)
+    ],
 ) -> None:
     """Join the topics `recommendations` and `feedback` to a decision log."""
     import asyncio
 
     from app.decisions import export_decisions
 
-    done = asyncio.run(export_decisions(load_settings(), out))
+    settings = load_settings()
+    with _writing(out):
+        done = asyncio.run(export_decisions(settings, out))
     typer.echo(f"{out}: {done.decisions} decisions, {done.answered} recommendations with an answer")
     if done.left_out:
         typer.echo(f"{done.left_out} left out: they do not say what was chosen from", err=True)
@@ -37,7 +43,9 @@ def export(
 @training.command("policy")
 def train(
     log: Annotated[Path, typer.Argument(help="a decision log (`masterx policy export`)")],
-    out: Annotated[Path, typer.Option(help="the artefact to write")] = Path("policy.json"),
+    out: Annotated[Path, typer.Option(help="the artefact to write", dir_okay=False)] = Path(
+        "policy.json"
+    ),
 ) -> None:
     """Fit what this deployment's learners answered, for `learner.recommending.learned`."""
     settings = load_settings().learner
@@ -49,7 +57,8 @@ def train(
         policy = fit_policy(read_log(log), catalogue, settings.recommending)
     except LogProblem as error:
         fail(str(error))
-    write_policy(policy, out)
+    with _writing(out):
+        write_policy(policy, out)
     kept = len(catalogue.actions) - len(policy.actions)
     typer.echo(
         f"{out}: {len(policy.actions)} actions learned from {policy.answers} answers of "
@@ -110,7 +119,8 @@ def evaluate(
                 # What the settings name may be what this comparison is to replace.
                 typer.echo(f"left out, named by the settings: {error}", err=True)
                 continue
-            policies[str(path)] = policy
+            # A file of that name in this folder is another thing than the priors.
+            policies[str(path.resolve() if str(path) == PRIOR else path)] = policy
         comparison = compare(
             list(read_log(log)),
             settings.catalogue,
@@ -127,6 +137,15 @@ def evaluate(
         typer.echo(orjson.dumps(comparison.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
         _show(comparison)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Say in one line that a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        fail(f"{out}: cannot be written: {error.strerror or error}")
 
 
 def _show(comparison: Comparison) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from models.learner.config import LearnerSettings
 from models.learner.recommending.settings import RecommendingSettings
 from models.learner.rules import PolicyError
-from tests.app.cli.test_commands import masterx
+from tests.app.cli.test_commands import ROOT, masterx
 from tests.models.learner.recommending.build import Learner, policy
 
 PRIORS, TRUTH = [0.6, 0.4], [0.3, 0.8]
@@ -138,3 +140,47 @@ def test_a_file_that_is_no_log_is_named_with_its_line(tmp_path: Path) -> None:
     missing = run("evaluate", "policy", str(tmp_path / "nowhere"), folder=tmp_path)
     assert missing.returncode == 1
     assert "cannot be read" in missing.stderr
+
+
+def test_where_it_cannot_write_it_says_so_in_one_line(log: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("here before")
+    for out in (tmp_path, Path(), file / "policy.json", Path("/proc/nowhere/policy.json")):
+        failed = run("train", "policy", str(log), "--out", str(out), folder=tmp_path)
+        assert failed.returncode in (1, 2)
+        assert "Traceback" not in failed.stderr
+        said = " ".join(failed.stderr.replace("│", " ").split())
+        assert "is a directory" in said or "cannot be written" in said
+    for out in (tmp_path, tmp_path / "nowhere" / "log.jsonl", file / "log.jsonl"):
+        failed = run("policy", "export", str(out), folder=tmp_path)
+        assert failed.returncode in (1, 2)
+        assert "Traceback" not in failed.stderr
+        said = " ".join(failed.stderr.replace("│", " ").split())
+        assert "is a directory" in said or "cannot be written" in said
+    assert file.read_text() == "here before"
+    assert not list(tmp_path.rglob("*.new"))
+
+
+def test_an_artefact_in_a_file_named_prior_is_not_the_priors(log: Path, tmp_path: Path) -> None:
+    trained = run("train", "policy", str(log), "--out", str(tmp_path / "prior"), folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    # Named as somebody in that folder would.
+    found = subprocess.run(
+        [
+            sys.executable,
+            *["-m", "app.cli", "evaluate", "policy", "--learned", "prior", "--json"],
+            str(log),
+        ],
+        env=os.environ
+        | {
+            "PYTHONPATH": str(ROOT),
+            "MASTERX_LEARNER__RECOMMENDING__FILE": str(tmp_path / "catalogue.toml"),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert found.returncode == 0, found.stderr
+    assert set(json.loads(found.stdout)["policies"]) == {"prior", str(tmp_path / "prior")}
