@@ -67,7 +67,8 @@ def advise(
         advice: before it.
         eligible: whose preconditions hold, in the catalogue's order.
         fact: numeric facts of the state.
-        decision_id: 16 bytes that follow from the cause; a decision made now has this id.
+        decision_id: 16 bytes that follow from the cause; a decision made now has this id. None
+            is made under the id of one that is still remembered.
         now: ingest time, milliseconds.
         policy: what decides.
     """
@@ -77,6 +78,10 @@ def advise(
         return replace(advice, standing=False)
     if _stands(advice, candidates, now, policy):
         return advice
+    if any(one.id == decision_id for one in advice.decisions):
+        # The client sent the cause again when its id was no longer known. Answers could not
+        # tell two decisions of one id apart: the next update decides.
+        return replace(advice, standing=False)
     return _decide(advice, candidates, fact, decision_id, now=now, policy=policy)
 
 

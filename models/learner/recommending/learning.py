@@ -194,7 +194,7 @@ def _fade(since: int, now: int, policy: Recommending) -> float:
 def _find(
     advice: Advice, user_id: str, target_id: str, policy: Recommending
 ) -> tuple[int, int] | None:
-    for index, decision in enumerate(advice.decisions):
+    for index, decision in reversed(tuple(enumerate(advice.decisions))):
         for position, shown in enumerate(decision.shown):
             action = policy.catalogue.by_key.get(shown.action)
             if action and recommendation_id(decision, action.name, user_id) == target_id:

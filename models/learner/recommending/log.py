@@ -144,9 +144,11 @@ class Join:
             # Told again, it is the same; but earlier versions told it again with less.
             if held is None or _tells_more(decision, held[1]):
                 self._decisions[decision.id] = (made.user_id, decision)
-            if decision.shown is not None:
+            if held is not None and held[1].shown is not None:
+                pass  # known in full
+            elif decision.shown is not None:
                 self._shown[decision.id] = {one.id: one.variant for one in decision.shown}
-            elif held is None or held[1].shown is None:
+            else:
                 # Earlier versions told what was left: together, as much as is known.
                 self._shown.setdefault(decision.id, {}).update(
                     {one.id: one.variant for one in made.recommendations if one.variant is not None}

@@ -72,6 +72,22 @@ def test_a_decision_stands_until_its_time_is_over_or_its_grounds_are_gone() -> N
     assert none.current is None
 
 
+def test_no_two_decisions_that_are_remembered_have_one_id() -> None:
+    of = policy(places=1, keep=300, **GREEDY)
+    first = decide(Advice(), of, cause="chat")
+    # The same cause, when its ids are no longer known to be seen.
+    again = decide(first, of, now=NOW + 660_000, cause="chat")
+    assert [one.id for one in again.decisions] == [seed("chat")]
+    assert again.current is None
+    then = decide(again, of, now=NOW + 661_000, cause="another")
+    assert [one.id for one in then.decisions] == [seed("chat"), seed("another")]
+
+    # In a record that holds two already, an answer is about the newer one.
+    twice = replace(then, decisions=(first.decisions[0], *first.decisions), standing=True)
+    refused = say(twice, of, "a0", "dismissed")
+    assert [one.shown[0].refused for one in refused.decisions] == [False, True]
+
+
 def test_a_free_place_is_filled_when_a_candidate_comes() -> None:
     of = policy(places=2, **GREEDY)
     first = decide(Advice(), of, "a2")

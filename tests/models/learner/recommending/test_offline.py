@@ -386,6 +386,27 @@ def test_a_dismissal_stays_in_the_log_when_the_client_sends_the_cause_again() ->
         assert outcomes == {"more-interactive": ("dismissed",), "achievements": ()}
 
 
+def test_of_two_decisions_of_one_id_the_first_is_kept_whole() -> None:
+    step = apply_emotion(None, reading(0, probabilities={Emotion.BOREDOM: 0.9}), SETTINGS)
+    assert step.outputs is not None
+    made = step.outputs.recommendations
+    assert made.decision is not None
+    assert made.decision.shown is not None
+    later = made.model_copy(
+        update={
+            "decision": made.decision.model_copy(
+                update={"decided_at": NOW + 1, "shown": made.decision.shown[:1]}
+            )
+        }
+    )
+    join = Join(b"salt")
+    join.add_recommendations(made)
+    join.add_recommendations(later)
+    (logged,) = join.decisions()
+    assert logged.decided_at == made.decision.decided_at
+    assert len(logged.shown) == len(made.decision.shown)
+
+
 def test_a_decision_that_does_not_say_what_it_was_chosen_from_is_left_out_and_counted() -> None:
     step = apply_emotion(None, reading(0, probabilities={Emotion.BOREDOM: 0.9}), SETTINGS)
     assert step.outputs is not None
