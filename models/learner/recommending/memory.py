@@ -26,9 +26,9 @@ ID_BYTES: Final = 16
 _HEAD: Final = struct.Struct("<BBBBq")
 # id, moment, policy version, shown
 _DECISION: Final = struct.Struct("<16sq4sB")
-# action, chance, expected here, expected of this learner, goal then, answers, flags, applied
-# after, follow-up
-_SHOWN: Final = struct.Struct("<IHHHHBBHH")
+# action, expected here, goal then, answers, flags, applied after, follow-up; chance and what
+# is expected of this learner stand with the candidates
+_SHOWN: Final = struct.Struct("<IHHBBHH")
 # candidates, facts of the context
 _CONSIDERED: Final = struct.Struct("<BB")
 _CANDIDATE: Final = struct.Struct("<IHH")
@@ -48,11 +48,11 @@ class Shown:
     action: int
     """The four bytes of its name (catalogue.Action.key)."""
     chance: int
-    """Of being among those shown, in 65535ths."""
+    """Of being among those shown, in 65535ths; of the newest decision only, otherwise 0."""
     expected_here: int
     """Expected reward before this learner's own answers, in 65535ths."""
     expected: int
-    """Expected reward of this learner, in 65535ths."""
+    """Expected reward of this learner, in 65535ths; of the newest decision only, otherwise 0."""
     goal: int | None = None
     """The goal's fact when it was decided (`scaled`); None if unknown."""
     answers: int = 0
@@ -96,7 +96,8 @@ class Decision:
 
     def bare(self) -> Decision:
         """Without what only the newest keeps."""
-        return replace(self, candidates=(), context=())
+        shown = tuple(replace(one, chance=0, expected=0) for one in self.shown)
+        return replace(self, shown=shown, candidates=(), context=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +224,7 @@ def _pack_shown(one: Shown) -> bytes:
     flags = sum(flag.bit for flag in _FLAGS if getattr(one, flag.field))
     return _SHOWN.pack(
         one.action,
-        one.chance,
         one.expected_here,
-        one.expected,
         _or_unknown(one.goal),
         one.answers,
         flags,
@@ -239,16 +238,14 @@ def _read_decision(value: bytes, at: int, *, is_newest: bool) -> tuple[Decision,
     at += _DECISION.size
     shown: list[Shown] = []
     for _ in range(n_shown):
-        action, chance, here, expected, goal, answers, flags, applied_after, follow_up = (
-            _SHOWN.unpack_from(value, at)
-        )
+        action, here, goal, answers, flags, applied_after, follow_up = _SHOWN.unpack_from(value, at)
         at += _SHOWN.size
         shown.append(
             Shown(
                 action=action,
-                chance=chance,
+                chance=0,
                 expected_here=here,
-                expected=expected,
+                expected=0,
                 goal=_known(goal),
                 answers=answers,
                 applied_after=_known(applied_after),
@@ -267,7 +264,14 @@ def _read_decision(value: bytes, at: int, *, is_newest: bool) -> tuple[Decision,
     at += n_candidates * _CANDIDATE.size
     context = tuple(map(_known, struct.unpack_from(f"<{n_context}H", value, at)))
     at += 2 * n_context
-    return Decision(identity, moment, policy, tuple(shown), candidates, context), at
+    by_action = {one.action: one for one in candidates}
+    if not all(one.action in by_action for one in shown):
+        raise ValueError("an action was shown that is not among the candidates")
+    told = (
+        replace(one, chance=by_action[one.action].chance, expected=by_action[one.action].expected)
+        for one in shown
+    )
+    return Decision(identity, moment, policy, tuple(told), candidates, context), at
 
 
 def _or_unknown(value: int | None) -> int:
