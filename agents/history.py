@@ -143,6 +143,9 @@ def _step(topic: str, record: SourceRecord) -> Step:
         event = envelope.read(model, record)
     except Exception as error:
         return error
+    if isinstance(event, EmotionRead):
+        # It follows from the text and would outlive it here, where nobody reads it.
+        event = event.model_copy(update={"affect": ()})
     version = event.version if isinstance(event, UserState) else None
     return HistoryEntry(
         kind=kind,

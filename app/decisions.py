@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from agents.topics import ERASURES, FEEDBACK, RECOMMENDATIONS
 from app.redrive import partition_counts, reader, scan
 from app.settings import Settings
 from app.topics import physical
+from models.learner.recommending.files import replacing
 from models.learner.recommending.log import Join
 from schemas.actions import FeedbackReceived, RecommendationsMade
 from schemas.base import DecodeError
@@ -18,25 +19,33 @@ from schemas.operations import ErasureRequested
 _SALT_BYTES: Final = 32
 
 
-async def export_decisions(settings: Settings, out: Path) -> tuple[int, int]:
+class Exported(NamedTuple):
+    """What was written."""
+
+    decisions: int
+    answered: int
+    """Recommendations with an answer."""
+    left_out: int
+    """Decisions whose records do not say what was chosen from."""
+
+
+async def export_decisions(settings: Settings, out: Path) -> Exported:
     """Write the log, one partition after the other: a learner's records are in one.
 
     A record that cannot be read is left out: it is a dead letter of the workers.
 
-    Returns:
-        How many decisions were written, and how many recommendations had an answer.
-
     Raises:
         Unavailable: Kafka does not answer.
+        OSError: it cannot be written there.
     """
     # Drawn anew and kept nowhere: pseudonyms of two exports cannot be matched.
     salt = os.urandom(_SALT_BYTES)
     topics = {name: physical(settings, name) for name in (RECOMMENDATIONS, FEEDBACK, ERASURES)}
-    decisions = answered = 0
-    beside = out.with_suffix(out.suffix + ".new")
-    async with reader(settings) as consumer:
-        counts = await partition_counts(settings)
-        with beside.open("wb") as file:
+    decisions = answered = left_out = 0
+    # First the file: who cannot write there need not wait for the topics.
+    with replacing(out) as beside, beside.open("wb") as file:
+        async with reader(settings) as consumer:
+            counts = await partition_counts(settings)
             for partition in range(counts.get(topics[RECOMMENDATIONS], 0)):
                 join = Join(salt)
                 for name in (RECOMMENDATIONS, FEEDBACK, ERASURES):
@@ -47,8 +56,8 @@ async def export_decisions(settings: Settings, out: Path) -> tuple[int, int]:
                     file.write(logged.json_bytes() + b"\n")
                     decisions += 1
                     answered += sum(bool(one.outcomes) for one in logged.shown)
-    beside.replace(out)
-    return decisions, answered
+                left_out += join.undescribed
+    return Exported(decisions, answered, left_out)
 
 
 def _take_in(join: Join, topic: str, value: bytes) -> None:

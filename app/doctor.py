@@ -24,6 +24,9 @@ from app.errors import OperatorError
 from app.probes import probe_kafka, probe_mongo, probe_redis
 from app.settings import DEVELOPMENT_SECRET, Settings
 from app.supervisor import embedded_services, running
+from models.learner.behaviour.artefact import BehaviourArtefactProblem
+from models.learner.nets.artefact import NetProblem
+from models.learner.rules import PolicyError
 
 _PACKAGES = ("faust-streaming", "aiokafka", "torch", "transformers", "fastapi", "redis", "pymongo")
 _FREE_BYTES = 500_000_000
@@ -52,6 +55,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """All checks, in the order of starting."""
     already = running(settings.embedded.data_dir.absolute())
     findings = [_python(), *_packages(), _artefact(settings), *_encoder(settings)]
+    findings.append(_learned(settings))
     findings += [_data_dir(settings.embedded.data_dir), _secret(settings)]
     if already:
         place = settings.embedded.data_dir
@@ -89,6 +93,19 @@ def _artefact(settings: Settings) -> Finding:
             "MASTERX_EMOTION__ARTEFACT to a folder that has it.",
         )
     return Finding("emotion model", str(folder))
+
+
+def _learned(settings: Settings) -> Finding:
+    """What the learner worker reads at its start; it ends where it cannot (docs/operations.md)."""
+    name = "learner's models"
+    try:
+        settings.learner.load()
+    except (NetProblem, BehaviourArtefactProblem, PolicyError) as problem:
+        return _wrong(name, str(problem), "Restore it from git, or train it (masterx train).")
+    behaviour = f"behaviour {settings.learner.behaviour.behaviour.version}"
+    nets = settings.learner.trained_nets
+    read = [net.version for net in (nets.readiness, nets.intervention) if net is not None]
+    return Finding(name, ", ".join([behaviour, *read]))
 
 
 def _encoder(settings: Settings) -> Iterator[Finding]:

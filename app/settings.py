@@ -75,6 +75,12 @@ class WorkerSettings(Group):
     stall_timeout: float = Field(
         60.0, gt=0, description="seconds without progress despite lag until not alive"
     )
+    join_timeout: float = Field(
+        180.0,
+        gt=0,
+        description="seconds in which the group must give a worker its partitions; it ends itself "
+        "after them, to begin anew with the broker there is",
+    )
     status_host: str = "127.0.0.1"
     status_port: int = Field(
         0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free"

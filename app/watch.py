@@ -61,6 +61,7 @@ class Watch:
         self._acknowledged = 0
         self._progress_at = time.monotonic()
         self._ticked_at = time.monotonic()
+        self._followed_at = time.monotonic()
         self._server: WSGIServer | None = None
         self._task: asyncio.Task[None] | None = None
         self._redis = Redis.from_url(
@@ -106,6 +107,7 @@ class Watch:
     def follow(self, app: Any) -> None:
         """Watch this Faust app's consumer."""
         self._app = app
+        self._followed_at = time.monotonic()
 
     def assigned(self) -> None:
         """The group has given this worker its partitions (possibly none)."""
@@ -141,10 +143,22 @@ class Watch:
             return 0.0
         return time.monotonic() - self._progress_at
 
+    @property
+    def joining_seconds(self) -> float:
+        """Seconds that the group has been asked for partitions; 0 once it has given them."""
+        if self._app is None or self._assigned:
+            return 0.0
+        return time.monotonic() - self._followed_at
+
     async def _watch(self) -> None:
+        worker = self._settings.worker
         while True:
             self._look()
-            if self.stalled_seconds > self._settings.worker.stall_timeout:
+            if self.joining_seconds > worker.join_timeout:
+                # A broker that died meanwhile would be asked for ever.
+                waited = f"no partitions from the group in {self.joining_seconds:.0f} s"
+                end_now(Exit.UNAVAILABLE, waited)
+            if self.stalled_seconds > worker.stall_timeout:
                 end_now(Exit.STALLED, f"no progress for {self.stalled_seconds:.0f} s")
             try:
                 await beat(self._redis, self._settings.redis, self._beat())

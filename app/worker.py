@@ -7,6 +7,7 @@ producing and tables are ours (docs/architecture.md says why).
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import tempfile
 from collections.abc import AsyncIterator
@@ -84,6 +85,9 @@ async def _run(role: Role, settings: Settings) -> None:
         app = _faust_app(role, settings, lease, agent, watch)
         watch.follow(app)
         await app.start()
+        # What a process holds from its start stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         log.info("worker started", topics=agent.topics)
         await _until_stopped(app, stop)
         log.info("worker stops")

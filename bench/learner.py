@@ -2,14 +2,16 @@
 
     python bench/learner.py [--learners 60] [--minutes 30] [--batch 20] [--json]
 
-Learners chat once a minute and send interactions in batches of 20 or fewer. Timed is
-what the learner worker does for a batch, without Kafka: parse the message, decode the
-record, update, encode record and outputs. Record sizes are those after each update.
+Learners chat once a minute, with embeddings that the nets read, and send interactions in
+batches of 20 or fewer. Timed is what the learner worker does for a batch, without Kafka:
+parse the message, decode the record, update, encode record and outputs. Record sizes are
+those after each update.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import time
@@ -24,6 +26,10 @@ from schemas.emotions import PAD, Emotion, EmotionRead
 from schemas.interactions import InteractionsReceived
 
 START = 1_790_000_000_000
+SKILLS = 12
+"""Different ones that a learner meets; each may take a place of its own in the record."""
+AFFECT = 64
+"""Numbers of an embedding."""
 
 
 @dataclass
@@ -54,7 +60,15 @@ def batch_bytes(rng: random.Random, user: str, number: int, size: int, now: int)
             "viewportData": {"scrollDistance": rng.uniform(0, 900), "deviceType": "desktop"},
             "contextData": {"tabActive": rng.random() < 0.9, "sessionDuration": now - START},
             **(
-                {"taskData": {"correct": rng.random() < 0.6, "hintCount": 1, "attemptCount": 2}}
+                {
+                    "taskData": {
+                        "skill": f"skill-{rng.randrange(SKILLS)}",
+                        "correct": rng.random() < 0.6,
+                        "hintCount": 1,
+                        "hintTotal": 3,
+                        "attemptCount": 2,
+                    }
+                }
                 if i % 5 == 0
                 else {}
             ),
@@ -72,7 +86,8 @@ def batch_bytes(rng: random.Random, user: str, number: int, size: int, now: int)
     )
 
 
-def reading(rng: random.Random, user: str, number: int, now: int) -> EmotionRead:
+def reading(rng: random.Random, user: str, number: int, now: int, model: str) -> EmotionRead:
+    """As the emotion worker sends it, with an embedding that the nets read."""
     weights = [rng.expovariate(1) for _ in Emotion]
     total = sum(weights)
     return EmotionRead(
@@ -84,6 +99,8 @@ def reading(rng: random.Random, user: str, number: int, now: int) -> EmotionRead
         source_topic="chat-messages",
         source_partition=0,
         source_offset=number,
+        model_version=model,
+        affect=tuple(round(rng.gauss(0, 1), 4) for _ in range(AFFECT)),
         probabilities={e: w / total for e, w in zip(Emotion, weights, strict=True)},
         pad=PAD(valence=rng.random(), arousal=rng.random(), dominance=rng.random()),
     )
@@ -96,10 +113,18 @@ def encode(outputs: Outputs | None) -> None:
 
 
 def session(
-    rng: random.Random, user: str, minutes: int, every: float, size: int, spent: Spent
-) -> None:
-    """One learner's session: a batch of `size` every `size * every` seconds."""
-    settings = LearnerSettings()
+    rng: random.Random,
+    user: str,
+    settings: LearnerSettings,
+    spent: Spent,
+    *,
+    minutes: int,
+    every: float,
+    size: int,
+) -> bytes:
+    """One learner's session: a batch of `size` every `size * every` seconds; the last record."""
+    net = settings.trained_nets.intervention
+    model = "" if net is None else net.card.emotion_version
     stored: bytes | None = None
     now, end, number, chats = START, START + minutes * 60_000, 0, 0
     while now < end:
@@ -125,13 +150,14 @@ def session(
         spent.interactions += size
         spent.sizes.append(len(stored))
         number += 1
-        if now - START >= chats * 60_000:
-            step = apply_emotion(
-                LearnerRecord.from_bytes(stored), reading(rng, user, chats, now), settings
-            )
+        while now - START >= chats * 60_000:
+            said = reading(rng, user, chats, START + chats * 60_000, model)
+            step = apply_emotion(LearnerRecord.from_bytes(stored), said, settings)
             assert step.record is not None
             stored = step.record.to_bytes()
             chats += 1
+    assert stored is not None
+    return stored
 
 
 def quantile(values: list[int], share: float) -> int:
@@ -149,10 +175,23 @@ def main() -> None:
     args = parser.parse_args()
     rng = random.Random(args.seed)
     spent = Spent()
+    settings = LearnerSettings()
+    settings.load()
+    # As a worker does once it has started.
+    gc.collect()
+    gc.freeze()
     for learner in range(args.learners):
         # From one interaction in two seconds to one in ten, as pages differ.
         every = rng.uniform(2, 10)
-        session(rng, f"learner-{learner}", args.minutes, every, args.batch, spent)
+        session(
+            rng,
+            f"learner-{learner}",
+            settings,
+            spent,
+            minutes=args.minutes,
+            every=every,
+            size=args.batch,
+        )
     batches = len(spent.sizes)
     result = {
         "interactions": spent.interactions,

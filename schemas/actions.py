@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
@@ -22,7 +23,10 @@ class Level(StrEnum):
     @property
     def rank(self) -> int:
         """0 (none) to 5 (critical)."""
-        return list(Level).index(self)
+        return _RANKS[self]
+
+
+_RANKS: Final = {level: rank for rank, level in enumerate(Level)}
 
 
 class Recommendation(Message):
@@ -53,6 +57,13 @@ class Candidate(Message):
     expected: Unit = Field(description="reward expected for this learner")
 
 
+class ShownVariant(Message):
+    """One of the places that a decision filled."""
+
+    id: OpaqueId = Field(description="of the recommendation: what an answer is about")
+    variant: str = Field(description="the catalogue's entry")
+
+
 class DecisionMade(Message):
     """What was chosen from, by which policy, in which context: for comparing policies offline."""
 
@@ -64,10 +75,15 @@ class DecisionMade(Message):
         description="facts that were known, scaled to 0..1 by the catalogue's ranges",
     )
     candidates: tuple[Candidate, ...]
+    shown: tuple[ShownVariant, ...] | None = Field(
+        default=None,
+        description="all that was chosen, also what has been refused or has lapsed since, where "
+        "a decision is told again; absent in records of earlier versions",
+    )
 
 
 class FollowUp(Message):
-    """How the goal of an applied recommendation moved in the minutes after it."""
+    """How a goal moved from the decision to some minutes after the page applied it."""
 
     id: OpaqueId = Field(description="of the recommendation")
     reward: Unit = Field(description="0 away from the goal, 0.5 as before, 1 towards it")

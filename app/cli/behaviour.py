@@ -31,7 +31,7 @@ def train(
         typer.Option(help="folder of the artefact; default: models/behaviour in the data folder"),
     ] = None,
 ) -> None:
-    """Fit the estimators of behaviour, cross-validated by person; a minute."""
+    """Fit the estimators of behaviour, cross-validated by person; five minutes."""
     settings = load_settings()
     from models.learner.behaviour.sources import BehaviourDataProblem
     from models.learner.behaviour.training import train as fit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,46 +13,64 @@ from app.cli.context import fail, load_settings
 from app.cli.learning import evaluating, training
 
 if TYPE_CHECKING:
-    from models.learner.recommending.offline import Comparison
+    from models.learner.recommending.comparison import Comparison
+
+PRIOR = "prior"
+"""The name of the catalogue's priors among compared policies."""
 
 app = typer.Typer(help="What recommendations taught.", no_args_is_help=True)
 
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="the decision log to write, JSON lines")],
+    out: Annotated[
+        Path, typer.Argument(help="the decision log to write, JSON lines", dir_okay=False)
+    ],
 ) -> None:
     """Join the topics `recommendations` and `feedback` to a decision log."""
     import asyncio
 
     from app.decisions import export_decisions
 
-    decisions, answered = asyncio.run(export_decisions(load_settings(), out))
-    typer.echo(f"{out}: {decisions} decisions, {answered} recommendations with an answer")
+    settings = load_settings()
+    with _writing(out):
+        done = asyncio.run(export_decisions(settings, out))
+    typer.echo(f"{out}: {done.decisions} decisions, {done.answered} recommendations with an answer")
+    if done.left_out:
+        typer.echo(f"{done.left_out} left out: they do not say what was chosen from", err=True)
 
 
 @training.command("policy")
 def train(
     log: Annotated[Path, typer.Argument(help="a decision log (`masterx policy export`)")],
-    out: Annotated[Path, typer.Option(help="the artefact to write")] = Path("policy.json"),
+    out: Annotated[Path, typer.Option(help="the artefact to write", dir_okay=False)] = Path(
+        "policy.json"
+    ),
 ) -> None:
     """Fit what this deployment's learners answered, for `learner.recommending.learned`."""
     settings = load_settings().learner
     from models.learner.recommending.log import LogProblem, read_log
     from models.learner.recommending.training import fit_policy, write_policy
 
-    catalogue = settings.recommending_policy.catalogue
+    catalogue = settings.catalogue
     try:
         policy = fit_policy(read_log(log), catalogue, settings.recommending)
     except LogProblem as error:
         fail(str(error))
-    write_policy(policy, out)
+    with _writing(out):
+        write_policy(policy, out)
     kept = len(catalogue.actions) - len(policy.actions)
     typer.echo(
         f"{out}: {len(policy.actions)} actions learned from {policy.answers} answers of "
-        f"{policy.learners} learners in {policy.decisions} decisions; {kept} keep their priors. "
-        f"Use it: MASTERX_LEARNER__RECOMMENDING__LEARNED={out}"
+        f"{policy.learners} learners in {policy.decisions} decisions; {kept} keep their priors"
     )
+    if policy.actions:
+        typer.echo(f"Use it: MASTERX_LEARNER__RECOMMENDING__LEARNED={out.resolve()}")
+    else:
+        typer.echo(
+            "It learned of no action: each needs answers of at least "
+            f"{settings.recommending.min_learners} learners (learner.recommending.min_learners)"
+        )
 
 
 @evaluating.command("policy")
@@ -60,7 +80,15 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="an artefact of `masterx train policy`; may be given several times"),
     ] = None,
-    resamples: Annotated[int, typer.Option(min=100, help="of the bootstrap over learners")] = 1000,
+    resamples: Annotated[
+        int, typer.Option(min=100, max=100_000, help="of the bootstrap over learners")
+    ] = 1000,
+    max_unsupported: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="share of its places that a policy may fill with the never shown"
+        ),
+    ] = 0.01,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Compare policies on a decision log: inverse propensity and doubly robust, 95% intervals.
@@ -69,22 +97,37 @@ def evaluate(
     An artefact that was trained on this log looks better than it is: compare on a later one.
     """
     settings = load_settings().learner
-    from models.learner.recommending.expectations import LearnedPolicy, load_learned
+    from models.learner.recommending.expectations import (
+        Expectations,
+        LearnedPolicy,
+        load_learned,
+    )
     from models.learner.recommending.log import LogProblem, read_log
     from models.learner.recommending.offline import NothingToCompare, compare
     from models.learner.rules import PolicyError
 
-    named = [*([settings.recommending.learned] if settings.recommending.learned else [])]
+    policies: dict[str, LearnedPolicy | None] = {PRIOR: None}
+    named = settings.recommending.learned
     try:
-        policies: dict[str, LearnedPolicy | None] = {"prior": None}
-        for path in [*named, *(learned or [])]:
-            policies[str(path)] = load_learned(path)
+        for path in [*([named] if named else []), *(learned or [])]:
+            try:
+                policy = load_learned(path)
+                Expectations(settings.catalogue, policy, settings.recommending.noise)
+            except PolicyError as error:
+                if path != named:
+                    raise
+                # What the settings name may be what this comparison is to replace.
+                typer.echo(f"left out, named by the settings: {error}", err=True)
+                continue
+            # A file of that name in this folder is another thing than the priors.
+            policies[str(path.resolve() if str(path) == PRIOR else path)] = policy
         comparison = compare(
             list(read_log(log)),
-            settings.recommending_policy.catalogue,
+            settings.catalogue,
             policies,
             settings.recommending,
             resamples=resamples,
+            max_unsupported=max_unsupported,
         )
     except (LogProblem, NothingToCompare, PolicyError) as error:
         fail(str(error))
@@ -96,6 +139,15 @@ def evaluate(
         _show(comparison)
 
 
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Say in one line that a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        fail(f"{out}: cannot be written: {error.strerror or error}")
+
+
 def _show(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -103,16 +155,26 @@ def _show(comparison: Comparison) -> None:
     typer.echo(
         f"{comparison.decisions} decisions, {comparison.learners} learners, "
         f"{comparison.answers} answers to {comparison.shown} recommendations; mean reward of what "
-        f"was shown {comparison.logged.value:.3f} "
-        f"[{comparison.logged.low:.3f}, {comparison.logged.high:.3f}]"
+        f"was shown {comparison.logged}"
     )
-    table = Table("policy", "IPS", "doubly robust", "effective answers", box=None, pad_edge=False)
-    for name, value in comparison.policies.items():
-        cells = (
-            f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
-            for one in (value.ips, value.doubly_robust)
+    if comparison.left_out:
+        typer.echo(
+            f"{comparison.left_out} decisions left out: a candidate is not in the catalogue",
+            err=True,
         )
-        table.add_row(name, *cells, f"{value.effective_answers:.0f}")
+    table = Table(
+        "policy",
+        "IPS",
+        "doubly robust",
+        "effective answers",
+        "unsupported",
+        box=None,
+        pad_edge=False,
+    )
+    for name, value in comparison.policies.items():
+        estimates = (value.ips, value.doubly_robust)
+        cells = ("the log cannot say" if one is None else str(one) for one in estimates)
+        table.add_row(name, *cells, f"{value.effective_answers:.0f}", f"{value.unsupported:.1%}")
     Console().print(table)
 
 

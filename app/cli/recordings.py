@@ -92,8 +92,13 @@ def describe(message: dict[str, Any]) -> str:  # noqa: PLR0911 - one a kind of m
                 for name in ("valence", "arousal", "dominance")
                 if name in state
             )
-            call = state.get("trajectory", {}).get("call", "")
-            return f"{kind} {figures} {call}".rstrip()
+            parts = (
+                figures,
+                state.get("trajectory", {}).get("call", ""),
+                _part(state, "readiness", "state"),
+                _part(state, "intervention", "level", "need"),
+            )
+            return " ".join((kind, *filter(None, parts)))
         case "recommendations":
             actions = ", ".join(one["action"] for one in message["recommendations"])
             return f"{kind} {actions or 'none'}"
@@ -112,6 +117,12 @@ def describe(message: dict[str, Any]) -> str:  # noqa: PLR0911 - one a kind of m
         case "hello":
             return f"{kind} offset {message.get('offset')}"
     return kind
+
+
+def _part(state: dict[str, Any], group: str, field: str, name: str = "") -> str:
+    """`readiness low`; nothing where the state does not say."""
+    value = state.get(group, {}).get(field)
+    return f"{name or group} {value}" if value else ""
 
 
 def _summary(outcome: Outcome) -> None:

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from agents.emotion import TOPICS, EmotionAgent
+from app.exits import Exit, end_now
 from app.roles import Agent, Parts, stateless
 from app.roles.model_metrics import ModelMetrics
+from models.emotion.artefact import ArtefactProblem
+from models.emotion.encoders import EncoderNotFound
 from models.emotion.serving import EmotionReader
 from models.emotion.serving.following import current, follow
 
@@ -17,7 +20,10 @@ from models.emotion.serving.following import current, follow
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Load and warm the model, then read chat messages."""
     reader = EmotionReader(current(parts.settings.emotion), observer=ModelMetrics())
-    await reader.start()
+    try:
+        await reader.start()
+    except (ArtefactProblem, EncoderNotFound) as problem:
+        end_now(Exit.CONFIG, str(problem))
     following = asyncio.create_task(follow(reader, parts.settings.emotion))
     parts.watch.degraded = lambda: None if reader.status == "ok" else f"model {reader.status}"
     try:

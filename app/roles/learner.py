@@ -12,11 +12,15 @@ import structlog
 from agents import metrics
 from agents.learner import TOPICS, LearnerAgent
 from agents.topics import LEARNER_CHANGELOG
+from app.exits import Exit, end_now
 from app.roles import Agent, Parts
 from app.table import VersionedTable
 from app.topics import logical
+from models.learner.behaviour.artefact import BehaviourArtefactProblem
 from models.learner.config import LearnerSettings
+from models.learner.nets.artefact import NetProblem
 from models.learner.record import LearnerRecord, version_of
+from models.learner.rules import PolicyError
 from models.learner.update import may_forget_marker
 from schemas.base import now_ms
 
@@ -29,6 +33,13 @@ SWEEP_SECONDS = 3600.0
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Recover the table as partitions come, then apply events."""
+    try:
+        parts.settings.learner.load()
+    except (NetProblem, BehaviourArtefactProblem, PolicyError) as problem:
+        end_now(Exit.CONFIG, str(problem))
+    outdated = parts.settings.learner.recommending_policy.expectations.outdated
+    if outdated:
+        log.warning("learned_policy_outdated", actions=outdated, held="their priors")
     table = VersionedTable(parts.settings, LEARNER_CHANGELOG, parts.outbox, version_of)
     parts.watch.recovering = lambda: table.recovering
     metrics.TABLE_RECORDS.set_function(lambda: len(table))

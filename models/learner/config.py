@@ -8,102 +8,44 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from models.learner.behaviour.config import BehaviourSettings
+from models.learner.parameters import (
+    ConfidenceSettings,
+    Days,
+    EvidenceSettings,
+    Group,
+    Seconds,
+    SeenSettings,
+    TrajectorySettings,
+)
+from models.learner.recommending.catalogue import Catalogue, load_catalogue
 from models.learner.recommending.settings import Recommending, RecommendingSettings
 from models.learner.rules import PolicyError, Rules, load_rules
 from schemas.actions import Level
-from schemas.interactions import MAX_INTERACTIONS
 
 if TYPE_CHECKING:
     from models.learner.nets.serving import Nets
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-"""In [0, 1]. Not the wire's strict type: the environment gives text."""
 
-
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EvidenceSettings(_Group):
-    """How evidence adds up and fades."""
-
-    session_half_life: float = Field(
-        600.0, gt=0, description="seconds until evidence counts half, for the state of now"
-    )
-    long_half_life: float = Field(
-        1_209_600.0, gt=0, description="seconds until evidence counts half, over weeks"
-    )
-    lateness: float = Field(
-        300.0, ge=0, description="seconds behind the newest event from which one is reported late"
-    )
-    skew: float = Field(
-        30.0, ge=0, description="seconds an event may lie after its receipt; beyond, it is clamped"
-    )
-
-
-class ConfidenceSettings(_Group):
-    """How far evidence is trusted: weight / (weight + half), weight decayed to the newest event."""
-
-    messages_half: float = Field(
-        1.0, gt=0, description="messages' worth of weight at which confidence is 0.5"
-    )
-    interactions_half: float = Field(
-        5.0, gt=0, description="interactions' worth of weight at which confidence is 0.5"
-    )
-    min_evidence: float = Field(
-        0.01, ge=1e-9, description="weight below which there is no evidence, only the prior"
-    )
-    prior_valence: Share = Field(0.5, description="of a learner we know nothing of")
-    prior_arousal: Share = Field(0.5, description="of a learner we know nothing of")
-    prior_dominance: Share = Field(0.5, description="of a learner we know nothing of")
-
-
-class TrajectorySettings(_Group):
-    """When the trend of valence is called, and what."""
-
-    half_life: float = Field(900.0, gt=0, description="seconds until a point counts half")
-    min_points: int = Field(
-        4, ge=3, description="effective points (Kish) below which there is no call"
-    )
-    reading_noise: float = Field(
-        0.05, gt=0, le=1, description="standard deviation of one valence reading, at least"
-    )
-    error_factor: float = Field(
-        2.0, ge=0, description="standard errors that a slope must exceed to be a trend"
-    )
-    min_slope: float = Field(
-        0.01, ge=0, description="change of valence per minute that a trend must exceed"
-    )
-    positive_from: Share = Field(0.6, description="mean valence from which stable is positive")
-    negative_to: Share = Field(0.4, description="mean valence up to which stable is negative")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> TrajectorySettings:
-        if self.negative_to >= self.positive_from:
-            raise ValueError("trajectory.negative_to must be below trajectory.positive_from")
-        return self
-
-
-class GapSettings(_Group):
+class GapSettings(Group):
     """Seconds that must pass after an intervention of a level (or a higher one)."""
 
-    preventive: float = Field(900.0, ge=0)
-    mild: float = Field(600.0, ge=0)
-    moderate: float = Field(300.0, ge=0)
-    significant: float = Field(180.0, ge=0)
-    critical: float = Field(60.0, ge=0)
+    preventive: Seconds = Field(900.0)
+    mild: Seconds = Field(600.0)
+    moderate: Seconds = Field(300.0)
+    significant: Seconds = Field(180.0)
+    critical: Seconds = Field(60.0)
 
     def of(self, level: Level) -> float:
         """Seconds for one level (not for `none`)."""
         return float(getattr(self, level.value))
 
 
-class PolicySettings(_Group):
+class PolicySettings(Group):
     """What is done about a state."""
 
     file: Path = Field(
@@ -118,11 +60,11 @@ class PolicySettings(_Group):
     max_recommendations: int = Field(3, ge=0, description="suggestions at a time")
     gaps: GapSettings = GapSettings()
     remembered: int = Field(
-        4, ge=1, description="interventions kept so that a redelivery sends the same again"
+        3, ge=1, description="interventions kept so that a redelivery sends the same again"
     )
 
 
-class NetSettings(_Group):
+class NetSettings(Group):
     """The trained nets: readiness to learn, and how strongly to step in."""
 
     readiness: Path | None = Field(
@@ -136,6 +78,7 @@ class NetSettings(_Group):
     missed_to_needless: float = Field(
         1.5,
         gt=0,
+        le=1e6,
         description="what a level too low costs against a level too high: a level is needed "
         "once its probability is 1 / (1 + this)",
     )
@@ -151,19 +94,7 @@ class NetSettings(_Group):
         return 1 / (1 + self.missed_to_needless)
 
 
-class SeenSettings(_Group):
-    """The memory by which a client's own retry is recognised."""
-
-    window: float = Field(600.0, gt=0, description="seconds of ingest time an event id is kept")
-    max_ids: int = Field(
-        512,
-        ge=MAX_INTERACTIONS,
-        le=65_535,
-        description="event ids kept; oldest go first (at least one largest batch)",
-    )
-
-
-class TutorRequestSettings(_Group):
+class TutorRequestSettings(Group):
     """When the tutor is asked for words."""
 
     reply_to_all: bool = Field(
@@ -175,7 +106,7 @@ class TutorRequestSettings(_Group):
     )
 
 
-class LearnerSettings(_Group):
+class LearnerSettings(Group):
     """How evidence adds up, and what is done about it."""
 
     evidence: EvidenceSettings = EvidenceSettings()
@@ -187,28 +118,24 @@ class LearnerSettings(_Group):
     nets: NetSettings = NetSettings()
     recommending: RecommendingSettings = RecommendingSettings()
     tutor: TutorRequestSettings = TutorRequestSettings()
-    marker_days: float = Field(
+    marker_days: Days = Field(
         30.0, gt=0, description="days that an erased learner's marker is kept"
     )
-    _rules: Rules = PrivateAttr()
-    _recommending: Recommending = PrivateAttr()
 
     @model_validator(mode="after")
     def _rules_can_be_used(self) -> LearnerSettings:
-        self._rules = load_rules(self.policy.file)
-        self._recommending = Recommending.load(self.recommending, self.policy.max_recommendations)
-        names = {rule.name for rule in self._rules.interventions}
-        for action in self._recommending.catalogue.actions:
+        names = {rule.name for rule in self.rules.interventions}
+        for action in self.catalogue.actions:
             if action.name in names:
                 raise PolicyError(
                     f"a rule and an action of the catalogue are named '{action.name}'"
                 )
         return self
 
-    @property
+    @cached_property
     def rules(self) -> Rules:
         """The policy file's rules, read when these settings were made."""
-        return self._rules
+        return load_rules(self.policy.file)
 
     @cached_property
     def trained_nets(self) -> Nets:
@@ -221,7 +148,25 @@ class LearnerSettings(_Group):
 
         return load_nets(self.nets.readiness, self.nets.intervention)
 
-    @property
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What may be recommended, read when these settings were made."""
+        return load_catalogue(self.recommending.file)
+
+    @cached_property
     def recommending_policy(self) -> Recommending:
-        """The catalogue and what was learned, read when these settings were made."""
-        return self._recommending
+        """The catalogue with what was learned, read when it is first used.
+
+        Not with the settings: the command that trains anew has them too.
+        Raises PolicyError that names what is missing or does not fit.
+        """
+        places = self.policy.max_recommendations
+        return Recommending.load(self.recommending, places, self.catalogue)
+
+    def load(self) -> None:
+        """Read what was trained now, not at the first update.
+
+        Raises NetProblem, BehaviourArtefactProblem or PolicyError that names what is missing
+        or broken.
+        """
+        _ = self.trained_nets, self.behaviour.behaviour, self.recommending_policy

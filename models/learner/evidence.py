@@ -21,7 +21,7 @@ from math import exp2
 from struct import Struct
 from typing import Final
 
-from models.learner.config import EvidenceSettings
+from models.learner.parameters import EvidenceSettings
 from schemas.emotions import Emotion, EmotionRead
 from schemas.interactions import Interaction
 
@@ -98,9 +98,10 @@ def single(sums: tuple[float, ...]) -> tuple[float, ...]:
     return _SINGLE.unpack(_SINGLE.pack(*sums))
 
 
-def clamp(event_time: int, ingest_time: int, settings: EvidenceSettings) -> int:
-    """Event time, at most `skew` after its receipt; milliseconds."""
-    return min(event_time, ingest_time + round(settings.skew * 1000))
+def clamp(event_times: Iterable[int], ingest_time: int, settings: EvidenceSettings) -> list[int]:
+    """Event times, at most `skew` after their receipt; milliseconds."""
+    latest = ingest_time + round(settings.skew * 1000)
+    return [min(time, latest) for time in event_times]
 
 
 def observe_interaction(interaction: Interaction, time: int) -> Observation:

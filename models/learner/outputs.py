@@ -104,7 +104,7 @@ def outputs_of(
         source_offset=position.offset,
         version=record.version,
         recommendations=recommendations(record.advice, decision.eligible, user, policy),
-        decision=decision_made(record.advice, decision_id(cause), policy),
+        decision=decision_made(record.advice, decision_id(cause), user, policy),
         follow_ups=follow_ups(record.advice, user, policy),
     )
     interventions = tuple(

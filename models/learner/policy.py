@@ -9,8 +9,9 @@ time, which a page's clock cannot move.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from models.learner.config import LearnerSettings, PolicySettings
 from models.learner.nets.intervention import Need
@@ -52,18 +53,18 @@ def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -
     """
     before = frozenset(held)
     policy = settings.policy
+    # Many grounds read the same few facts.
+    fact = cache(summary.fact)
     active: list[str] = []
     eligible: list[Eligible] = []
     alarm: Alarm | None = None
     for action in settings.recommending_policy.catalogue.actions:
-        for ground in action.when:
-            grounds = _grounds(ground, summary, action.name in before, policy)
-            if grounds is not None:
-                active.append(action.name)
-                eligible.append(Eligible(action, *grounds))
-                break
+        grounds = _first(action.when, fact, action.name in before, policy)
+        if grounds is not None:
+            active.append(action.name)
+            eligible.append(Eligible(action, *grounds))
     for intervention in settings.rules.interventions:
-        grounds = _grounds(intervention.when, summary, intervention.name in before, policy)
+        grounds = _grounds(intervention.when, fact, intervention.name in before, policy)
         if grounds is not None:
             active.append(intervention.name)
             if alarm is None or intervention.level.rank > alarm.level.rank:
@@ -79,14 +80,16 @@ def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -
 def needed_level(need: Need | None, held: Collection[str], settings: LearnerSettings) -> Level:
     """The highest level whose probability reaches the share that costs ask for.
 
-    A level that held lets go only `hysteresis` (a share) below that.
+    A level that held lets go only `hysteresis` (a share) below that, whatever else lies
+    between the two.
     """
     if need is None:
         return Level.NONE
     share = settings.nets.share
     kept = share * (1 - settings.policy.hysteresis)
-    lingering = need.level(kept)
-    return lingering if _held(lingering) in held else need.level(share)
+    levels = [need.level(share)]
+    levels += (level for level, p in need.at_least.items() if p >= kept and _held(level) in held)
+    return max(levels, key=lambda level: level.rank)
 
 
 def _held(level: Level) -> str:
@@ -111,14 +114,35 @@ def may_raise(
     return last is None or now - last >= settings.gaps.of(level) * 1000
 
 
+def _first(
+    alternatives: tuple[tuple[Condition, ...], ...],
+    fact_of: Callable[[str], Fact | None],
+    held: bool,
+    settings: PolicySettings,
+) -> tuple[float, tuple[str, ...]] | None:
+    """The first ground that holds; what only lingers counts when no other does.
+
+    In this order, so that deciding again, now that it is held, names the same ground.
+    """
+    for lingering in (False, True)[: 1 + held]:
+        for conditions in alternatives:
+            grounds = _grounds(conditions, fact_of, lingering, settings)
+            if grounds is not None:
+                return grounds
+    return None
+
+
 def _grounds(
-    conditions: tuple[Condition, ...], summary: Summary, held: bool, settings: PolicySettings
+    conditions: tuple[Condition, ...],
+    fact_of: Callable[[str], Fact | None],
+    lingering: bool,
+    settings: PolicySettings,
 ) -> tuple[float, tuple[str, ...]] | None:
     """Confidence (of the least certain fact) and the facts in words; None if one does not hold."""
-    slack = settings.hysteresis if held else 0.0
+    slack = settings.hysteresis if lingering else 0.0
     facts: list[tuple[Condition, Fact]] = []
     for condition in conditions:
-        fact = summary.fact(condition.fact)
+        fact = fact_of(condition.fact)
         if fact is None or not _holds(condition, fact, slack):
             return None
         facts.append((condition, fact))

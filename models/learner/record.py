@@ -24,10 +24,11 @@ from models.learner.trajectory import NO_TREND, Trend
 from schemas.actions import Level, TargetType
 from schemas.emotions import Emotion
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Grows when the layout below changes; an older reader then refuses the record."""
-READABLE: Final = frozenset((1, FORMAT))
-"""Format 1 had sums in double precision, longer hashes, and no behaviour: it is still read."""
+READABLE: Final = frozenset((1, 2, FORMAT))
+"""Format 1 had sums in double precision, longer hashes, and no behaviour; format 2 behaviour
+without the names of exercises, which begins anew. Both are still read."""
 
 _HAS_EVIDENCE, _UNAVAILABLE, _ERASED, _HAS_AFFECT, _HAS_BEHAVIOUR = 1, 2, 4, 8, 16
 # format, flags, version, newest ingest time, erased at, runs of seen, ids seen, bytes of tail
@@ -99,7 +100,10 @@ class LearnerRecord:
     """What was recommended, and what this learner's answers taught."""
 
     def to_bytes(self) -> bytes:
-        """The record in little-endian binary: a few hundred bytes to about 6 KB."""
+        """The record in little-endian binary: a few hundred bytes to about 6 KB.
+
+        11 KB where each of the ids remembered came in a batch of its own.
+        """
         advice = self.advice.to_bytes()
         tail = orjson.dumps(self._tail(len(advice)))
         runs, evidence = self.seen.runs, self.evidence
@@ -185,7 +189,8 @@ class LearnerRecord:
         if flags & _HAS_BEHAVIOUR:
             start = at + _BEHAVIOUR.size
             at = start + _BEHAVIOUR.unpack_from(value, at)[0]
-            behaviour = BehaviourRecord.from_bytes(value[start:at])
+            if value[0] == FORMAT:
+                behaviour = BehaviourRecord.from_bytes(value[start:at])
         end_of_runs = at + n_runs * _RUN.size
         is_first = value[0] == 1
         end_of_ids = end_of_runs + n_ids * (HASH_BYTES_FORMAT_1 if is_first else HASH_BYTES)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from models.learner.config import SeenSettings
+from models.learner.parameters import SeenSettings
 
 HASH_BYTES: Final = 6
 """A new id collides with one of 512 once in 5 * 10^11: rarer than a lost disk."""
 
+
+PARTS: Final = 64
+"""Into so many parts of time the window is cut; ids of one part leave together."""
 
 HASH_BYTES_FORMAT_1: Final = 8
 """What records of format 1 hold of each id."""
@@ -53,10 +56,11 @@ class Seen:
         """With more ids, without those that have left the window or the bound."""
         added = b"".join(_hash(value) for value in ids)
         hashes = self.hashes + added
-        runs = self.runs + (((ingest_time, len(added) // HASH_BYTES),) if added else ())
+        window = round(settings.window * 1000)
+        runs = _with(self.runs, ingest_time, len(added) // HASH_BYTES, window)
         if not runs:
             return self
-        oldest = max(run[0] for run in runs) - round(settings.window * 1000)
+        oldest = max(run[0] for run in runs) - window
         if any(run[0] < oldest for run in runs):
             runs, hashes = _within(runs, hashes, oldest)
         excess = len(hashes) // HASH_BYTES - settings.max_ids
@@ -75,6 +79,20 @@ def from_format_1(hashes: bytes) -> bytes:
 def _hash(value: str) -> bytes:
     # Cut from 8 bytes, as records of format 1 hold them.
     return blake2b(value.encode(), digest_size=HASH_BYTES_FORMAT_1).digest()[:HASH_BYTES]
+
+
+def _with(
+    runs: tuple[tuple[int, int], ...], ingest_time: int, count: int, window: int
+) -> tuple[tuple[int, int], ...]:
+    # Ids that came close together leave together, at most a part of the window late:
+    # else a page that sends each interaction alone would fill the record with times.
+    if not count:
+        return runs
+    part = max(window // PARTS, 1)
+    if runs and runs[-1][0] // part == ingest_time // part:
+        time, before = runs[-1]
+        return (*runs[:-1], (max(time, ingest_time), before + count))
+    return (*runs, (ingest_time, count))
 
 
 def _within(

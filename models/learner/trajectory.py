@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import Final
 
-from models.learner.config import TrajectorySettings
 from models.learner.evidence import decay
+from models.learner.parameters import TrajectorySettings
 from schemas.state import Trajectory, TrajectoryCall
 
 _MS_PER_MINUTE: Final = 60_000

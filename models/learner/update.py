@@ -260,7 +260,7 @@ def _retry(record: LearnerRecord, cause: Cause, settings: LearnerSettings) -> St
 def _times(
     event_times: list[int], event: Event, record: LearnerRecord, settings: LearnerSettings
 ) -> _Timed:
-    times = [clamp(time, event.ingest_time, settings.evidence) for time in event_times]
+    times = clamp(event_times, event.ingest_time, settings.evidence)
     newest = record.evidence.newest
     horizon = None if newest is None else newest - settings.evidence.lateness * 1000
     return _Timed(

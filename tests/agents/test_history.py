@@ -81,6 +81,16 @@ async def test_every_topic_has_its_collection(store, database, around: Around) -
     assert batch["interactions"] == [{"timestamp": 1_700_000_000_000, "interactionType": "click"}]
 
 
+async def test_an_embedding_does_not_outlive_its_text(store, database, around: Around) -> None:
+    """Given a reading with its affect embedding, Then history keeps the reading alone."""
+    read = message(EMOTIONS, "ada", 1).model_copy(update={"affect": (0.25,) * 64})
+    await run([around.event(EMOTIONS, "ada", read)], store, around)
+
+    [document] = await database["emotions"].find().to_list()
+    assert document["eventId"] == read.event_id
+    assert not document.get("affect")
+
+
 async def test_poison_among_others_costs_only_itself(store, database, around: Around) -> None:
     too_big = message(
         RECOMMENDATIONS,

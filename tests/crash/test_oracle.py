@@ -165,6 +165,20 @@ def test_it_finds_a_sum_that_is_off_by_a_ten_thousandth() -> None:
     assert any("denominator" in problem for problem in chain.problems())
 
 
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_what_is_told_again_from_the_stored_record_is_the_same(seed: int) -> None:
+    # A worker that died before it committed reads its record back, and the input again.
+    chain = Chain(seed)
+    records: dict[str, LearnerRecord] = {}
+    for sent in interleaved(chain.sent, random.Random(seed)):
+        user = sent.message.user_id
+        step = apply(records.get(user), sent)
+        assert step.record is not None
+        records[user] = LearnerRecord.from_bytes(step.record.to_bytes())
+        assert records[user] == step.record
+        assert apply(records[user], sent).outputs == step.outputs
+
+
 def test_it_finds_a_stale_write() -> None:
     chain = Chain(9)
     chain.changelog.append(replace(chain.changelog[0], offset=len(chain.changelog)))

@@ -13,9 +13,9 @@ import torch
 
 from models.emotion.inference import Output
 from models.emotion.serving.breaker import Breaker, BreakerState
-from models.emotion.serving.errors import ModelUnavailable
+from models.emotion.serving.errors import ModelUnavailable, unreadable
 from models.emotion.serving.observer import Observer
-from models.emotion.serving.pipeline import Entry, Prepared, unreadable
+from models.emotion.serving.work import Entry, Prepared
 
 if TYPE_CHECKING:
     from models.emotion.inference import Batch

@@ -30,3 +30,10 @@ class ModelUnavailable(ReaderError):
 
 class ReaderStopped(ReaderError):
     """The reader is not running."""
+
+
+def unreadable(cause: Exception) -> UnreadableText:
+    """The error of one text, with its cause but without its words."""
+    error = UnreadableText(f"the model cannot read this text ({type(cause).__name__})")
+    error.__cause__ = cause
+    return error

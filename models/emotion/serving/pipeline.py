@@ -11,43 +11,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from models.emotion.reading import Reading
 from models.emotion.serving.batching import Pool
-from models.emotion.serving.errors import ModelUnavailable, UnreadableText
+from models.emotion.serving.errors import ModelUnavailable, unreadable
 from models.emotion.serving.observer import Observer
+from models.emotion.serving.work import Entry, Outcome, Prepared
 
 if TYPE_CHECKING:
-    from models.emotion.inference import Batch, Output, TokenisedText
+    from models.emotion.inference import Output
     from models.emotion.serving.attempt import ModelRunner
     from models.emotion.serving.engine import Engine
 
 CHUNK = 256  # texts tokenised at once; bounds how long the pool waits for the tokeniser
-
-Outcome = Reading | Exception
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """A text on its way. `cancelled` is asked before work is spent on it."""
-
-    text: str
-    cancelled: Callable[[], bool]
-    deliver: Callable[[Outcome], None]
-    tokens: TokenisedText = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A batch that lies ready, with the engine that tokenised it."""
-
-    engine: Engine
-    entries: list[Entry]
-    batch: Batch
-
 
 Settle = Callable[[Sequence[tuple[Entry, Outcome]]], None]
 
@@ -260,10 +237,3 @@ class Pipeline:
                 return [unreadable(error)]
             parts = [type(output)(*(t[i : i + 1] for t in output)) for i in range(size)]
             return [outcome for part in parts for outcome in self._readings(engine, part)]
-
-
-def unreadable(cause: Exception) -> UnreadableText:
-    """The error of one text, with its cause but without its words."""
-    error = UnreadableText(f"the model cannot read this text ({type(cause).__name__})")
-    error.__cause__ = cause
-    return error

@@ -6,18 +6,21 @@ Errors:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from models.learner.behaviour.exercises import Exercises, Key, Odds
 from models.learner.behaviour.features import FOCUS_NAMES, LOAD_NAMES, NEXT_NAMES
+from models.learner.behaviour.forest import Forest
 from models.learner.behaviour.observed import skill_key
 from models.learner.behaviour.population import HINT_GROUPS, Chances, Population
 from models.learner.behaviour.scorer import Scorer
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 NAMES: Final = {
     "next_correct": NEXT_NAMES,
     "next_hint": NEXT_NAMES,
@@ -25,6 +28,7 @@ NAMES: Final = {
     "offtask": FOCUS_NAMES,
 }
 """Every estimator, with the features that it was trained on."""
+_MEAN: Final = "mean"
 
 
 class BehaviourArtefactProblem(ValueError):
@@ -76,6 +80,7 @@ def describe(population: Population, names: dict[str, tuple[Chances, ...]]) -> d
         "log_response": population.log_response,
         "log_response_spread": population.log_response_spread,
         "half_lives": population.half_lives,
+        "exercises": _listed(population.exercises),
     }
 
 
@@ -88,7 +93,40 @@ def _population(held: dict[str, Any]) -> Population:
         log_response=float(held["log_response"]),
         log_response_spread=float(held["log_response_spread"]),
         half_lives=(recent, session, norm),
+        exercises=_exercises(held["exercises"]),
     )
+
+
+def _listed(exercises: Exercises) -> dict[str, Any]:
+    """Weights as lists of a key's numbers and the two log odds, by group."""
+    return {
+        "answered": _by_group(exercises.answered),
+        "upcoming": _by_group(exercises.upcoming),
+        "families": sorted(exercises.families.items()),
+    }
+
+
+def _by_group(weights: Mapping[Key, Odds]) -> dict[str, list[list[float]]]:
+    groups: dict[str, list[list[float]]] = {}
+    for (name, *of), odds in ((key or (_MEAN,), odds) for key, odds in weights.items()):
+        groups.setdefault(str(name), []).append([*map(int, of), *odds])
+    return {name: sorted(lines) for name, lines in sorted(groups.items())}
+
+
+def _exercises(held: dict[str, Any]) -> Exercises:
+    return Exercises(
+        answered=_weights(held["answered"]),
+        upcoming=_weights(held["upcoming"]),
+        families={int(problem): int(family) for problem, family in held["families"]},
+    )
+
+
+def _weights(groups: dict[str, list[list[float]]]) -> dict[Key, Odds]:
+    return {
+        () if name == _MEAN else (name, *map(int, of)): (float(correct), float(hint))
+        for name, lines in groups.items()
+        for *of, correct, hint in lines
+    }
 
 
 def _shares(chances: tuple[Chances, ...]) -> list[list[float]]:
@@ -109,8 +147,5 @@ def _scorer(file: Path, name: str, held: dict[str, Any]) -> Scorer:
     return Scorer(
         weights=tuple(map(float, held["weights"])),
         intercept=float(held["intercept"]),
-        trees=tuple(
-            tuple((int(f), float(v), int(left), int(right)) for f, v, left, right in nodes)
-            for nodes in held.get("trees", ())
-        ),
+        trees=Forest.from_json(held["trees"], len(NAMES[name])) if held["trees"] else None,
     )

@@ -5,44 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
 from models.learner.behaviour.artefact import Behaviour, load_behaviour
 from models.learner.behaviour.record import MAX_KINDS
+from models.learner.parameters import Group, Seconds, Share
 
 SHIPPED = Path(__file__).parents[1] / "artefacts" / "behaviour" / "model.json"
 
-_Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
-
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FatigueSettings(_Group):
+class FatigueSettings(Group):
     """1 - (1 - time) * (1 - drift), for which no labelled data exists (docs/state.md)."""
 
-    pause: float = Field(
+    pause: Seconds = Field(
         600.0, gt=0, description="seconds without an event after which time on task starts anew"
     )
-    half: float = Field(2_700.0, gt=0, description="seconds on task at which `time` is 0.5")
+    half: Seconds = Field(2_700.0, gt=0, description="seconds on task at which `time` is 0.5")
     drift_full: float = Field(
         3.0,
         gt=0,
         description="the learner's own spreads that responses slow down by where `drift` is 1",
     )
-    prior: _Unit = Field(0.5, description="of a learner we know nothing of")
+    prior: Share = Field(0.5, description="of a learner we know nothing of")
 
 
-class EngagementSettings(_Group):
+class EngagementSettings(Group):
     """Weighted mean of taking part and of the text, for which no labelled data fits."""
 
-    prior: _Unit = Field(0.5, description="of a learner we know nothing of")
+    prior: Share = Field(0.5, description="of a learner we know nothing of")
 
 
-class BehaviourSettings(_Group):
+class BehaviourSettings(Group):
     """What behaviour says about a learner, and from when on."""
 
     artefact: Path = Field(
@@ -73,14 +67,10 @@ class BehaviourSettings(_Group):
     )
     fatigue: FatigueSettings = FatigueSettings()
     engagement: EngagementSettings = EngagementSettings()
-    _kind_of: dict[str, int] = PrivateAttr()
 
     @model_validator(mode="after")
     def _each_type_is_of_one_kind(self) -> BehaviourSettings:
-        self._kind_of = {
-            name: index for index, names in enumerate(self.kinds.values()) for name in names
-        }
-        if len(self._kind_of) != sum(map(len, self.kinds.values())):
+        if len(self.kind_of) != sum(map(len, self.kinds.values())):
             raise ValueError("behaviour.kinds: an interaction type is of two kinds")
         return self
 
@@ -92,7 +82,7 @@ class BehaviourSettings(_Group):
         """
         return load_behaviour(self.artefact)
 
-    @property
+    @cached_property
     def kind_of(self) -> Mapping[str, int]:
         """Index of the kind of content, by interaction type."""
-        return self._kind_of
+        return {name: index for index, names in enumerate(self.kinds.values()) for name in names}

@@ -52,7 +52,7 @@ def estimate(
 def _next(
     record: BehaviourRecord, behaviour: Behaviour, weight: float, settings: BehaviourSettings
 ) -> tuple[Estimate, Estimate]:
-    skill, hint_total = upcoming(record)
+    skill, hint_total = upcoming(record, behaviour.population)
     if weight < settings.min_evidence:
         chances = behaviour.population.chances(skill, hint_total)
         return _prior(chances.correct), _prior(chances.hint)

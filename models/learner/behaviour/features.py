@@ -6,23 +6,31 @@ faded evidence moves a feature little, and a learner back after a year looks new
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import exp, log, log1p, sqrt
 from typing import Final
 
-from models.learner.behaviour.observed import UNKNOWN_HINTS
+from models.learner.behaviour.exercises import Before, Exercises
+from models.learner.behaviour.observed import NO_SKILL, UNKNOWN_HINTS
 from models.learner.behaviour.population import HINTS_NOT_SENT, Population, hint_group
 from models.learner.behaviour.record import (
     NORM,
     RECENT,
     SESSION,
+    Answer,
     BehaviourRecord,
     Sum,
 )
+from models.learner.behaviour.scorer import sigmoid
 
 SHRINK: Final = 2.0
 """Events' worth of the population in each mean (a feature's definition, as trained)."""
 LAST: Final = 5
 """Answers that are seen one by one."""
+FADING: Final = 0.9
+"""Weight of an answer against that of the one after it, where surprises are summed."""
+SURPRISES: Final = 3
+"""Answers of which it is seen how hard their exercises are."""
 PACE: Final = 5
 """Responses over which pace is read."""
 
@@ -54,6 +62,13 @@ NEXT_NAMES: Final = (
     ),
     "last_hint_share",
     "last_attempts",
+    "ease_correct",
+    "ease_hint",
+    "sequel_correct",
+    "sequel_hint",
+    *(f"last{number}_ease" for number in range(1, SURPRISES + 1)),
+    "surprise",
+    "surprise_alike",
 )
 """For the next exercise, of which skill and hints on offer are known or -1."""
 
@@ -93,7 +108,7 @@ def next_features(
     answers_seen = [answer for answer in record.answers if answer[0] >= since]
     for number in range(LAST):
         if number < len(answers_seen):
-            _, of, right, attempts, hinted, offered = answers_seen[number]
+            _, of, right, attempts, hinted, offered, _ = answers_seen[number]
             vector += (
                 1.0 if right else -1.0,
                 1.0 if hinted > 0 else 0.0,
@@ -105,13 +120,46 @@ def next_features(
         else:
             vector += (0.0,) * 6
     if answers_seen:
-        _, _, _, attempts, hinted, offered = answers_seen[0]
+        _, _, _, attempts, hinted, offered, _ = answers_seen[0]
         vector += (
             min(max(hinted, 0) / offered, 1.0) if offered > 0 else 0.0,
             log1p(max(attempts, 0)),
         )
     else:
         vector += (0.0, 0.0)
+    vector += _exercise_features(answers_seen, population.exercises, skill, group)
+    return vector
+
+
+def _exercise_features(
+    answers: Sequence[Answer], exercises: Exercises, skill: int, group: int
+) -> list[float]:
+    """What is known of the exercise to come, and how the last answers compare with others'.
+
+    A surprise is an answer less its chance for a learner of mean ability; surprises are
+    summed with weights and divided by the sum of variances, a step of Newton's towards
+    the learner's ability. Alike are exercises of the same skill with the same hint group.
+    """
+    before = None
+    if answers:
+        _, done, _, _, _, offered, problem = answers[0]
+        before = Before(problem, done, hint_group(offered))
+    vector = [*exercises.of_upcoming(skill, group), *exercises.of_sequel(before, skill, group)]
+    eases = []
+    every = every_weight = alike = alike_weight = 0.0
+    fading = 1.0
+    for _, done, right, _, _, offered, problem in answers:
+        ease, _ = exercises.of_answered(problem, done, hint_group(offered))
+        eases.append(ease)
+        chance = sigmoid(ease)
+        fading *= FADING
+        every += fading * (right - chance)
+        every_weight += fading * chance * (1.0 - chance)
+        if done == skill and hint_group(offered) == group:
+            alike += fading * (right - chance)
+            alike_weight += fading * chance * (1.0 - chance)
+    vector += [*eases[:SURPRISES], *(0.0,) * (SURPRISES - len(eases))]
+    vector += [every / (every_weight + 1.0), alike / (alike_weight + 1.0)]
     return vector
 
 
@@ -156,9 +204,14 @@ def own_norm(record: BehaviourRecord, population: Population) -> tuple[float, fl
     return population.log_response + off, max(sqrt(max(squares - off * off, 0.0)), least)
 
 
-def upcoming(record: BehaviourRecord) -> tuple[int, int]:
-    """Skill and hints on offer of the exercise at hand, as far as the page told."""
-    return (0, UNKNOWN_HINTS) if record.task is None else record.task[1:]
+def upcoming(record: BehaviourRecord, population: Population) -> tuple[int, int]:
+    """Skill and hints on offer of the exercise at hand, as far as the page told.
+
+    One from before the norm's half-life is no longer at hand.
+    """
+    if record.task is None or record.task[0] < _since(record, population):
+        return NO_SKILL, UNKNOWN_HINTS
+    return record.task[1:]
 
 
 def _since(record: BehaviourRecord, population: Population) -> float:

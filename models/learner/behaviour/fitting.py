@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.learner.behaviour.fitting_exercises import fit_exercises
 from models.learner.behaviour.metrics import Bools, Floats
 from models.learner.behaviour.observed import FASTEST
 from models.learner.behaviour.population import (
@@ -18,7 +19,7 @@ from models.learner.behaviour.population import (
     Population,
     hint_group,
 )
-from models.learner.behaviour.scorer import Scorer
+from models.learner.behaviour.scorer import Scorer, sigmoids
 from models.learner.behaviour.sources import BehaviourDataProblem, ProblemRow
 
 HALF_LIVES: Final = (90.0, 900.0, 1_209_600.0)
@@ -55,7 +56,7 @@ def fit_population(
     for name, tally in skills.items():
         own = tally.shrunk(HINTS_NOT_SENT, mean)
         named[name] = tuple(
-            _chances(tally.shrunk(group, own * groups[group] / mean))
+            _chances(tally.shrunk(group, own * groups[group] / np.maximum(mean, _LEAST_SHARE)))
             for group in range(HINT_GROUPS)
         )
     population = Population(
@@ -65,6 +66,7 @@ def fit_population(
         log_response=float(np.mean(times)),
         log_response_spread=float(np.std(times)),
         half_lives=HALF_LIVES,
+        exercises=fit_exercises(rows),
     )
     return population, named
 
@@ -105,7 +107,7 @@ def fit_logistic(features: Floats, truth: Bools, ridge: float) -> Scorer:
     penalty[-1] = 0.0
     beta = np.zeros(design.shape[1])
     for _ in range(_ITERATIONS):
-        chance = _sigmoid(design @ beta)
+        chance = sigmoids(design @ beta)
         gradient = design.T @ (truth - chance) - penalty * beta
         weight = np.maximum(chance * (1 - chance), 1e-9)
         step = np.linalg.solve((design.T * weight) @ design + np.diag(penalty + 1e-9), gradient)
@@ -123,13 +125,7 @@ def calibrated(scorer: Scorer, logits: Floats, truth: Bools) -> Scorer:
     return Scorer(
         tuple(slope * weight for weight in scorer.weights),
         slope * scorer.intercept + line.intercept,
-        tuple(
-            tuple(
-                (f, value if f >= 0 else slope * value, left, right)
-                for f, value, left, right in nodes
-            )
-            for nodes in scorer.trees
-        ),
+        None if scorer.trees is None else scorer.trees.scaled(slope),
     )
 
 
@@ -160,7 +156,3 @@ def folds(people: Sequence[str], truth: Bools, count: int, seed: int) -> Iterato
     for fold_rows in held:
         if fold_rows:
             yield np.array(sorted(fold_rows), dtype=np.int64)
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from math import log
 from typing import Final, NamedTuple
 
+from models.learner.behaviour.exercises import NO_PROBLEM
 from schemas.interactions import Interaction
 
 FASTEST: Final = 0.05
@@ -42,11 +43,13 @@ class Observed(NamedTuple):
     tab_active: bool | None = None
     kind: int | None = None
     """Index of the kind of content that was used."""
+    problem: int = NO_PROBLEM
+    """32-bit key of the exercise's id."""
 
 
 @lru_cache(maxsize=4096)
 def skill_key(name: str | None) -> int:
-    """A skill's name as 32 bits; NO_SKILL for none."""
+    """The name of a skill, or of an exercise, as 32 bits; NO_SKILL (NO_PROBLEM) for none."""
     if not name:
         return NO_SKILL
     return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "little") or 1
@@ -76,4 +79,5 @@ def observe(interaction: Interaction, time: int, kinds: Mapping[str, int]) -> Ob
         log_response,
         tab_active,
         kind,
+        skill_key(task.problem_id),
     )

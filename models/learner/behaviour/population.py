@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from models.learner.behaviour.exercises import Exercises
 
 MOST_HINTS: Final = 6
 HINTS_NOT_SENT: Final = MOST_HINTS + 1
@@ -36,6 +38,9 @@ class Population:
     """Its standard deviation."""
     half_lives: tuple[float, float, float]
     """Seconds: what is recent, this session, and the learner's own norm."""
+
+    exercises: Exercises = field(default_factory=Exercises)
+    """How hard exercises are for a learner of mean ability, and what follows which."""
 
     def chances(self, skill: int, hint_total: int) -> Chances:
         """What a learner of whom nothing is known would do; `hint_total` < 0: not sent."""

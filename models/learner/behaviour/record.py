@@ -84,8 +84,8 @@ RECENT, SESSION, NORM = 0, WIDTH, 2 * WIDTH
 """Where each half-life's sums begin."""
 _SUMS: Final = struct.Struct(f"<{3 * WIDTH}f")
 _BUCKET: Final = struct.Struct("<B3f")
-# time, skill, correct, attempts, hints, hint total
-_ANSWER: Final = struct.Struct("<qIBhhh")
+# time, skill, correct, attempts, hints, hint total, problem
+_ANSWER: Final = struct.Struct("<qIBhhhI")
 # time, log seconds
 _RESPONSE: Final = struct.Struct("<qf")
 _TASK: Final = struct.Struct("<qIh")
@@ -98,8 +98,8 @@ _MAX_COUNT: Final = 2**32 - 1
 # Lighter than this, a bucket says nothing that could be seen in an estimate.
 _FORGOTTEN: Final = 1e-4
 
-Answer = tuple[int, int, int, int, int, int]
-"""time, skill, correct (0 or 1), attempts, hints, hints on offer; -1 where not sent."""
+Answer = tuple[int, int, int, int, int, int, int]
+"""time, skill, correct (0 or 1), attempts, hints, hints on offer, problem; -1 where not sent."""
 _Kept = TypeVar("_Kept", bound=tuple[float, ...])
 
 
@@ -322,6 +322,7 @@ def _answer(item: Observed) -> Answer:
         NOT_SENT if item.attempts is None else item.attempts,
         NOT_SENT if item.hints is None else item.hints,
         item.hint_total,
+        item.problem,
     )
 
 

@@ -62,11 +62,19 @@ def by_person(rows: Iterable[_Row]) -> dict[str, list[_Row]]:
     return people
 
 
+def in_order(rows: Iterable[ProblemRow]) -> dict[str, list[ProblemRow]]:
+    """The exercises of each person, as they were done."""
+    return {
+        person: sorted(theirs, key=lambda row: (row.order, row.row))
+        for person, theirs in by_person(rows).items()
+    }
+
+
 def replay_problems(rows: Sequence[ProblemRow], population: Population) -> Iterator[Example]:
     """Before each exercise: its skill and hints on offer, and the person's earlier rows only."""
-    for person, theirs in by_person(rows).items():
+    for person, theirs in in_order(rows).items():
         record, now = BehaviourRecord(), START
-        for row in sorted(theirs, key=lambda row: (row.order, row.row)):
+        for row in theirs:
             skill = skill_key(row.skill)
             yield Example(row.row, person, next_features(record, population, skill, row.hint_total))
             now += round(1000 * (min(row.seconds or 0.0, LONGEST) + GAP))
@@ -119,6 +127,7 @@ def _answer(row: ProblemRow) -> Interaction:
         interaction_type="answer",
         timing_data=None if row.seconds is None else TimingData(response_time=row.seconds),
         task_data=TaskData(
+            problem_id=row.problem[:128] or None,
             skill=row.skill[:128],
             correct=row.correct,
             attempt_count=row.attempts,

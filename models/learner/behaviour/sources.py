@@ -38,6 +38,9 @@ class ProblemRow:
     """Until the first response."""
     attempts: int | None
     hints: int | None
+    problem: str = ""
+    """The exercise's id, and its template's; empty where the file lacks them."""
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ def read_assistments(file: Path) -> list[ProblemRow]:
             seconds=_seconds(_optional(file, number, row, "ms_first_response")),
             attempts=_count(_optional(file, number, row, "attempt_count")),
             hints=_count(_optional(file, number, row, "hint_count")),
+            problem=row.get("problem_id") or "",
+            template=row.get("template_id") or "",
         )
         for number, row in enumerate(rows)
     ]

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from models.learner.behaviour.artefact import FORMAT, NAMES, describe
+from models.learner.behaviour.boosting import Boosting, fit_trees
 from models.learner.behaviour.card import as_markdown, card_of
 from models.learner.behaviour.examples import Examples, of_problems, read_examples
 from models.learner.behaviour.features import SHRINK
@@ -34,9 +35,13 @@ FILES: Final = {
     "load": "nback_tlx/nback_nasatlx.csv",
     "offtask": "offtask/observations.csv",
 }
-RIDGE: Final = {"next_correct": 20.0, "next_hint": 20.0, "load": 1.0, "offtask": 10.0}
+RIDGE: Final = {"next_hint": 20.0, "load": 1.0, "offtask": 10.0}
 """Strength of the penalty on standardised weights; stronger where positives are few."""
+TREES: Final = {"next_correct": Boosting()}
+"""Of the tasks of which trees tell more than weights, cross-validated by person."""
 FOLDS: Final = 10
+CROSSINGS: Final = 6
+"""Parts into which people are split, so that each meets a population of the others."""
 _SEED: Final = 7
 
 Report = Callable[[str], None]
@@ -57,12 +62,11 @@ def train(data_dir: Path, out: Path, report: Report = lambda _: None) -> dict[st
     rows = read_assistments(data_dir / FILES["next_correct"])
     population, named = fit_population(rows)
     population = with_skills(population, named)
-    fitted = {}
+    report("next_correct, next_hint")
+    fitted = _fit_next(rows)
     for task, name in FILES.items():
-        report(task)
-        if task.startswith("next_"):
-            fitted[task] = _fit_next(task, rows)
-        else:
+        if task not in fitted:
+            report(task)
             fitted[task] = _fit(task, read_examples(task, data_dir / name, population))
     held = {
         "format": FORMAT,
@@ -99,37 +103,47 @@ def _fit(task: str, examples: Examples) -> Fitted:
     return _fitted(task, features, truth, people, logits, honest=features)
 
 
-def _fit_next(task: str, rows: Sequence[ProblemRow]) -> Fitted:
-    # The population's shares must come from others, in training as in serving: a
-    # share that holds a row's own outcome tells it, most of all for rare skills.
+def _fit_next(rows: Sequence[ProblemRow], seed: int = _SEED) -> dict[str, Fitted]:
+    """Of both tasks, which see the same features."""
+    # What is known of the population must come from others, in training as in serving: a
+    # share that holds a row's own outcome tells it, most of all for rare exercises.
     usable = [row for row in rows if row.correct is not None and row.hints is not None]
-    everyone = _crossed(task, usable)
-    features, truth, people, _ = everyone.labelled()
-    logits = np.zeros(len(truth))
-    honest = np.zeros_like(features)
-    for held in folds(people, truth, FOLDS, _SEED):
+    everyone = _crossed(usable, seed)
+    places = {row: index for index, row in enumerate(everyone.rows)}
+    people = everyone.people
+    outcomes = {
+        "next_correct": {row.row: bool(row.correct) for row in usable},
+        "next_hint": {row.row: (row.hints or 0) > 0 for row in usable},
+    }
+    truth = {task: np.array([of[row] for row in everyone.rows]) for task, of in outcomes.items()}
+    logits = {task: np.zeros(len(people)) for task in outcomes}
+    honest = np.zeros_like(everyone.features)
+    for held in folds(people, truth["next_correct"], FOLDS, seed):
         out = {people[index] for index in held}
         inner = [row for row in usable if row.person not in out]
+        known = _crossed(inner, seed)
         outer = [row for row in usable if row.person in out]
-        known, outcomes, _, _ = _crossed(task, inner).labelled()
-        scorer = fit_logistic(known, outcomes, RIDGE[task])
-        unseen = of_problems(task, outer, with_skills(*fit_population(inner)))
-        places = {row: index for index, row in enumerate(everyone.rows)}
-        for row, vector in zip(unseen.rows, unseen.features, strict=True):
-            honest[places[row]] = vector
-            logits[places[row]] = scorer.logit(vector.tolist())
-    return _fitted(task, features, truth, people, logits, honest=honest)
+        unseen = of_problems("next_correct", outer, with_skills(*fit_population(inner)))
+        at = [places[row] for row in unseen.rows]
+        honest[at] = unseen.features
+        for task, of in outcomes.items():
+            scorer = _scorer(task, known.features, np.array([of[row] for row in known.rows]))
+            logits[task][at] = logits_of(scorer, unseen.features)
+    return {
+        task: _fitted(task, everyone.features, truth[task], people, logits[task], honest=honest)
+        for task in outcomes
+    }
 
 
-def _crossed(task: str, rows: Sequence[ProblemRow]) -> Examples:
+def _crossed(rows: Sequence[ProblemRow], seed: int) -> Examples:
     """Every person replayed against a population of which they are no part."""
     labels = np.array([bool(row.correct) for row in rows])
     parts = []
-    for held in folds([row.person for row in rows], labels, FOLDS, _SEED + 1):
+    for held in folds([row.person for row in rows], labels, CROSSINGS, seed + 1):
         out = {rows[index].person for index in held}
-        others, named = fit_population([row for row in rows if row.person not in out])
+        others = with_skills(*fit_population([row for row in rows if row.person not in out]))
         theirs = [row for row in rows if row.person in out]
-        parts.append(of_problems(task, theirs, with_skills(others, named)))
+        parts.append(of_problems("next_correct", theirs, others))
     flat = [
         (row, person, vector, label)
         for part in parts
@@ -147,6 +161,13 @@ def _crossed(task: str, rows: Sequence[ProblemRow]) -> Examples:
     )
 
 
+def _scorer(task: str, features: Floats, truth: Bools) -> Scorer:
+    how = TREES.get(task)
+    if how is not None:
+        return fit_trees(features, truth, how)
+    return fit_logistic(features, truth, RIDGE[task])
+
+
 def _fitted(
     task: str,
     features: Floats,
@@ -157,7 +178,7 @@ def _fitted(
     honest: Floats,
 ) -> Fitted:
     raw = np.array([sigmoid(logit) for logit in logits])
-    scorer = fit_logistic(features, truth, RIDGE[task])
+    scorer = _scorer(task, features, truth)
     line = calibrated(Scorer((1.0,), 0.0), logits, truth)
     straightened = np.array([line.probability((logit,)) for logit in logits])
     # Platt's line is one more thing to fit: it must earn its place.
@@ -182,7 +203,7 @@ def _out_of_fold(task: str, features: Floats, truth: Bools, people: Sequence[str
     logits = np.zeros(len(truth))
     for held in folds(people, truth, FOLDS, _SEED):
         inner = np.setdiff1d(np.arange(len(truth)), held)
-        scorer = fit_logistic(features[inner], truth[inner], RIDGE[task])
+        scorer = _scorer(task, features[inner], truth[inner])
         logits[held] = logits_of(scorer, features[held])
     return logits
 
@@ -213,6 +234,6 @@ def _written(task: str, model: Fitted) -> dict[str, Any]:
         "features": NAMES[task],
         "weights": model.scorer.weights,
         "intercept": model.scorer.intercept,
-        "trees": model.scorer.trees,
+        "trees": None if model.scorer.trees is None else model.scorer.trees.as_json(),
         "base_rate": model.base_rate,
     }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from models.learner.affect import AffectMean
 from models.learner.behaviour.estimates import BehaviourEstimates
 from models.learner.behaviour.record import BehaviourRecord
-from models.learner.config import ConfidenceSettings
 from models.learner.evidence import Evidence
 from models.learner.nets.inputs import Feature, NetInputs, practice_of, time_feature
+from models.learner.parameters import ConfidenceSettings
 from schemas.state import Estimate, Source, TrajectoryCall
 
 

@@ -27,11 +27,11 @@ from models.learner.nets.inputs import (
     Layout,
     NetInputs,
     model_key,
+    standardised,
 )
 from schemas.actions import Level
 
 LAYOUT: Final = Layout(BEHAVIOUR_INPUTS)
-_LARGEST: Final = 6.0  # standard deviations; beyond, an input says no more
 _LEVELS: Final = tuple(Level)
 
 
@@ -119,7 +119,7 @@ class InterventionNet:
 
     def text(self, values: Floats) -> Floats:
         """(..., A) embeddings to (...,) the text's part of f."""
-        z = np.clip((values - self._text_centre) * self._text_scale, -_LARGEST, _LARGEST)
+        z = standardised(values, self._text_centre, self._text_scale)
         hidden = np.tanh(z @ self._text_in.T + self._text_bias)
         raw = hidden @ self._text_out + z @ self._text_linear
         part: Floats = self._text_output[0] * raw + self._text_output[1]
@@ -131,16 +131,13 @@ class InterventionNet:
         known &= self._trained
         if not (known & self._answered).any():
             return None
-        z = (
-            np.clip((vector - self._centre) * self._scale, -_LARGEST, _LARGEST)
-            * known[self._spread]
-        )
+        z = standardised(vector, self._centre, self._scale) * known[self._spread]
         hidden = np.tanh(self._in @ np.concatenate((z, known)) + self._bias)
         return float(self._output[0] * (hidden @ self._out) + self._output[1])
 
     def exceeds(self, f: Floats) -> Floats:
         """(...,) f to (..., 6): P(g > k) for k = 1..6, never rising with k."""
-        logit = np.clip(np.asarray(f)[..., None] - self._thresholds, -60.0, 60.0)
+        logit = np.minimum(np.maximum(np.asarray(f)[..., None] - self._thresholds, -60.0), 60.0)
         probability: Floats = 1 / (1 + np.exp(-logit))
         return probability
 

@@ -16,11 +16,10 @@ from typing import Final
 import numpy as np
 
 from models.learner.nets.artefact import NetArtefact, NetProblem
-from models.learner.nets.inputs import READINESS_INPUTS, Features, Floats, Layout
+from models.learner.nets.inputs import READINESS_INPUTS, Features, Floats, Layout, standardised
 from schemas.state import Readiness, ReadinessState, Source
 
 LAYOUT: Final = Layout(READINESS_INPUTS)
-_LARGEST: Final = 6.0  # standard deviations; beyond, an input says no more
 _STATES: Final = tuple(ReadinessState)
 
 
@@ -71,7 +70,7 @@ class LearningReadinessNet:
         known &= self._trained
         if not known.any():
             return None
-        z = np.clip((vector - self._centre) * self._scale, -_LARGEST, _LARGEST)
+        z = standardised(vector, self._centre, self._scale)
         embedded = np.tanh((self._embed @ z).reshape(self._bias.shape) + self._bias)
         scores = np.where(known, embedded @ self._query + self._attend, -np.inf)
         weights = np.exp(scores - scores.max())
@@ -80,7 +79,7 @@ class LearningReadinessNet:
         return Attended(
             probability=sigmoid(self._output[0] * logit + self._output[1]),
             weights={
-                n: float(w) for n, w, k in zip(LAYOUT.names, weights, known, strict=True) if k
+                n: w for n, w, k in zip(LAYOUT.names, weights.tolist(), known, strict=True) if k
             },
             confidence=float(weights @ vector[self._confidence_at]),
         )

@@ -31,7 +31,7 @@ from models.learner.recommending.memory import (
     unshare,
 )
 from models.learner.recommending.settings import Recommending
-from schemas.actions import Candidate, DecisionMade, FollowUp, Recommendation
+from schemas.actions import Candidate, DecisionMade, FollowUp, Recommendation, ShownVariant
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def advise(
         advice: before it.
         eligible: whose preconditions hold, in the catalogue's order.
         fact: numeric facts of the state.
-        decision_id: 16 bytes that follow from the cause; a decision made now has this id.
+        decision_id: 16 bytes that follow from the cause; a decision made now has this id. None
+            is made under the id of one that is still remembered.
         now: ingest time, milliseconds.
         policy: what decides.
     """
@@ -77,6 +78,10 @@ def advise(
         return replace(advice, standing=False)
     if _stands(advice, candidates, now, policy):
         return advice
+    if any(one.id == decision_id for one in advice.decisions):
+        # The client sent the cause again when its id was no longer known. Answers could not
+        # tell two decisions of one id apart: the next update decides.
+        return replace(advice, standing=False)
     return _decide(advice, candidates, fact, decision_id, now=now, policy=policy)
 
 
@@ -104,19 +109,29 @@ def recommendations(
     )
 
 
-def decision_made(advice: Advice, decision_id: bytes, policy: Recommending) -> DecisionMade | None:
-    """The decision of this id for the log, while it is the newest; otherwise None."""
+def decision_made(
+    advice: Advice, decision_id: bytes, user_id: str, policy: Recommending
+) -> DecisionMade | None:
+    """The decision of this id for the log, while it is the newest; otherwise None.
+
+    None also where another policy made it: its facts and candidates can then not be named.
+    What was shown is told whatever became of it, so that a decision told again is the same.
+    """
     if not advice.decisions or advice.decisions[-1].id != decision_id:
         return None
     made = advice.decisions[-1]
-    facts = policy.catalogue.context
+    if made.policy != policy.version:
+        return None
+    catalogue = policy.catalogue
+    candidates = [(catalogue.by_key[one.action], one) for one in made.candidates]
+    names = [catalogue.by_key[one.action].name for one in made.shown]
     return DecisionMade(
         id=made.id.hex(),
         decided_at=made.at,
         policy_version=made.policy.hex(),
         context={
             one.fact: unscaled(value)
-            for one, value in zip(facts, made.context, strict=False)
+            for one, value in zip(catalogue.context, made.context, strict=True)
             if value is not None
         },
         candidates=tuple(
@@ -126,8 +141,10 @@ def decision_made(advice: Advice, decision_id: bytes, policy: Recommending) -> D
                 propensity=unshare(one.chance),
                 expected=unshare(one.expected),
             )
-            for one in made.candidates
-            if (action := policy.catalogue.by_key.get(one.action)) is not None
+            for action, one in candidates
+        ),
+        shown=tuple(
+            ShownVariant(id=recommendation_id(made, name, user_id), variant=name) for name in names
         ),
     )
 

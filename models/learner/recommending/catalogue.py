@@ -10,6 +10,7 @@ Errors:
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
@@ -36,7 +37,7 @@ class Prior(_Strict):
     """What is expected of an action before anybody answered."""
 
     mean: Unit = Field(description="share of rewarding answers expected")
-    strength: float = Field(gt=0, le=1e6, description="answers' worth of trust in it")
+    strength: float = Field(ge=1e-3, le=1e6, description="answers' worth of trust in it")
 
 
 class Direction(StrEnum):
@@ -47,7 +48,7 @@ class Direction(StrEnum):
 
 
 class Goal(_Strict):
-    """What an action is meant to change, measured some minutes after it was applied."""
+    """What an action is meant to change, from the decision to minutes after it was applied."""
 
     fact: str
     towards: Direction
@@ -79,6 +80,15 @@ class Action(_Strict):
     def key(self) -> int:
         """The name in four bytes, as records keep it."""
         return int.from_bytes(blake2b(self.name.encode(), digest_size=4).digest(), "big")
+
+    @cached_property
+    def effect(self) -> str:
+        """Changes with what the page is told, and with what that is meant to change.
+
+        Not with grounds, prior or reason: answers stay answers to the same thing.
+        """
+        said = self.model_dump(mode="json", include={"action", "parameters", "goal"})
+        return blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 class Outcome(_Strict):

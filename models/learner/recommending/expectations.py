@@ -29,6 +29,8 @@ from models.learner.rules import PolicyError
 
 Vector = NDArray[np.float64]
 ARTEFACT_FORMAT: Final = 1
+_LARGEST: Final = 1e6
+"""Rewards lie in 0..1; products of larger coefficients might overflow."""
 
 
 class _Strict(BaseModel):
@@ -38,6 +40,7 @@ class _Strict(BaseModel):
 class LearnedAction(_Strict):
     """One action's regression."""
 
+    effect: str = Field(description="Action.effect of what the answers were about")
     coefficients: tuple[float, ...] = Field(description="of 1 and of each fact of the context")
     covariance: tuple[tuple[float, ...], ...]
     answers: int = Field(ge=0)
@@ -49,8 +52,8 @@ class LearnedAction(_Strict):
         if [len(row) for row in self.covariance] != [width] * width:
             raise ValueError("covariance is not square, or not as wide as the coefficients")
         values = np.array([self.coefficients, *self.covariance])
-        if not np.isfinite(values).all() or (np.diagonal(values[1:]) < 0).any():
-            raise ValueError("not finite, or a negative variance")
+        if not (np.abs(values) <= _LARGEST).all() or (np.diagonal(values[1:]) < 0).any():
+            raise ValueError("not finite, far from any reward, or a negative variance")
         return self
 
 
@@ -91,19 +94,39 @@ class Expectations:
         learned: the artefact, or None.
         noise: standard deviation of a single reward around its expectation.
 
+    An action that says something else than the one of its name that was trained keeps the
+    catalogue's prior; such names are in `outdated`.
+
     Raises:
-        PolicyError: the artefact was trained on other facts than the catalogue's.
+        PolicyError: the artefact was trained on other facts than the catalogue's, or a
+            regression has not as many coefficients as there are facts, and one.
     """
 
     def __init__(self, catalogue: Catalogue, learned: LearnedPolicy | None, noise: float) -> None:
         if learned is not None and learned.facts != catalogue.context:
             raise PolicyError(
-                "the learned policy was trained on another context than the catalogue's: train anew"
+                "the learned policy was trained on another context than the catalogue's: train "
+                "anew (masterx train policy), or empty learner.recommending.learned"
             )
         self._noise = noise
+        fits = learned.actions if learned is not None else {}
+        width = 1 + len(catalogue.context)
+        for name, fit in fits.items():
+            if len(fit.coefficients) != width:
+                raise PolicyError(
+                    f"the learned policy's action '{name}' has {len(fit.coefficients)} "
+                    f"coefficients where the catalogue's context needs {width}"
+                )
+        effects = {action.name: action.effect for action in catalogue.actions}
+        self.outdated = tuple(
+            sorted(
+                name for name, fit in fits.items() if effects.get(name, fit.effect) != fit.effect
+            )
+        )
         self._fits: Mapping[str, tuple[Vector, Vector]] = {
             name: (np.array(fit.coefficients), np.array(fit.covariance))
-            for name, fit in (learned.actions if learned is not None else {}).items()
+            for name, fit in fits.items()
+            if effects.get(name) == fit.effect
         }
 
     def of(self, action: Action, x: Vector) -> Expected:

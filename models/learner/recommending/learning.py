@@ -22,6 +22,7 @@ from models.learner.ids import derived_id
 from models.learner.recommending.catalogue import Direction, Goal
 from models.learner.recommending.expectations import Expected
 from models.learner.recommending.memory import (
+    MAX_APPLIED_AFTER,
     Advice,
     Decision,
     Learned,
@@ -34,8 +35,6 @@ from models.learner.recommending.memory import (
 from models.learner.recommending.settings import Recommending
 
 _DAY_MS: Final = 86_400_000
-_RESTING: Final = 4
-"""Refused actions remembered at a time; the oldest goes first."""
 
 Facts = Callable[[str], float | None]
 """A numeric fact of the state by its name; None if it is not known."""
@@ -98,26 +97,35 @@ def answer(
         shown,
         answers=shown.answers | 1 << bit,
         refused=shown.refused or taught.refuses,
-        applied=shown.applied or taught.applies,
     )
+    if taught.applies and shown.applied_after is None:
+        changed = _applied(changed, now - advice.decisions[index].at)
     advice = _put(advice, index, position, changed)
     if taught.refuses:
-        others = tuple(one for one in advice.resting if one[0] != shown.action)
+        # One an action, and of no action that has left the catalogue: at most as many as it has.
+        others = tuple(
+            one for one in advice.resting if one[0] != shown.action and one[0] in catalogue.by_key
+        )
         until = now + round(policy.settings.rest * 1000)
-        advice = replace(advice, resting=(*others, (shown.action, until))[-_RESTING:])
+        advice = replace(advice, resting=(*others, (shown.action, until)))
     return _learn(advice, shown, taught.reward, taught.weight, now=now, policy=policy)
 
 
 def follow_up(advice: Advice, fact: Facts, now: int, policy: Recommending) -> Advice:
-    """Learn from where the goals of applied actions have moved, once for each."""
+    """Learn from where the goals of applied actions have moved, once for each.
+
+    Minutes count from when the page did it; the goal's fact is compared with the decision's.
+    """
     settings, catalogue = policy.settings, policy.catalogue
     for index, decision in enumerate(advice.decisions):
-        since = now - decision.at
-        if since < settings.follow_up_after * 1000:
-            continue
         for position, shown in enumerate(decision.shown):
             action = catalogue.by_key.get(shown.action)
-            if not shown.applied or shown.closed or action is None or action.goal is None:
+            if shown.applied_after is None or shown.closed:
+                continue
+            if action is None or action.goal is None:
+                continue
+            since = now - decision.at - shown.applied_after * 1000
+            if since < settings.follow_up_after * 1000:
                 continue
             reward: int | None = None
             if since <= settings.follow_up_until * 1000:
@@ -139,6 +147,15 @@ def goal_of(goal: Goal | None, fact: Facts, policy: Recommending) -> int | None:
         if one.fact == goal.fact:
             return scaled(fact(one.fact), one.low, one.high)
     return None
+
+
+def _applied(shown: Shown, since: int) -> Shown:
+    """`since`: milliseconds from the decision. Rounded up: its minutes never begin too early."""
+    after = max(0, -(-since // 1000))
+    if after > MAX_APPLIED_AFTER:
+        # The fact that it would be compared with is of another day.
+        return replace(shown, applied_after=MAX_APPLIED_AFTER, closed=True)
+    return replace(shown, applied_after=after)
 
 
 def _movement(before: int | None, goal: Goal, fact: Facts, policy: Recommending) -> int | None:
@@ -177,7 +194,7 @@ def _fade(since: int, now: int, policy: Recommending) -> float:
 def _find(
     advice: Advice, user_id: str, target_id: str, policy: Recommending
 ) -> tuple[int, int] | None:
-    for index, decision in enumerate(advice.decisions):
+    for index, decision in reversed(tuple(enumerate(advice.decisions))):
         for position, shown in enumerate(decision.shown):
             action = policy.catalogue.by_key.get(shown.action)
             if action and recommendation_id(decision, action.name, user_id) == target_id:

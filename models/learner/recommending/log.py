@@ -6,8 +6,10 @@ One line a decision (docs/recommendations.md):
      "context": {fact: 0..1}, "candidates": [{"variant", "action", "propensity", "expected"}],
      "shown": [{"id", "variant", "outcomes": [name, ...], "followUp": 0..1 or absent}]}
 
-It is joined from the topics `recommendations` and `feedback`. Learners stand in it by a
-hash whose key is drawn anew for each export: people can be told apart, not found.
+It is joined from the topics `recommendations` and `feedback`. Learners, decisions and
+recommendations stand in it by hashes whose key is drawn anew for each export: the ids of the
+topics follow from the user's id, and would give it away to who guesses it. Times and contexts
+are the real ones, by which who has the topics, or another export, can find a line in them.
 
 Errors:
     LogProblem    a line that is not one of a decision log; names file, line and field
@@ -123,7 +125,7 @@ class Join:
     """Joins what two topics say, in any order, each record any number of times.
 
     Args:
-        salt: key of the learners' pseudonyms; drawn anew for each export.
+        salt: key of all pseudonyms, at most 64 bytes; drawn anew for each export.
     """
 
     salt: bytes
@@ -136,11 +138,21 @@ class Join:
 
     def add_recommendations(self, made: RecommendationsMade) -> None:
         """Take in one record of `recommendations`."""
-        if made.decision is not None:
-            self._decisions[made.decision.id] = (made.user_id, made.decision)
-            self._shown[made.decision.id] = {
-                one.id: one.variant for one in made.recommendations if one.variant is not None
-            }
+        decision = made.decision
+        if decision is not None:
+            held = self._decisions.get(decision.id)
+            # Told again, it is the same; but earlier versions told it again with less.
+            if held is None or _tells_more(decision, held[1]):
+                self._decisions[decision.id] = (made.user_id, decision)
+            if held is not None and held[1].shown is not None:
+                pass  # known in full
+            elif decision.shown is not None:
+                self._shown[decision.id] = {one.id: one.variant for one in decision.shown}
+            else:
+                # Earlier versions told what was left: together, as much as is known.
+                self._shown.setdefault(decision.id, {}).update(
+                    {one.id: one.variant for one in made.recommendations if one.variant is not None}
+                )
         for one in made.follow_ups:
             self._follow_ups[made.user_id, one.id] = one.reward
 
@@ -160,12 +172,22 @@ class Join:
         for key in gone:
             del self._decisions[key], self._shown[key]
 
+    @property
+    def undescribed(self) -> int:
+        """Decisions that `decisions` leaves out: their records do not say what was chosen from.
+
+        Earlier versions told a decision again by the catalogue of the moment.
+        """
+        return sum(not self._is_described(made) for _, made in self._decisions.values())
+
     def decisions(self) -> Iterator[LoggedDecision]:
-        """Every decision, by time."""
+        """Every decision that says what it was chosen from, by time."""
         for user, made in sorted(self._decisions.values(), key=lambda one: one[1].decided_at):
+            if not self._is_described(made):
+                continue
             yield LoggedDecision(
-                decision=made.id,
-                learner=blake2b(user.encode(), key=self.salt, digest_size=12).hexdigest(),
+                decision=self._pseudonym("decision", made.id),
+                learner=self._pseudonym("learner", user),
                 decided_at=made.decided_at,
                 policy_version=made.policy_version,
                 context=made.context,
@@ -173,12 +195,27 @@ class Join:
                 shown=tuple(self._answered(user, self._shown[made.id])),
             )
 
+    def _pseudonym(self, kind: str, identity: str) -> str:
+        return blake2b(
+            identity.encode(), key=self.salt, person=kind.encode(), digest_size=12
+        ).hexdigest()
+
+    def _is_described(self, made: DecisionMade) -> bool:
+        possible = {one.variant for one in made.candidates if one.propensity}
+        return bool(possible) and possible.issuperset(self._shown[made.id].values())
+
     def _answered(self, user: str, shown: Mapping[str, str]) -> Iterable[Answered]:
         for identity, variant in shown.items():
             outcomes = self._outcomes.get((user, identity), {})
             yield Answered(
-                id=identity,
+                id=self._pseudonym("shown", identity),
                 variant=variant,
                 outcomes=tuple(dict.fromkeys(outcomes.values())),
                 follow_up=self._follow_ups.get((user, identity)),
             )
+
+
+def _tells_more(decision: DecisionMade, held: DecisionMade) -> bool:
+    if not decision.candidates:
+        return False
+    return not held.candidates or (held.shown is None and decision.shown is not None)

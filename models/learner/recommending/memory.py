@@ -5,7 +5,8 @@ exactly what was said the first time: chances in 65535ths, expectations and fact
 context (scaled by the catalogue's ranges) likewise.
 
     standing, at most `remembered` decisions, oldest first; the newest with its
-    candidates and context; what was learned, at most `arms` actions; what rests.
+    candidates and context; what was learned, at most `learned_actions` actions; what rests,
+    each action of the catalogue at most once.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ ID_BYTES: Final = 16
 _HEAD: Final = struct.Struct("<BBBBq")
 # id, moment, policy version, shown
 _DECISION: Final = struct.Struct("<16sq4sB")
-# action, chance, expected here, expected of this learner, goal then, answers, flags, follow-up
-_SHOWN: Final = struct.Struct("<IHHHHBBH")
+# action, expected here, goal then, answers, flags, applied after, follow-up; chance and what
+# is expected of this learner stand with the candidates
+_SHOWN: Final = struct.Struct("<IHHBBHH")
 # candidates, facts of the context
 _CONSIDERED: Final = struct.Struct("<BB")
 _CANDIDATE: Final = struct.Struct("<IHH")
@@ -34,7 +36,9 @@ _LEARNED: Final = struct.Struct("<Iff")
 _RESTING: Final = struct.Struct("<Iq")
 _SINGLE: Final = struct.Struct("<f")
 
-_EXPLORED, _PERSONAL, _APPLIED, _REFUSED, _CLOSED = 1, 2, 4, 8, 16
+_EXPLORED, _PERSONAL, _REFUSED, _CLOSED = 1, 2, 4, 8
+MAX_APPLIED_AFTER: Final = _UNKNOWN - 1
+"""Seconds, 18 hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,11 @@ class Shown:
     action: int
     """The four bytes of its name (catalogue.Action.key)."""
     chance: int
-    """Of being among those shown, in 65535ths."""
+    """Of being among those shown, in 65535ths; of the newest decision only, otherwise 0."""
     expected_here: int
     """Expected reward before this learner's own answers, in 65535ths."""
     expected: int
-    """Expected reward of this learner, in 65535ths."""
+    """Expected reward of this learner, in 65535ths; of the newest decision only, otherwise 0."""
     goal: int | None = None
     """The goal's fact when it was decided (`scaled`); None if unknown."""
     answers: int = 0
@@ -57,7 +61,8 @@ class Shown:
     """Drawn to learn about it, not because it ranked highest."""
     personal: bool = False
     """This learner's own answers moved the expectation."""
-    applied: bool = False
+    applied_after: int | None = None
+    """Whole seconds from the decision until the page first did it; None: not, as far as known."""
     refused: bool = False
     closed: bool = False
     """Its goal has been measured, or can no longer be."""
@@ -91,7 +96,8 @@ class Decision:
 
     def bare(self) -> Decision:
         """Without what only the newest keeps."""
-        return replace(self, candidates=(), context=())
+        shown = tuple(replace(one, chance=0, expected=0) for one in self.shown)
+        return replace(self, shown=shown, candidates=(), context=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +215,6 @@ class _Flag:
 _FLAGS: Final = (
     _Flag(_EXPLORED, "explored"),
     _Flag(_PERSONAL, "personal"),
-    _Flag(_APPLIED, "applied"),
     _Flag(_REFUSED, "refused"),
     _Flag(_CLOSED, "closed"),
 )
@@ -219,12 +224,11 @@ def _pack_shown(one: Shown) -> bytes:
     flags = sum(flag.bit for flag in _FLAGS if getattr(one, flag.field))
     return _SHOWN.pack(
         one.action,
-        one.chance,
         one.expected_here,
-        one.expected,
         _or_unknown(one.goal),
         one.answers,
         flags,
+        _or_unknown(one.applied_after),
         _or_unknown(one.follow_up),
     )
 
@@ -234,18 +238,17 @@ def _read_decision(value: bytes, at: int, *, is_newest: bool) -> tuple[Decision,
     at += _DECISION.size
     shown: list[Shown] = []
     for _ in range(n_shown):
-        action, chance, here, expected, goal, answers, flags, follow_up = _SHOWN.unpack_from(
-            value, at
-        )
+        action, here, goal, answers, flags, applied_after, follow_up = _SHOWN.unpack_from(value, at)
         at += _SHOWN.size
         shown.append(
             Shown(
                 action=action,
-                chance=chance,
+                chance=0,
                 expected_here=here,
-                expected=expected,
+                expected=0,
                 goal=_known(goal),
                 answers=answers,
+                applied_after=_known(applied_after),
                 follow_up=_known(follow_up),
                 **{flag.field: bool(flags & flag.bit) for flag in _FLAGS},
             )
@@ -261,7 +264,14 @@ def _read_decision(value: bytes, at: int, *, is_newest: bool) -> tuple[Decision,
     at += n_candidates * _CANDIDATE.size
     context = tuple(map(_known, struct.unpack_from(f"<{n_context}H", value, at)))
     at += 2 * n_context
-    return Decision(identity, moment, policy, tuple(shown), candidates, context), at
+    by_action = {one.action: one for one in candidates}
+    if not all(one.action in by_action for one in shown):
+        raise ValueError("an action was shown that is not among the candidates")
+    told = (
+        replace(one, chance=by_action[one.action].chance, expected=by_action[one.action].expected)
+        for one in shown
+    )
+    return Decision(identity, moment, policy, tuple(told), candidates, context), at
 
 
 def _or_unknown(value: int | None) -> int:

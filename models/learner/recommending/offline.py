@@ -9,95 +9,45 @@ with probability q(a) as often as w = q(a) / p(a):
 
 m is a regression on the answers of *other* learners (two folds by learner), so that a
 learner's answer never predicts itself. DR is unbiased where either p or m is right
-(Dudik, Langford and Li, 2011); p is exact here. Assumed: a reward does not depend on what
-else was shown, and whether somebody answers does not depend on which variant it was.
+(Dudik, Langford and Li, 2011); p is exact here. Assumed:
 
-Intervals are percentiles of a bootstrap over learners, not over decisions: the answers of
-one person are not independent.
+    overlap        what a policy would show had a chance in the log: p(a) > 0 where q(a) > 0
+    independence   a reward does not depend on what else was shown
+    no selection   whether somebody answers does not depend on which variant it was
+
+Only the first can be seen from the log, and exploring the last place alone breaks it: of
+several variants of one action, those of a place before the last had no chance, and nothing
+but the best had one where `explore` is 0. `unsupported` is the mean of q over what had none;
+the estimators leave that reward out (IPS) or take it from the regression alone (DR), so that
+above a small share of it there is no estimate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.learner.recommending.bootstrap import Array, interval, resampled
 from models.learner.recommending.catalogue import Catalogue
 from models.learner.recommending.choice import Rated, weigh
+from models.learner.recommending.comparison import Comparison, PolicyValue
 from models.learner.recommending.expectations import Expectations, LearnedPolicy, Vector
 from models.learner.recommending.log import LoggedDecision, reward_of
 from models.learner.recommending.memory import unshare
 from models.learner.recommending.settings import RecommendingSettings
 from models.learner.recommending.training import context_vector, fit_policy
 
-Array = NDArray[np.float64]
-_Estimator = Callable[[Array, Array, Array, Array, Array], Array]
 _FOLDS: Final = 2
-_PERCENTILES: Final = (2.5, 97.5)
+MAX_UNSUPPORTED: Final = 0.01
+"""A reward lies in 0..1: what is left out of IPS is at most this."""
 
 
 class NothingToCompare(ValueError):
-    """A log without a single answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate with the 95% interval of its bootstrap."""
-
-    value: float
-    low: float
-    high: float
-
-    def as_json(self) -> dict[str, float]:
-        """value, low, high."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyValue:
-    """What one policy would have earned a place, by each estimator."""
-
-    ips: Interval
-    doubly_robust: Interval
-    effective_answers: float
-    """(Σw)² / Σw²: how many answers the weights leave (Kish, 1965)."""
-    largest_weight: float
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A log, and what policies would have earned on it."""
-
-    decisions: int
-    learners: int
-    shown: int
-    answers: int
-    logged: Interval
-    """Mean reward of what was really shown."""
-    policies: Mapping[str, PolicyValue]
-
-    def as_json(self) -> dict[str, object]:
-        """The figures as one JSON object."""
-        return {
-            "n": self.decisions,
-            "learners": self.learners,
-            "shown": self.shown,
-            "answers": self.answers,
-            "logged": self.logged.as_json(),
-            "policies": {
-                name: {
-                    "ips": value.ips.as_json(),
-                    "doubly_robust": value.doubly_robust.as_json(),
-                    "effective_answers": value.effective_answers,
-                    "largest_weight": value.largest_weight,
-                }
-                for name, value in self.policies.items()
-            },
-        }
+    """A log without a single answer to a decision of this catalogue."""
 
 
 @dataclass(slots=True)
@@ -113,6 +63,12 @@ class _Sums:
     corrected: Array
     """Σ w · (r - m)"""
     weights: list[float]
+    unsupported: float = 0.0
+    """Σ q(a) over candidates that the log gave no chance."""
+
+    def columns(self) -> Array:
+        """What the estimators are made of, (5, learners)."""
+        return np.array([self.places, self.answers, self.weighted, self.modelled, self.corrected])
 
 
 def compare(
@@ -123,38 +79,58 @@ def compare(
     *,
     resamples: int = 1000,
     seed: int = 0,
+    max_unsupported: float = MAX_UNSUPPORTED,
 ) -> Comparison:
     """Estimate the value of policies, each given by what it has learned (None: the priors).
+
+    Args:
+        log: decisions with their answers. One with a candidate that has left the catalogue is
+            left out, and counted.
+        catalogue: actions with priors, outcomes, facts of the context.
+        policies: by name.
+        settings: how the target policies choose, and what a goal's movement weighs.
+        resamples: of the bootstrap over learners (recommending/bootstrap.py).
+        seed: of its draws.
+        max_unsupported: largest share of its places, 0..1, that a policy may give to what the
+            log could not show and still be estimated.
 
     Raises:
         NothingToCompare: nobody answered.
     """
-    learners = sorted({logged.learner for logged in log})
+    named = catalogue.by_name
+    known = [one for one in log if all(each.variant in named for each in one.candidates)]
+    learners = sorted({logged.learner for logged in known})
     index = {learner: number for number, learner in enumerate(learners)}
-    models = _cross_fitted(log, catalogue, settings)
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(learners), (resamples, len(learners))) if learners else None
+    logged_sums = _logged_sums(known, catalogue, settings, index)
+    if not logged_sums.answers.sum():
+        raise NothingToCompare(
+            "no decision of the log has an answer that teaches and candidates of this catalogue"
+        )
+    models = _cross_fitted(known, catalogue, settings)
     values: dict[str, PolicyValue] = {}
-    logged_sums = _logged_sums(log, catalogue, settings, index)
-    if draws is None or not logged_sums.answers.sum():
-        raise NothingToCompare("no decision of the log has an answer that teaches")
     for name, learned in policies.items():
         target = Expectations(catalogue, learned, settings.noise)
-        sums = _sums(log, catalogue, target, models, settings=settings, index=index)
-        weights = np.array(sums.weights)
+        sums = _sums(known, catalogue, target, models, settings=settings, index=index)
+        columns, weights = sums.columns(), np.array(sums.weights)
         squares = float((weights**2).sum())
+        unsupported = sums.unsupported / float(sums.places.sum())
+        is_known = unsupported <= max_unsupported
+        drawn = resampled(columns, resamples, seed) if is_known else None
         values[name] = PolicyValue(
-            ips=_interval(sums, draws, _ips),
-            doubly_robust=_interval(sums, draws, _doubly_robust),
+            ips=interval(columns, drawn, _ips) if is_known else None,
+            doubly_robust=interval(columns, drawn, _doubly_robust) if is_known else None,
+            unsupported=unsupported,
             effective_answers=float(weights.sum() ** 2 / squares) if squares else 0.0,
             largest_weight=float(weights.max(initial=0.0)),
         )
+    columns = logged_sums.columns()
     return Comparison(
-        decisions=len(log),
+        decisions=len(known),
+        left_out=len(log) - len(known),
         learners=len(learners),
         shown=int(logged_sums.places.sum()),
         answers=int(logged_sums.answers.sum()),
-        logged=_interval(logged_sums, draws, _ips),
+        logged=interval(columns, resampled(columns, resamples, seed), _ips),
         policies=values,
     )
 
@@ -232,6 +208,7 @@ def _sums(
         # Σ q m / places, once for each of the places.
         sums.modelled[at] += sum(chance * means[name] for name, chance in would.items())
         chances = {one.variant: one.propensity for one in logged.candidates}
+        sums.unsupported += sum(chance for name, chance in would.items() if not chances[name])
         for shown in logged.shown:
             reward = reward_of(shown, catalogue, settings.follow_up_weight)
             if reward is None:
@@ -252,8 +229,8 @@ def _chances(
     x: Vector,
 ) -> dict[str, float]:
     """With what probability the target would have shown each candidate, without exploring."""
-    known = [one.variant for one in logged.candidates if one.variant in catalogue.by_name]
-    actions = [action for action in catalogue.actions if action.name in known]
+    candidates = {one.variant for one in logged.candidates}
+    actions = [action for action in catalogue.actions if action.name in candidates]
     rated = []
     for action in actions:
         expected = target.of(action, x)
@@ -267,19 +244,11 @@ def _chances(
 # -- estimators ---------------------------------------------------------------------------
 
 
-def _ips(places: Array, answers: Array, weighted: Array, modelled: Array, corr: Array) -> Array:
-    return weighted / np.maximum(answers, 1)
+def _ips(sums: Array) -> Array:
+    _, answers, weighted, _, _ = sums
+    return np.asarray(weighted / np.maximum(answers, 1))
 
 
-def _doubly_robust(
-    places: Array, answers: Array, weighted: Array, modelled: Array, corrected: Array
-) -> Array:
-    return modelled / np.maximum(places, 1) + corrected / np.maximum(answers, 1)
-
-
-def _interval(sums: _Sums, draws: NDArray[np.int64], estimator: _Estimator) -> Interval:
-    columns = (sums.places, sums.answers, sums.weighted, sums.modelled, sums.corrected)
-    value = estimator(*(np.array([column.sum()]) for column in columns))
-    resampled = estimator(*(column[draws].sum(axis=1) for column in columns))
-    low, high = np.percentile(resampled, _PERCENTILES)
-    return Interval(float(value[0]), float(low), float(high))
+def _doubly_robust(sums: Array) -> Array:
+    places, answers, _, modelled, corrected = sums
+    return np.asarray(modelled / np.maximum(places, 1) + corrected / np.maximum(answers, 1))

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from models.learner.recommending.catalogue import Catalogue, load_catalogue
+from models.learner.parameters import Days, Group, Seconds, Share
+from models.learner.recommending.catalogue import Catalogue
 from models.learner.recommending.expectations import Expectations, LearnedPolicy, load_learned
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
-
-class RecommendingSettings(BaseModel):
+class RecommendingSettings(Group):
     """Which actions there are, and how the policy learns which of them help."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: Path = Field(
         Path(__file__).parent / "catalogue.toml",
@@ -27,12 +23,12 @@ class RecommendingSettings(BaseModel):
     learned: Path | None = Field(
         None,
         description="what `masterx train policy` made of this deployment's answers, read at "
-        "start; without it the catalogue's priors hold",
+        "start; empty: the catalogue's priors hold",
     )
-    keep: float = Field(
-        300.0, ge=0, description="seconds that a decision stands while its grounds hold"
+    keep: Seconds = Field(
+        300.0, description="seconds that a decision stands while its grounds hold"
     )
-    rest: float = Field(900.0, ge=0, description="seconds that a refused action is not shown again")
+    rest: Seconds = Field(900.0, description="seconds that a refused action is not shown again")
     explore: Share = Field(
         0.03, description="probability that the last place tries another candidate; 0 never does"
     )
@@ -43,24 +39,24 @@ class RecommendingSettings(BaseModel):
         description="smallest weight of an explored candidate, the largest being 1",
     )
     noise: float = Field(
-        0.5, gt=0, le=1, description="standard deviation of one reward around its expectation"
+        0.5, ge=1e-3, le=1, description="standard deviation of one reward around its expectation"
     )
     person_strength: float = Field(
         40.0,
-        gt=0,
+        ge=1e-3,
+        le=1e9,
         description="answers' worth of trust that a learner is as the others are; "
         "smaller where learners differ more",
     )
-    half_life_days: float = Field(
+    half_life_days: Days = Field(
         30.0, gt=0, description="days until a learner's answer counts half"
     )
-    follow_up_after: float = Field(
+    follow_up_after: Seconds = Field(
         180.0,
-        ge=0,
-        description="seconds after a decision from which an applied action's goal counts",
+        description="seconds after an action was applied from which its goal counts",
     )
-    follow_up_until: float = Field(
-        900.0, gt=0, description="seconds after a decision up to which it does"
+    follow_up_until: Seconds = Field(
+        900.0, gt=0, description="seconds after an action was applied up to which it does"
     )
     follow_up_scale: float = Field(
         0.3, gt=0, le=1, description="share of a fact's range that counts as fully better or worse"
@@ -77,6 +73,11 @@ class RecommendingSettings(BaseModel):
     min_learners: int = Field(
         5, ge=1, description="people who must have answered before an action's regression is kept"
     )
+
+    @field_validator("learned", mode="before")
+    @classmethod
+    def _empty_is_none(cls, file: object) -> object:
+        return None if file == "" else file
 
     @model_validator(mode="after")
     def _ordered(self) -> RecommendingSettings:
@@ -98,13 +99,14 @@ class Recommending:
     """Four bytes that name catalogue, artefact and settings."""
 
     @classmethod
-    def load(cls, settings: RecommendingSettings, places: int) -> Recommending:
-        """Read the files that the settings name.
+    def load(
+        cls, settings: RecommendingSettings, places: int, catalogue: Catalogue
+    ) -> Recommending:
+        """Read what was learned on top of a catalogue.
 
         Raises:
-            PolicyError: one of them cannot be used.
+            PolicyError: it cannot be used, or not with this catalogue.
         """
-        catalogue = load_catalogue(settings.file)
         learned = load_learned(settings.learned) if settings.learned is not None else None
         return cls.of(settings, places, catalogue, learned)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from models.learner.recommending.catalogue import Action, Catalogue
 from models.learner.recommending.expectations import LearnedAction, LearnedPolicy, Vector
+from models.learner.recommending.files import replacing
 from models.learner.recommending.log import LoggedDecision, reward_of
 from models.learner.recommending.settings import RecommendingSettings
 
@@ -69,11 +70,14 @@ def fit_policy(
 
 
 def write_policy(policy: LearnedPolicy, path: Path) -> None:
-    """Write the artefact in one step, so that a worker never reads half of it."""
+    """Write the artefact in one step, so that a worker never reads half of it.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(path.suffix + ".new")
-    beside.write_text(policy.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    with replacing(path) as beside:
+        beside.write_text(policy.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _fit(action: Action, answers: list[_Answer], settings: RecommendingSettings) -> LearnedAction:
@@ -93,6 +97,7 @@ def _fit(action: Action, answers: list[_Answer], settings: RecommendingSettings)
     coefficients = np.asarray(regression.coef_, dtype=np.float64).copy()
     coefficients[0] += prior.mean
     return LearnedAction(
+        effect=action.effect,
         coefficients=tuple(coefficients.tolist()),
         covariance=tuple(tuple(row) for row in ((covariance + covariance.T) / 2).tolist()),
         answers=len(answers),

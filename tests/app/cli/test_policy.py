@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.app.cli.test_commands import masterx
+from models.learner.config import LearnerSettings
+from models.learner.recommending.settings import RecommendingSettings
+from models.learner.rules import PolicyError
+from tests.app.cli.test_commands import ROOT, masterx
 from tests.models.learner.recommending.build import Learner, policy
 
 PRIORS, TRUTH = [0.6, 0.4], [0.3, 0.8]
@@ -34,10 +39,27 @@ def log(tmp_path: Path) -> Path:
     return file
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, folder: Path, learned: str = "") -> subprocess.CompletedProcess[str]:
     catalogue = folder / "catalogue.toml"
     catalogue.write_text(CATALOGUE)
-    return masterx(*arguments, MASTERX_LEARNER__RECOMMENDING__FILE=str(catalogue))
+    return masterx(
+        *arguments,
+        MASTERX_LEARNER__RECOMMENDING__FILE=str(catalogue),
+        MASTERX_LEARNER__RECOMMENDING__LEARNED=learned,
+    )
+
+
+OF_ANOTHER_CONTEXT = json.dumps(
+    {
+        "format": 1,
+        "catalogue": "",
+        "facts": [{"fact": "focus", "low": 0, "high": 1}],
+        "actions": {},
+        "decisions": 0,
+        "answers": 0,
+        "learners": 0,
+    }
+)
 
 
 def test_what_is_trained_on_a_log_is_compared_with_the_priors(log: Path, tmp_path: Path) -> None:
@@ -61,6 +83,46 @@ def test_what_is_trained_on_a_log_is_compared_with_the_priors(log: Path, tmp_pat
             assert estimate["low"] <= estimate["value"] <= estimate["high"]
 
 
+@pytest.mark.parametrize("content", [None, OF_ANOTHER_CONTEXT])
+def test_it_can_be_trained_anew_while_the_settings_name_what_is_old_or_gone(
+    log: Path, tmp_path: Path, content: str | None
+) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    if content is not None:
+        old.write_text(content)
+
+    trained = run("train", "policy", str(log), "--out", str(new), folder=tmp_path, learned=str(old))
+    assert trained.returncode == 0, trained.stderr
+    assert f"MASTERX_LEARNER__RECOMMENDING__LEARNED={new}" in trained.stdout
+    evaluated = run(
+        "evaluate",
+        "policy",
+        str(log),
+        "--learned",
+        str(new),
+        "--json",
+        folder=tmp_path,
+        learned=str(old),
+    )
+
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "left out, named by the settings" in evaluated.stderr
+    assert set(json.loads(evaluated.stdout)["policies"]) == {"prior", str(new)}
+    with pytest.raises(PolicyError):
+        LearnerSettings(
+            recommending=RecommendingSettings(file=tmp_path / "catalogue.toml", learned=old)
+        ).load()
+
+
+def test_where_nothing_was_learned_nothing_is_said_to_use(tmp_path: Path, log: Path) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_bytes(b"\n".join(log.read_bytes().splitlines()[:10]))
+    trained = run("train", "policy", str(few), "--out", str(tmp_path / "p.json"), folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "MASTERX_LEARNER__RECOMMENDING__LEARNED" not in trained.stdout
+    assert "at least 5 learners" in trained.stdout
+
+
 def test_the_table_names_every_policy(log: Path, tmp_path: Path) -> None:
     shown = run("evaluate", "policy", str(log), folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
@@ -78,3 +140,47 @@ def test_a_file_that_is_no_log_is_named_with_its_line(tmp_path: Path) -> None:
     missing = run("evaluate", "policy", str(tmp_path / "nowhere"), folder=tmp_path)
     assert missing.returncode == 1
     assert "cannot be read" in missing.stderr
+
+
+def test_where_it_cannot_write_it_says_so_in_one_line(log: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("here before")
+    for out in (tmp_path, Path(), file / "policy.json", Path("/proc/nowhere/policy.json")):
+        failed = run("train", "policy", str(log), "--out", str(out), folder=tmp_path)
+        assert failed.returncode in (1, 2)
+        assert "Traceback" not in failed.stderr
+        said = " ".join(failed.stderr.replace("│", " ").split())
+        assert "is a directory" in said or "cannot be written" in said
+    for out in (tmp_path, tmp_path / "nowhere" / "log.jsonl", file / "log.jsonl"):
+        failed = run("policy", "export", str(out), folder=tmp_path)
+        assert failed.returncode in (1, 2)
+        assert "Traceback" not in failed.stderr
+        said = " ".join(failed.stderr.replace("│", " ").split())
+        assert "is a directory" in said or "cannot be written" in said
+    assert file.read_text() == "here before"
+    assert not list(tmp_path.rglob("*.new"))
+
+
+def test_an_artefact_in_a_file_named_prior_is_not_the_priors(log: Path, tmp_path: Path) -> None:
+    trained = run("train", "policy", str(log), "--out", str(tmp_path / "prior"), folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    # Named as somebody in that folder would.
+    found = subprocess.run(
+        [
+            sys.executable,
+            *["-m", "app.cli", "evaluate", "policy", "--learned", "prior", "--json"],
+            str(log),
+        ],
+        env=os.environ
+        | {
+            "PYTHONPATH": str(ROOT),
+            "MASTERX_LEARNER__RECOMMENDING__FILE": str(tmp_path / "catalogue.toml"),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert found.returncode == 0, found.stderr
+    assert set(json.loads(found.stdout)["policies"]) == {"prior", str(tmp_path / "prior")}

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.config import EvidenceSettings
 from models.learner.evidence import (
     Evidence,
     Measure,
@@ -17,6 +16,7 @@ from models.learner.evidence import (
     observe_interaction,
     observe_reading,
 )
+from models.learner.parameters import EvidenceSettings
 from schemas.emotions import Emotion
 from tests.models.learner.build import (
     NOW,
@@ -142,7 +142,7 @@ def test_only_classes_that_were_read_are_known() -> None:
 def test_event_time_is_clamped_to_ingest_time_plus_skew(ahead: int) -> None:
     limit = NOW + round(EVIDENCE.skew * 1000)
 
-    assert clamp(NOW + ahead, NOW, EVIDENCE) == min(NOW + ahead, limit)
+    assert clamp([NOW + ahead, NOW], NOW, EVIDENCE) == [min(NOW + ahead, limit), NOW]
 
 
 def test_late_and_clamped_events_are_counted_and_still_applied() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.learner.behaviour.estimating import estimate
 from models.learner.behaviour.record import NO_BEHAVIOUR
 from models.learner.config import GapSettings, LearnerSettings, PolicySettings
+from models.learner.nets.intervention import Need
 from models.learner.nets.serving import NetReading
-from models.learner.policy import decide, may_raise
+from models.learner.policy import decide, may_raise, needed_level
 from models.learner.state import Summary
 from schemas.actions import Level
 from schemas.emotions import Emotion
@@ -102,12 +104,49 @@ def test_deciding_again_decides_the_same(
 ) -> None:
     settings = LearnerSettings()
     actions = settings.recommending_policy.catalogue.actions
-    names = tuple(one.name for one in (*actions, *settings.rules.interventions))
+    names = (
+        *(one.name for one in actions),
+        *(one.name for one in settings.rules.interventions),
+    )
     state = summary(valence, confidence, {Emotion.BOREDOM: valence}, call)
 
     first = decide(state, names if before else (), settings)
 
     assert decide(state, first.active, settings) == first
+
+
+def need(*at_least: float) -> Need:
+    """Of the probabilities of preventive, mild, ... in order."""
+    probabilities = dict(zip(Level, (1.0, *at_least, 0.0, 0.0, 0.0, 0.0, 0.0), strict=False))
+    return Need(probabilities, urgency=4.0, sides=("text",))
+
+
+# The share that costs ask for is 0.4; a held level is kept down to 0.36.
+@pytest.mark.parametrize(
+    ("at_least", "held", "level"),
+    [
+        ((0.8, 0.6, 0.5, 0.39, 0.3), (), Level.MODERATE),
+        ((0.8, 0.6, 0.5, 0.41, 0.3), (), Level.SIGNIFICANT),
+        ((0.8, 0.6, 0.5, 0.39, 0.3), ("need:significant",), Level.SIGNIFICANT),
+        # A higher one that is also inside the band neither holds nor lets go of it.
+        ((0.8, 0.6, 0.5, 0.39, 0.37), ("need:significant",), Level.SIGNIFICANT),
+        ((0.8, 0.6, 0.5, 0.39, 0.37), ("need:critical",), Level.CRITICAL),
+        ((0.8, 0.6, 0.5, 0.41, 0.37), ("need:mild",), Level.SIGNIFICANT),
+        ((0.8, 0.6, 0.5, 0.35, 0.1), ("need:significant",), Level.MODERATE),
+        ((0.3, 0.2), ("need:mild",), Level.NONE),
+        ((0.37, 0.37), ("need:preventive",), Level.PREVENTIVE),
+    ],
+)
+def test_a_needed_level_that_held_lets_go_later(
+    at_least: tuple[float, ...], held: tuple[str, ...], level: Level
+) -> None:
+    assert needed_level(need(*at_least), held, SETTINGS) is level
+    # Deciding again, now that it is held, decides the same.
+    assert needed_level(need(*at_least), (f"need:{level.value}",), SETTINGS) is level
+
+
+def test_without_a_net_nothing_is_needed() -> None:
+    assert needed_level(None, ("need:critical",), SETTINGS) is Level.NONE
 
 
 def test_any_ground_makes_an_action_eligible_and_the_first_that_holds_says_why(
@@ -131,6 +170,15 @@ def test_any_ground_makes_an_action_eligible_and_the_first_that_holds_says_why(
     ]
     assert "a" in decision.active
     assert "b" not in decision.active
+    # Held, it says the same: a ground that only lingers does not take the place of one
+    # that holds. It counts where none does.
+    assert decide(summary(0.21), ("a",), settings).eligible[0].because == (
+        "valence 0.21 is below 0.4 (confidence 0.90)",
+    )
+    assert decide(summary(0.52), (), settings).eligible == ()
+    assert decide(summary(0.52), ("a",), settings).eligible[0].because == (
+        "valence 0.52 was lately below 0.5 (confidence 0.90)",
+    )
 
 
 def test_because_says_the_facts_and_confidence_is_the_least(tmp_path: Path) -> None:

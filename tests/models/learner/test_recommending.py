@@ -73,6 +73,22 @@ def test_a_redelivery_and_a_retry_send_the_very_same_decision() -> None:
     assert outputs(retried).recommendations.decision == made.decision
 
 
+def test_a_cause_that_comes_again_after_its_ids_were_forgotten_does_not_decide_twice() -> None:
+    first = bored()
+    between = reading(1, time=NOW + 700_000, probabilities=BORED)
+    decided = apply_emotion(record(first), between, SETTINGS)
+    again = reading(7, chat="chat-0", time=NOW, ingest=NOW + 1_010_000, probabilities=BORED)
+
+    then = apply_emotion(record(decided), again, SETTINGS)
+
+    assert then.effect is Effect.APPLIED
+    ids = [one.id for one in record(then).advice.decisions]
+    assert len(ids) == len(set(ids)) == 2
+    assert outputs(then).recommendations.decision is None
+    after = reading(8, time=NOW + 1_011_000, probabilities=BORED)
+    assert outputs(apply_emotion(record(then), after, SETTINGS)).recommendations.decision
+
+
 def test_an_answer_is_learned_from_once_whatever_comes_again() -> None:
     step = bored()
     target = outputs(step).recommendations.recommendations[0].id

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.learner.behaviour.record import NO_BEHAVIOUR
 from models.learner.evidence import EMOTION_WEIGHT, FIRST_EMOTION, WIDTH, Evidence
 from models.learner.record import (
     FORMAT,
@@ -109,6 +112,17 @@ def test_another_format_is_named() -> None:
         LearnerRecord.from_bytes(value)
     with pytest.raises(UnknownFormat):
         version_of(value)
+
+
+def test_a_record_of_format_2_is_read_and_its_behaviour_begins_anew() -> None:
+    """Given answers were kept without their exercise's name, Then all else is gone on with."""
+    record = fold([batch([interaction("a"), interaction("b", NOW + 1000)])]).record
+    assert record is not None
+    assert record.behaviour != NO_BEHAVIOUR
+
+    read = LearnerRecord.from_bytes(bytes([2]) + record.to_bytes()[1:])
+
+    assert read == replace(record, behaviour=NO_BEHAVIOUR)
 
 
 def test_numbers_keep_their_places() -> None:

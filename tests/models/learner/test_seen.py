@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.config import SeenSettings
+from models.learner.parameters import SeenSettings
 from models.learner.seen import Seen
 
 SETTINGS = SeenSettings(window=600, max_ids=500)
@@ -21,9 +21,26 @@ def test_unseen_are_the_ids_that_are_new_once_each(known: list[str], asked: list
 
 
 def test_ids_leave_with_the_window() -> None:
-    seen = Seen().plus(["old"], 0, SETTINGS).plus(["edge"], 1, SETTINGS)
-    seen = seen.plus(["new"], 600_001, SETTINGS)
+    seen = Seen().plus(["old"], 0, SETTINGS).plus(["edge"], 10_000, SETTINGS)
+    seen = seen.plus(["new"], 610_000, SETTINGS)
     assert [len(seen.unseen([value])) for value in ("old", "edge", "new")] == [1, 0, 0]
+
+
+def test_ids_that_came_close_together_leave_together_and_not_early() -> None:
+    seen = Seen().plus(["first"], 1, SETTINGS).plus(["second"], 9_000, SETTINGS)
+    assert len(seen.runs) == 1
+    kept = seen.plus(["new"], 609_000, SETTINGS)
+    assert kept.unseen(["first", "second"]) == []
+    gone = seen.plus(["new"], 609_001, SETTINGS)
+    assert gone.unseen(["first", "second"]) == [0, 1]
+
+
+def test_single_interactions_do_not_fill_a_record_with_times() -> None:
+    seen = Seen()
+    for number in range(2_000):
+        seen = seen.plus([str(number)], number * 1_000, SETTINGS)
+    assert len(seen.runs) <= 65
+    assert len(seen) >= 500
 
 
 def test_a_run_that_arrives_out_of_order_leaves_by_its_own_time() -> None:

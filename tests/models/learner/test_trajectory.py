@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.config import TrajectorySettings
+from models.learner.parameters import TrajectorySettings
 from models.learner.trajectory import NO_TREND, Trend, call
 from schemas.state import Trajectory
 
@@ -47,7 +47,7 @@ def test_equals_weighted_least_squares(points: list[tuple[int, float]], random: 
 
 
 def test_equal_weights_give_the_error_of_ordinary_least_squares() -> None:
-    settings = TrajectorySettings(half_life=1e12, reading_noise=1e-9)
+    settings = TrajectorySettings(half_life=3.2e9, reading_noise=1e-9)
     times = np.arange(8.0)
     values = np.array([0.1, 0.3, 0.2, 0.5, 0.4, 0.6, 0.8, 0.7])
     design = np.stack([times, np.ones_like(times)], axis=1)

@@ -12,7 +12,7 @@ from torch import nn
 from models.learner.nets.fitting.calibrating import Calibrated
 from models.learner.nets.fitting.matrices import Bools, standard
 from models.learner.nets.grades import GRADES
-from models.learner.nets.inputs import Floats
+from models.learner.nets.inputs import Floats, standardised
 from models.learner.nets.intervention import LAYOUT
 
 
@@ -97,11 +97,11 @@ class Fitted:
 
     def text_inputs(self, affect: Floats) -> torch.Tensor:
         """(n, A) embeddings, standardised and clipped."""
-        return _tensor(np.clip((affect - self.text_centre) * self.text_scale, -6.0, 6.0))
+        return _tensor(standardised(affect, self.text_centre, self.text_scale))
 
     def inputs(self, values: Floats, known: Bools) -> torch.Tensor:
         """(n, width) features, standardised and clipped; zero where unknown."""
-        z = np.clip((values - self.centre) * self.scale, -6.0, 6.0)
+        z = standardised(values, self.centre, self.scale)
         return _tensor(z * known[:, self.spread])
 
     def text(self, affect: Floats) -> Floats:

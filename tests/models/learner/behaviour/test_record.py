@@ -38,6 +38,7 @@ MAYBE = {
     "log_response": st.none() | st.floats(-3, 11.4),
     "tab_active": st.none() | st.booleans(),
     "kind": st.none() | st.integers(0, 6),
+    "problem": st.integers(0, 2**32 - 1),
 }
 
 
@@ -116,7 +117,7 @@ def test_noise_is_refused(noise: bytes) -> None:
 def test_it_stays_within_1_kb() -> None:
     """Given two answers on each of 500 skills, with every field, Then it fits 1 KB."""
     events = [
-        Observed(NOW + 1000 * i, i * 7919, 3, True, i % 2 == 0, 1, 0, 2.0, True, i % 7)
+        Observed(NOW + 1000 * i, i * 7919, 3, True, i % 2 == 0, 1, 0, 2.0, True, i % 7, i)
         for i in range(1000)
     ]
 

@@ -17,6 +17,7 @@ from models.learner.recommending.settings import Recommending, RecommendingSetti
 
 NOW = 1_790_000_000_000
 MINUTE = 60_000
+NOTHING_KNOWN = dict[str, float]().get
 OUTCOMES: list[dict[str, Any]] = [
     {"name": "helpful", "reward": 1, "weight": 1},
     {"name": "not_helpful", "reward": 0, "weight": 1},
@@ -95,8 +96,8 @@ class Learner:
         self.decisions += 1
         now = NOW + self.decisions * 10 * MINUTE
         identity = seed(self.name, self.decisions)
-        self.advice = advise(self.advice, eligible(of), {}.get, identity, now=now, policy=of)
-        made = decision_made(self.advice, identity, of)
+        self.advice = advise(self.advice, eligible(of), NOTHING_KNOWN, identity, now=now, policy=of)
+        made = decision_made(self.advice, identity, self.name, of)
         assert made is not None
         shown: list[Answered] = []
         for one in recommendations(self.advice, eligible(of), self.name, of):

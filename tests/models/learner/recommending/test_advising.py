@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from tests.models.learner.recommending.build import (
     seed,
 )
 
-GREEDY = {"explore": 0.0}
+GREEDY: dict[str, Any] = {"explore": 0.0}
 
 
 def shown(advice: Advice, of: Recommending) -> list[str | None]:
@@ -71,6 +72,22 @@ def test_a_decision_stands_until_its_time_is_over_or_its_grounds_are_gone() -> N
     assert none.current is None
 
 
+def test_no_two_decisions_that_are_remembered_have_one_id() -> None:
+    of = policy(places=1, keep=300, **GREEDY)
+    first = decide(Advice(), of, cause="chat")
+    # The same cause, when its ids are no longer known to be seen.
+    again = decide(first, of, now=NOW + 660_000, cause="chat")
+    assert [one.id for one in again.decisions] == [seed("chat")]
+    assert again.current is None
+    then = decide(again, of, now=NOW + 661_000, cause="another")
+    assert [one.id for one in then.decisions] == [seed("chat"), seed("another")]
+
+    # In a record that holds two already, an answer is about the newer one.
+    twice = replace(then, decisions=(first.decisions[0], *first.decisions), standing=True)
+    refused = say(twice, of, "a0", "dismissed")
+    assert [one.shown[0].refused for one in refused.decisions] == [False, True]
+
+
 def test_a_free_place_is_filled_when_a_candidate_comes() -> None:
     of = policy(places=2, **GREEDY)
     first = decide(Advice(), of, "a2")
@@ -85,6 +102,30 @@ def test_what_was_refused_goes_at_once_and_rests() -> None:
     assert shown(decide(refused, of, now=NOW + 1, cause=1), of) == ["a1"]
     assert shown(decide(refused, of, "a0", now=NOW + 599_999, cause=1), of) == []
     assert shown(decide(refused, of, "a0", now=NOW + 600_000, cause=1), of) == ["a0"]
+
+
+def test_however_many_are_refused_none_comes_back_before_its_rest_is_over() -> None:
+    of = policy((0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3), places=2, rest=900, keep=300, **GREEDY)
+    advice, now = decide(Advice(), of), NOW
+    refused: list[str | None] = []
+    for cause in range(1, 4):
+        for variant in shown(advice, of):
+            assert variant is not None
+            advice = say(advice, of, variant, "dismissed", now=now)
+            refused.append(variant)
+        now += 20_000
+        advice = decide(advice, of, now=now, cause=cause)
+    assert sorted(str(one) for one in refused) == [f"a{number}" for number in range(6)]
+    assert shown(advice, of) == ["a6"]
+    assert shown(decide(advice, of, now=NOW + 899_999, cause=9), of) == ["a6"]
+    assert shown(decide(advice, of, now=NOW + 900_000, cause=10), of) == ["a0", "a1"]
+
+
+def test_what_left_the_catalogue_does_not_rest_for_ever_in_the_record() -> None:
+    of = policy(places=2, rest=1e6, **GREEDY)
+    advice = decide(Advice(), of)
+    gone = replace(advice, resting=((7, NOW + 10**9),))
+    assert len(say(gone, of, "a0", "dismissed").resting) == 1
 
 
 def test_answers_move_expectations_of_this_learner_and_its_words() -> None:
@@ -139,6 +180,30 @@ def test_the_goal_of_an_applied_action_is_measured_minutes_later_once(
     assert late.learned == applied.learned
 
 
+def test_minutes_count_from_when_it_was_applied() -> None:
+    of = policy(places=1, keep=3600, follow_up_after=180, follow_up_until=900, **GREEDY)
+    at = NOW + 895_000
+    advice = decide(Advice(), of, facts={"focus": 0.2})
+    advice = say(advice, of, "a0", "applied", now=at)
+    for later, count in ((1, 0), (179_999, 0), (180_000, 1), (900_000, 1), (900_001, 0)):
+        told = decide(advice, of, now=at + later, cause=1, facts={"focus": 0.5})
+        assert len(follow_ups(told, "ann", of)) == count, later
+    # Half a second more: rounded up. Said again, it was still applied when it first was.
+    odd = say(decide(Advice(), of, facts={"focus": 0.2}), of, "a0", "applied", now=NOW + 1_500)
+    assert odd.decisions[0].shown[0].applied_after == 2
+    assert say(odd, of, "a0", "applied", now=at).decisions == odd.decisions
+
+
+def test_what_is_applied_on_another_day_is_not_compared_with_the_decision() -> None:
+    of = policy(places=1, keep=1e6, follow_up_after=0, **GREEDY)
+    advice = decide(Advice(), of, facts={"focus": 0.2})
+    late = NOW + 20 * 60 * MINUTE
+    advice = say(advice, of, "a0", "applied", now=late)
+    assert Advice.from_bytes(advice.to_bytes()) == advice
+    advice = decide(advice, of, now=late + MINUTE, cause=1, facts={"focus": 0.9})
+    assert follow_ups(advice, "ann", of) == ()
+
+
 def test_a_goal_is_not_measured_of_what_nobody_applied() -> None:
     of = policy(places=1, keep=3600, **GREEDY)
     advice = say(decide(Advice(), of, facts={"focus": 0.2}), of, "a0", "helpful")
@@ -179,6 +244,24 @@ def test_what_was_learned_fades() -> None:
     assert at_once.mean > years.mean == pytest.approx(0.5, abs=1e-6)
 
 
+def test_a_decision_is_told_the_same_after_it_was_refused_and_not_by_another_catalogue() -> None:
+    of = policy(places=2, **GREEDY)
+    advice = decide(Advice(), of)
+    told = decision_made(advice, seed(0), "ann", of)
+    assert told is not None
+    assert told.shown is not None
+    made = recommendations(advice, eligible(of), "ann", of)
+    assert [(one.id, one.variant) for one in told.shown] == [(r.id, r.variant) for r in made]
+
+    refused = say(advice, of, "a0", "dismissed")
+    lapsed = decide(refused, of, "nothing", now=NOW + 1, cause=1)
+
+    assert decision_made(refused, seed(0), "ann", of) == told
+    assert decision_made(lapsed, seed(0), "ann", of) == told
+    for other in (policy((0.5,), places=2, **GREEDY), policy(places=2, explore=0.1)):
+        assert decision_made(advice, seed(0), "ann", other) is None
+
+
 @given(
     st.lists(
         st.tuples(
@@ -212,6 +295,6 @@ def test_whatever_comes_it_stays_bounded_in_range_and_reads_again(
         for one in made:
             assert 0 < (one.propensity or 0) <= 1
     if advice.decisions:
-        logged = decision_made(advice, advice.decisions[-1].id, of)
+        logged = decision_made(advice, advice.decisions[-1].id, "ann", of)
         assert logged is not None
         assert sum(round(c.propensity * WHOLE) for c in logged.candidates) % WHOLE == 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.learner.config import LearnerSettings
+from models.learner.recommending.catalogue import MAX_ACTIONS
 from models.learner.recommending.memory import (
+    MAX_APPLIED_AFTER,
     WHOLE,
     Advice,
     Considered,
@@ -21,7 +25,6 @@ from models.learner.recommending.memory import (
     unscaled,
     unshare,
 )
-from models.learner.recommending.settings import RecommendingSettings
 
 KEYS = st.integers(0, 2**32 - 1)
 SHARES = st.integers(0, WHOLE)
@@ -38,7 +41,7 @@ SHOWN = st.builds(
     answers=st.integers(0, 255),
     explored=st.booleans(),
     personal=st.booleans(),
-    applied=st.booleans(),
+    applied_after=st.none() | st.integers(0, MAX_APPLIED_AFTER),
     refused=st.booleans(),
     closed=st.booleans(),
     follow_up=FACTS,
@@ -55,8 +58,17 @@ DECISIONS = st.builds(
 
 
 def as_kept(decisions: list[Decision]) -> tuple[Decision, ...]:
-    """Only the newest keeps what it was chosen from."""
-    return (*(one.bare() for one in decisions[:-1]), *decisions[-1:])
+    """Only the newest keeps what it was chosen from, and chooses from that."""
+    return (*(one.bare() for one in decisions[:-1]), *map(chosen_from, decisions[-1:]))
+
+
+def chosen_from(decision: Decision) -> Decision:
+    candidates = {one.action: one for one in decision.candidates}
+    shown = tuple(
+        replace(one, action=of.action, chance=of.chance, expected=of.expected)
+        for one, of in zip(decision.shown, candidates.values(), strict=False)
+    )
+    return replace(decision, shown=shown, candidates=tuple(candidates.values()))
 
 
 ADVICE = st.builds(
@@ -83,24 +95,43 @@ def test_what_is_cut_short_is_refused(advice: Advice, data: st.DataObject) -> No
             Advice.from_bytes(value[:cut])
 
 
+def test_what_was_shown_and_was_no_candidate_is_refused() -> None:
+    decision = Decision(bytes(16), 0, bytes(4), (Shown(1, 1, 1, 1),), (Considered(2, 1, 1),))
+    with pytest.raises(ValueError, match="not among the candidates"):
+        Advice.from_bytes(Advice(decisions=(decision,)).to_bytes())
+
+
 def test_nobody_was_advised_costs_nothing() -> None:
     assert Advice().to_bytes() == b""
 
 
-def test_as_much_as_the_defaults_allow_stays_below_600_bytes() -> None:
-    settings = RecommendingSettings()
-    shown = tuple(Shown(action, 1, 1, 1) for action in range(3))
+def test_as_much_as_the_defaults_allow_stays_below_720_bytes() -> None:
+    of = LearnerSettings().recommending_policy
+    actions, settings = of.catalogue.actions, of.settings
+    assert len(actions) == 16
+    shown = tuple(Shown(one.key, 1, 1, 1) for one in actions[: of.places])
     older = Decision(bytes(16), 0, bytes(4), shown)
     newest = Decision(
-        bytes(16), 0, bytes(4), shown, tuple(Considered(n, 1, 1) for n in range(14)), (0,) * 11
+        bytes(16),
+        0,
+        bytes(4),
+        shown,
+        tuple(Considered(one.key, 1, 1) for one in actions),
+        (0,) * len(of.catalogue.context),
     )
     advice = Advice(
         standing=True,
         decisions=(*[older] * (settings.remembered - 1), newest),
         learned=tuple(Learned(n, 1.0, 1.0) for n in range(settings.learned_actions)),
-        resting=tuple((n, 0) for n in range(4)),
+        # Somebody who refused everything.
+        resting=tuple((one.key, 0) for one in actions),
     )
-    assert len(advice.to_bytes()) <= 600
+    assert len(advice.to_bytes()) <= 720
+
+
+def test_every_action_of_the_largest_catalogue_may_rest() -> None:
+    advice = Advice(resting=tuple((key, 1) for key in range(MAX_ACTIONS)))
+    assert Advice.from_bytes(advice.to_bytes()) == advice
 
 
 @given(st.floats(0, 1))

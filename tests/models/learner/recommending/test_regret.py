@@ -3,10 +3,12 @@
 Regret is expected regret, by the exact chances that are logged: what the draw happened to
 be adds nothing but noise. It is summed over learners (or deployments) whose truths lie
 around the priors; for one of them alone the priors may be perfect, and learning only cost.
+Nobody refuses anything for a while here, and no fact of the state is known.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -30,28 +32,45 @@ def regret_of_the_prior(priors: list[float], truth: list[float], places: int) ->
     return sum(sorted(truth)[-places:]) - sum(truth[index] for index in ranked)
 
 
-@pytest.mark.parametrize(("places", "seed"), [(3, 1), (3, 2), (1, 3)])
-def test_what_a_learner_answers_makes_recommendations_better_for_that_learner(
-    places: int, seed: int
-) -> None:
+def cumulative_regret(
+    places: int, seed: int, learners: int, decisions: int
+) -> list[tuple[float, float]]:
+    """Up to each decision, that of learning and that of the priors, summed over learners."""
     rng = random.Random(seed)
-    learned, prior = [0.0] * DECISIONS, 0.0
-    for number in range(40):
+    learned, prior = [0.0] * decisions, 0.0
+    for number in range(learners):
         priors = [rng.uniform(0.3, 0.6) for _ in range(6)]
         truth = around(priors, 0.2, rng)
         prior += regret_of_the_prior(priors, truth, places)
         learner, of = Learner(f"{number}", truth, rng), policy(priors, places, keep=0)
-        for decision in range(DECISIONS):
+        for decision in range(decisions):
             learned[decision] += learner.step(of, answers=0.7)[0]
-
-    total = 0.0
-    for decision, regret in enumerate(learned, 1):
-        total += regret
-        assert total <= MARGIN * prior * decision, f"after {decision} decisions"
-    assert total < prior * DECISIONS
+    return [
+        (total, prior * decision) for decision, total in enumerate(itertools.accumulate(learned), 1)
+    ]
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+# The seeds are the first ones, and all that were tried. Nothing is known in the first decisions:
+# what exploring costs shows there, and needs many learners to be seen.
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("places", [1, 3])
+def test_learning_costs_little_in_the_first_decisions(places: int, seed: int) -> None:
+    regret = cumulative_regret(places, seed, learners=300, decisions=15)
+    for decision, (learned, prior) in enumerate(regret, 1):
+        assert learned <= MARGIN * prior, f"after {decision} decisions"
+    learned, prior = regret[-1]
+    assert learned < prior
+
+
+def test_what_a_learner_answers_makes_recommendations_better_for_that_learner() -> None:
+    regret = cumulative_regret(places=3, seed=0, learners=40, decisions=DECISIONS)
+    for decision, (learned, prior) in enumerate(regret, 1):
+        assert learned <= MARGIN * prior, f"after {decision} decisions"
+    learned, prior = regret[-1]
+    assert learned < prior / 2
+
+
+@pytest.mark.parametrize("seed", range(2))
 def test_what_a_deployment_learns_helps_people_who_never_answered(seed: int) -> None:
     rng = random.Random(seed)
     priors = [0.5, 0.5, 0.45, 0.45, 0.4, 0.4]

@@ -1,0 +1,164 @@
+"""Literals that may stand in serving code although tests/test_literals.py finds them, and why.
+
+An entry names a place, `module:function` or `module:CONSTANT`, and what may stand there
+(`*`: anything). Where a number could decide about a person, it belongs into a setting or an
+artefact instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What may stand at a place, and why."""
+
+    place: str
+    literals: frozenset[str]
+    reason: str
+
+
+def _allow(reason: str, *places: tuple[str, ...]) -> tuple[Allowed, ...]:
+    return tuple(Allowed(place, frozenset(what), reason) for place, *what in places)
+
+
+_LEARNER: Final = "models.learner"
+_BEHAVIOUR: Final = "models.learner.behaviour"
+_NETS: Final = "models.learner.nets"
+_ADVICE: Final = "models.learner.recommending"
+_EMOTION: Final = "models.emotion"
+_MOVES: Final = "models.tutor.moves"
+
+ALLOWED: Final = (
+    *_allow(
+        "how a process works: waiting, batching, metrics; says nothing of a person",
+        ("agents.emotion:RETRY_SECONDS", "0.25"),
+        ("agents.tutor:_AHEAD", "10000"),
+        ("agents.metrics:_LATENCY", "*"),
+        ("agents.metrics:_SIZES", "*"),
+        ("agents.persistence:_CAP", "2.0"),
+        ("agents.persistence:_FIRST", "0.05"),
+        ("agents.persistence:until_stored", "0.5"),
+        (f"{_EMOTION}.serving.attempt:LEAST_TOKENS", "32"),
+        (f"{_EMOTION}.serving.batching:MOST_PADDING", "0.25"),
+        (f"{_EMOTION}.serving.engine:WARM_TEXTS", "3"),
+        (f"{_EMOTION}.serving.pipeline:CHUNK", "256"),
+    ),
+    *_allow(
+        "fits or measures what the card then says; runs in training and evaluation only",
+        (f"{_EMOTION}.calibration:BINS", "15"),
+        (f"{_EMOTION}.calibration:expected_calibration_error", "*"),
+        (f"{_EMOTION}.calibration:f1_at_half", "0.5"),
+        (f"{_EMOTION}.calibration:fit_decisive", "*"),
+        (f"{_EMOTION}.calibration:fit_platt", "*"),
+        (f"{_EMOTION}.calibration:fit_temperature", "*"),
+        (f"{_EMOTION}.calibration:fit_threshold", "*"),
+    ),
+    *_allow(
+        "numeric guard: keeps a logarithm, a quotient or an exponential finite",
+        (f"{_LEARNER}.affect:_LARGEST", "60000.0"),
+        (f"{_ADVICE}.catalogue:Prior", "0.001"),
+        (f"{_ADVICE}.expectations:_LARGEST", "1000000.0"),
+        (f"{_LEARNER}.trajectory:_FORGOTTEN", "1e-100"),
+        (f"{_BEHAVIOUR}.features:own_norm", "0.1"),
+        (f"{_BEHAVIOUR}.observed:FASTEST", "0.05"),
+        (f"{_BEHAVIOUR}.scorer:_FAR", "30.0"),
+        (f"{_NETS}.inputs:_FASTEST", "0.05"),
+        (f"{_NETS}.intervention:InterventionNet.exceeds", "60.0"),
+        (f"{_NETS}.readiness:sigmoid", "60.0"),
+        (f"{_ADVICE}.catalogue:Prior", "1000000.0"),
+    ),
+    *_allow(
+        "a trained feature's definition: the artefact was fitted to it, another needs training",
+        (f"{_BEHAVIOUR}.features:FADING", "0.9"),
+        (f"{_BEHAVIOUR}.features:LAST", "5"),
+        (f"{_BEHAVIOUR}.features:PACE", "5"),
+        (f"{_BEHAVIOUR}.features:SHRINK", "2.0"),
+        (f"{_BEHAVIOUR}.features:SURPRISES", "3"),
+        (f"{_BEHAVIOUR}.population:MOST_HINTS", "6"),
+        (f"{_NETS}.inputs:LARGEST", "6.0"),
+        (f"{_MOVES}.features:FIRST_TURNS", "4"),
+        (f"{_MOVES}.features:LATE", "6"),
+        (f"{_MOVES}.features:LONGEST", "15"),
+        (f"{_MOVES}.features:RECENT", "3"),
+        (f"{_MOVES}.features:SCALE_OF_TURNS", "5.0"),
+    ),
+    *_allow(
+        "bounds the bytes of a record or a file",
+        (f"{_BEHAVIOUR}.record:ANSWERS_KEPT", "5"),
+        (f"{_BEHAVIOUR}.record:BUCKETS", "40"),
+        (f"{_BEHAVIOUR}.record:MAX_KINDS", "8"),
+        (f"{_BEHAVIOUR}.record:RESPONSES_KEPT", "6"),
+        (f"{_BEHAVIOUR}.record:STINTS", "3"),
+        (f"{_NETS}.inputs:AFFECT_WIDTH", "64"),
+        (f"{_ADVICE}.catalogue:MAX_ACTIONS", "64"),
+        (f"{_ADVICE}.catalogue:MAX_CONTEXT", "16"),
+        (f"{_ADVICE}.catalogue:MAX_OUTCOMES", "8"),
+    ),
+    *_allow(
+        "a weight so small that no estimate shows it; below, its bytes are freed",
+        (f"{_BEHAVIOUR}.record:_FORGOTTEN", "0.0001"),
+    ),
+    *_allow(
+        "number of bits, bytes or parts in a layout",
+        (f"{_LEARNER}.ids:_VARIANTS", "4"),
+        (f"{_LEARNER}.record:FORMAT", "3"),
+        (
+            f"{_LEARNER}.record:_HAS_EVIDENCE,_UNAVAILABLE,_ERASED,_HAS_AFFECT,_HAS_BEHAVIOUR",
+            *("4", "8", "16"),
+        ),
+        (f"{_LEARNER}.seen:HASH_BYTES", "6"),
+        (f"{_LEARNER}.seen:HASH_BYTES_FORMAT_1", "8"),
+        (f"{_LEARNER}.seen:PARTS", "64"),
+        (f"{_BEHAVIOUR}.features:next_features", "6"),
+        (f"{_BEHAVIOUR}.observed:_BYTE", "255"),
+        (f"{_BEHAVIOUR}.record:BehaviourRecord", "3"),
+        (f"{_BEHAVIOUR}.record:_MAX_COUNT", "32"),
+        (f"{_BEHAVIOUR}.record:_SUMS", "3"),
+        (f"{_ADVICE}.memory:ID_BYTES", "16"),
+        (f"{_ADVICE}.memory:WHOLE", "65535"),
+        (f"{_ADVICE}.memory:_TOP", "65534"),
+        (f"{_ADVICE}.memory:_UNKNOWN", "65535"),
+        (f"{_ADVICE}.memory:_EXPLORED,_PERSONAL,_REFUSED,_CLOSED", "4", "8"),
+        (f"{_MOVES}.model:fingerprint", "32"),
+    ),
+    *_allow(
+        "conversion of units",
+        (f"{_LEARNER}.guards:_DAY_MS", "86400000"),
+        (f"{_LEARNER}.trajectory:_MS_PER_MINUTE", "60000"),
+        (f"{_BEHAVIOUR}.record:_weights", "1000.0"),
+        (f"{_ADVICE}.learning:_DAY_MS", "86400000"),
+    ),
+    *_allow(
+        "mathematics: a half-life's base, a square root, rounding, the normal distribution, "
+        "the middle of a scale from 0 to 1",
+        (f"{_NETS}.grades:Grading.level", "0.5"),
+        (f"{_ADVICE}.choice:_chance_to_beat", "0.5"),
+        (f"{_ADVICE}.expectations:vector", "0.5"),
+        (f"{_ADVICE}.learning:_fade", "2.0"),
+        (f"{_ADVICE}.learning:_movement", "0.5"),
+        (f"{_MOVES}.model:table_row", "0.5"),
+    ),
+    *_allow(
+        "how many numbers each input of a net has",
+        (f"{_NETS}.inputs:BEHAVIOUR_INPUTS", "table"),
+        (f"{_NETS}.inputs:READINESS_INPUTS", "table"),
+    ),
+    *_allow(
+        "names of estimates, two of which classes of emotion have, too",
+        (f"{_LEARNER}.rules:BEHAVIOUR_FACTS", "classes"),
+        (f"{_NETS}.assembling:estimate_features", "classes"),
+        (f"{_NETS}.inputs:READINESS_INPUTS", "classes"),
+    ),
+    *_allow(
+        "grades of the published rubric; which level each of them means is in grades.csv",
+        (f"{_NETS}.grades:GRADES", "7"),
+    ),
+    *_allow(
+        "what `engagement` is defined as (docs/state.md): the share of the class of that name "
+        "against its opposite; neither has a number",
+        (f"{_BEHAVIOUR}.estimating:_engagement", "Emotion.BOREDOM", "Emotion.ENGAGEMENT"),
+    ),
+)
