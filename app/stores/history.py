@@ -40,6 +40,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from agents.ports import HistoryEntry, HistoryKind
 from app.settings import MongoSettings
+from app.stores.field_names import original, stored
 from schemas.operations import ErasureRequested
 
 log = structlog.get_logger(__name__)
@@ -189,7 +190,7 @@ class HistoryStore:
         found = await self._database[STATES].find_one({"_id": user_id})
         if found is not None:
             del found["_id"], found["expiresAt"]
-        return found
+        return None if found is None else original(found)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -201,7 +202,7 @@ class HistoryStore:
         document = {
             "_id": key,
             "expiresAt": _expiry(entry.ingest_time, days),
-            **entry.document,
+            **stored(entry.document),
         }
         try:
             encoded = bson.encode(document)

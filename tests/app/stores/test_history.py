@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agents.ports import HistoryEntry, HistoryKind
+from app.stores.field_names import original
 from app.stores.history import HistoryStore, Refused
 from schemas.operations import ErasureRequested
 
@@ -120,7 +121,7 @@ async def test_a_document_that_the_server_refuses_costs_only_itself(
     history: HistoryStore, database
 ) -> None:
     """Which documents a server refuses differs; this one both embedded kinds do."""
-    poison = {"p": float("nan")} if await is_nx(database) else {"p": {"$x": 1}}
+    poison = {"p": float("nan")} if await is_nx(database) else {"p": float("inf")}
     outcomes = await history.write([entry(1), entry(2, **poison), entry(3)])
     assert [type(outcome) for outcome in outcomes] == [type(None), Refused, type(None)]
     assert sorted(m["n"] for m in await database.messages.find().to_list()) == [1, 3]
@@ -196,3 +197,23 @@ async def test_a_redelivered_erasure_leaves_the_new_life_alone(history, database
     assert await database.messages.count_documents({}) == 1
     assert await database.erasures.count_documents({}) == 1
     assert await history.profile("ada") is not None
+
+
+async def test_names_that_a_store_refuses_are_written_otherwise(
+    history: HistoryStore, database
+) -> None:
+    context = {"activity.correct": 0.25, "$where": 0.5, "valence": 0.75}
+    outcomes = await history.write(
+        [
+            entry(
+                1, kind=HistoryKind.RECOMMENDATIONS, decision={"context": context, "of": [context]}
+            ),
+            state(2, inner=context),
+        ]
+    )
+    assert outcomes == [None, None]
+    found = (await contents(database))["recommendations"][0]["decision"]
+    assert original(found) == {"context": context, "of": [context]}
+    profile = await history.profile("ada")
+    assert profile is not None
+    assert profile["inner"] == context
