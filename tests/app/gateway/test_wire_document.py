@@ -17,6 +17,8 @@ from schemas.wire import (
     ErrorCode,
     Intervention,
     Recommendations,
+    TutorDelta,
+    TutorReply,
     read_client,
 )
 
@@ -40,7 +42,8 @@ EXAMPLES = examples()
 @pytest.mark.parametrize("example", EXAMPLES, ids=[one["type"] for one in EXAMPLES])
 def test_each_example_is_a_message(example):
     whole = {"ack": Ack, "error": Error, "intervention": Intervention,
-             "recommendations": Recommendations}  # fmt: skip
+             "recommendations": Recommendations,
+             "tutor_delta": TutorDelta, "tutor_reply": TutorReply}  # fmt: skip
     if example["type"] in CLIENT_TYPES:
         assert read_client(example).type == example["type"]
     elif example["type"] in whole:
