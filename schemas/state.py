@@ -122,6 +122,17 @@ class Behaviour(Message):
     )
 
 
+class LongTerm(Message):
+    """What messages said over weeks, by the longer of two half-lives (docs/state.md)."""
+
+    valence: Estimate
+    arousal: Estimate
+    dominance: Estimate
+    emotions: dict[Emotion, Unit] = Field(
+        default_factory=dict, description="mean share of each class, summing to at most 1"
+    )
+
+
 class UserState(Derived):
     """The state of one learner after one update.
 
@@ -145,6 +156,9 @@ class UserState(Derived):
     readiness: Readiness | None = Field(default=None, description="absent without its net")
     intervention: InterventionNeed | None = Field(
         default=None, description="absent without its net, or where none of its inputs is known"
+    )
+    long_term: LongTerm | None = Field(
+        default=None, description="absent in states from before it was shown"
     )
     behaviour: Behaviour | None = Field(
         default=None, description="absent in states from before it was estimated"

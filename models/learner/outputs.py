@@ -90,6 +90,7 @@ def outputs_of(
         model_status="unavailable" if record.model_unavailable else "ok",
         readiness=summary.nets.readiness,
         intervention=_need(summary, decision),
+        long_term=summary.long_term,
         behaviour=_behaviour(summary),
     )
     policy = settings.recommending_policy

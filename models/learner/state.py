@@ -25,7 +25,7 @@ from models.learner.nets.serving import NetReading
 from models.learner.record import LearnerRecord
 from models.learner.rules import BEHAVIOUR_FACTS, SLOPE_FACT, TRAJECTORY_FACT
 from schemas.emotions import Emotion
-from schemas.state import Activity, Estimate, Source, Trajectory, TrajectoryCall
+from schemas.state import Activity, Estimate, LongTerm, Source, Trajectory, TrajectoryCall
 
 _EMOTIONS: Final = tuple(Emotion)
 _ACTIVITY: Final = {
@@ -59,6 +59,8 @@ class Summary:
     trajectory_confidence: float
     activity: Activity
     activity_confidence: dict[str, float]
+    long_term: LongTerm
+    """Affect over weeks."""
     behaviour: BehaviourEstimates
     """What interactions say: focus, load, the next answer, and more."""
     nets: NetReading = field(default_factory=NetReading)
@@ -95,9 +97,11 @@ def summarise(record: LearnerRecord, settings: LearnerSettings) -> Summary:
     """The figures that follow from a record. Pure; the reference time is the newest event."""
     evidence, confidence = record.evidence, settings.confidence
     least = confidence.min_evidence
-    emotions, emotions_weight = _mix(evidence, least)
+    emotions, emotions_weight = _mix(evidence.session, evidence.classes, least)
     activity, activity_confidence = _activity(evidence, settings)
-    valence = _estimate(evidence, Measure.VALENCE, confidence.prior_valence, settings)
+    valence = _estimate(evidence.session, Measure.VALENCE, confidence.prior_valence, settings)
+    arousal = _estimate(evidence.session, Measure.AROUSAL, confidence.prior_arousal, settings)
+    dominance = _estimate(evidence.session, Measure.DOMINANCE, confidence.prior_dominance, settings)
     called = trajectory.call(record.trend, least, settings.trajectory)
     trajectory_confidence = trust(record.trend.weight, confidence.messages_half)
     emotions_confidence = trust(emotions_weight, confidence.messages_half)
@@ -112,14 +116,15 @@ def summarise(record: LearnerRecord, settings: LearnerSettings) -> Summary:
     )
     return Summary(
         valence=valence,
-        arousal=_estimate(evidence, Measure.AROUSAL, confidence.prior_arousal, settings),
-        dominance=_estimate(evidence, Measure.DOMINANCE, confidence.prior_dominance, settings),
+        arousal=arousal,
+        dominance=dominance,
         emotions=emotions,
         emotions_confidence=emotions_confidence,
         trajectory=called,
         trajectory_confidence=trajectory_confidence,
         activity=activity,
         activity_confidence=activity_confidence,
+        long_term=_long_term(evidence, settings),
         behaviour=behaviour,
         nets=settings.trained_nets.read(inputs),
     )
@@ -130,29 +135,40 @@ def trust(weight: float, half: float) -> float:
     return weight / (weight + half)
 
 
+def _long_term(evidence: Evidence, settings: LearnerSettings) -> LongTerm:
+    sums, confidence = evidence.long, settings.confidence
+    emotions, _ = _mix(sums, evidence.classes, confidence.min_evidence)
+    return LongTerm(
+        valence=_estimate(sums, Measure.VALENCE, confidence.prior_valence, settings),
+        arousal=_estimate(sums, Measure.AROUSAL, confidence.prior_arousal, settings),
+        dominance=_estimate(sums, Measure.DOMINANCE, confidence.prior_dominance, settings),
+        emotions=emotions,
+    )
+
+
 def _estimate(
-    evidence: Evidence, measure: Measure, prior: float, settings: LearnerSettings
+    sums: tuple[float, ...], measure: Measure, prior: float, settings: LearnerSettings
 ) -> Estimate:
-    weight = evidence.weight(measure)
+    weight = sums[2 * measure + 1]
     if weight < settings.confidence.min_evidence:
         return Estimate(value=prior, confidence=0.0, source=Source.PRIOR)
     return Estimate(
-        value=evidence.mean(measure),
+        value=sums[2 * measure] / weight,
         confidence=trust(weight, settings.confidence.messages_half),
         source=Source.MEASURED,
     )
 
 
-def _mix(evidence: Evidence, least: float) -> tuple[dict[Emotion, float], float]:
-    weight = evidence.session[EMOTION_WEIGHT]
+def _mix(sums: tuple[float, ...], classes: int, least: float) -> tuple[dict[Emotion, float], float]:
+    weight = sums[EMOTION_WEIGHT]
     if weight < least:
         return {}, 0.0
     # Never above 1 in sum, by rounding.
-    whole = max(weight, sum(evidence.session[FIRST_EMOTION:]))
+    whole = max(weight, sum(sums[FIRST_EMOTION:]))
     return {
-        emotion: evidence.session[FIRST_EMOTION + index] / whole
+        emotion: sums[FIRST_EMOTION + index] / whole
         for index, emotion in enumerate(_EMOTIONS)
-        if evidence.classes >> index & 1
+        if classes >> index & 1
     }, weight
 
 

@@ -18,7 +18,7 @@ from models.learner.policy import decide, may_raise, needed_level
 from models.learner.state import Summary
 from schemas.actions import Level
 from schemas.emotions import Emotion
-from schemas.state import Activity, Estimate, Source, Trajectory, TrajectoryCall
+from schemas.state import Activity, Estimate, LongTerm, Source, Trajectory, TrajectoryCall
 from tests.models.learner.build import (
     NOW,
     SETTINGS,
@@ -49,6 +49,7 @@ def summary(
         trajectory_confidence=confidence,
         activity=Activity(interactions=0, messages=0, hints=3.0),
         activity_confidence={"hints": confidence},
+        long_term=LongTerm(valence=figure, arousal=figure, dominance=figure),
         behaviour=estimate(NO_BEHAVIOUR, {}, 0.0, SETTINGS.behaviour),
         nets=NetReading(None, None),
     )

@@ -297,6 +297,25 @@ def test_erasure_leaves_a_marker_that_ignores_what_came_before() -> None:
         assert step.record is erased.record
 
 
+def test_the_long_horizon_remembers_what_the_session_has_forgotten() -> None:
+    # Given a glad week ago, and a sad message today
+    week = 7 * 86_400_000
+    first = apply_emotion(None, reading(0, valence=0.9, time=NOW), SETTINGS)
+    second = apply_emotion(
+        record(first), reading(1, valence=0.1, time=NOW + week, ingest=NOW + week), SETTINGS
+    )
+
+    state = outputs(second).state
+
+    assert state.valence.value == pytest.approx(0.1, abs=1e-6)
+    assert state.long_term is not None
+    # Half-life two weeks: a message a week old weighs 2^-0.5.
+    old = 2**-0.5
+    assert state.long_term.valence.value == pytest.approx((0.1 + old * 0.9) / (1 + old), abs=1e-6)
+    assert state.long_term.valence.confidence > state.valence.confidence
+    assert state.long_term.emotions == {Emotion.NEUTRAL: pytest.approx(1.0)}
+
+
 def test_after_an_erasure_a_learner_starts_afresh() -> None:
     erased = apply_erasure(low_and_sure(), erasure(), at(0, "erasures"), SETTINGS)
 
