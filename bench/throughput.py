@@ -16,6 +16,7 @@ import asyncio
 import json
 import random
 import statistics
+import sys
 import tempfile
 import time
 import uuid
@@ -90,7 +91,7 @@ async def with_worker(settings: Settings, batches: int, folder: Path) -> float:
 async def with_plain_loop(settings: Settings, batches: int) -> float:
     """Seconds for the same work in a loop of aiokafka alone."""
     process = await asyncio.create_subprocess_exec(
-        "python", "-m", "bench.throughput", "--plain", settings.model_dump_json(
+        sys.executable, "-m", "bench.throughput", "--plain", settings.model_dump_json(
             include={"kafka"}
         ), str(batches), stdout=asyncio.subprocess.PIPE
     )  # fmt: skip
@@ -101,6 +102,7 @@ async def with_plain_loop(settings: Settings, batches: int) -> float:
 async def plain_loop(settings: Settings, batches: int) -> float:
     """The peer, in a process of its own."""
     learner = LearnerSettings()
+    learner.load()
     records: dict[bytes, bytes] = {}
     consumer = AIOKafkaConsumer(
         physical(settings, INTERACTIONS),

@@ -24,7 +24,7 @@ from models.emotion.figures import (
     label_names,
     labelled_part,
 )
-from models.emotion.inference import Calibrated, calibrate, outputs
+from models.emotion.inference import Calibrated, Output, calibrate, outputs
 from models.emotion.precision import PrecisionChoice, choose_device
 
 
@@ -84,11 +84,10 @@ def read(data: Path, form: Format) -> list[Example]:
         raise DataProblem(f"{data}: {error}") from error
 
 
-def predict(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings) -> Calibrated:
-    """Calibrated probabilities, on the device and in the precision that serving would choose."""
-    torch.set_num_threads(max(settings.threads, torch.get_num_threads()))
+def as_served(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings) -> Output:
+    """Raw outputs, cut, batched and rounded as serving would."""
     device = choose_device(settings)
-    raw = outputs(
+    return outputs(
         artefact,
         texts,
         encoders=settings.encoders,
@@ -97,7 +96,12 @@ def predict(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings)
         device=device,
         precision=PrecisionChoice(settings, artefact.card, device).made(),
     )
-    return calibrate(artefact.card, raw)
+
+
+def predict(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings) -> Calibrated:
+    """Calibrated probabilities, on the device and in the precision that serving would choose."""
+    torch.set_num_threads(max(settings.threads, torch.get_num_threads()))
+    return calibrate(artefact.card, as_served(artefact, texts, settings))
 
 
 def write_predictions(path: Path, artefact: Artefact, form: Format, calibrated: Calibrated) -> None:

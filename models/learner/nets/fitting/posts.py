@@ -12,9 +12,8 @@ import numpy as np
 
 from models.emotion.artefact import Artefact
 from models.emotion.config import EmotionSettings
+from models.emotion.evaluation import as_served
 from models.emotion.examples import Example
-from models.emotion.inference import outputs
-from models.emotion.precision import PrecisionChoice, choose_device
 from models.emotion.sources import by_group
 from models.learner.nets.artefact import NetProblem
 from models.learner.nets.grades import GRADES
@@ -58,17 +57,7 @@ def read_posts(file: Path) -> list[Post]:
 
 def embed(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings) -> Floats:
     """(n, A) affect embeddings, cut, batched and rounded as serving does."""
-    device = choose_device(settings)
-    raw = outputs(
-        artefact,
-        texts,
-        encoders=settings.encoders,
-        max_tokens=settings.max_tokens,
-        batch_tokens=settings.batch_tokens,
-        device=device,
-        precision=PrecisionChoice(settings, artefact.card, device).made(),
-    )
-    found: Floats = raw.affect.numpy().astype(np.float64)
+    found: Floats = as_served(artefact, texts, settings).affect.numpy().astype(np.float64)
     return found
 
 

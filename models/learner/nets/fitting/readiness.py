@@ -17,7 +17,7 @@ from models.learner.nets.artefact import NetArtefact, save
 from models.learner.nets.card import DataSet, NetCard
 from models.learner.nets.fitting.matrices import Bools, matrix, standard, trained_inputs
 from models.learner.nets.fitting.replay import Moment
-from models.learner.nets.inputs import Floats
+from models.learner.nets.inputs import Floats, standardised
 from models.learner.nets.readiness import LAYOUT
 from schemas.state import ReadinessState
 
@@ -98,7 +98,7 @@ class Fitted:
 
     def logits(self, values: Floats, known: Bools) -> Floats:
         """(n,) of rows that know something."""
-        z = np.clip((values - self.centre) * self.scale, -6.0, 6.0)
+        z = standardised(values, self.centre, self.scale)
         with torch.no_grad():
             found: Floats = self.net(_tensor(z), torch.from_numpy(known)).double().numpy()
         return found
@@ -210,7 +210,7 @@ def _fit(values: Floats, known: Bools, truth: Floats, hyper: Hyper) -> Fitted:
     centre, scale = standard(LAYOUT, values, known)
     torch.manual_seed(hyper.seed)
     net = Attention(hyper.dim)
-    z = _tensor(np.clip((values - centre) * scale, -6.0, 6.0))
+    z = _tensor(standardised(values, centre, scale))
     mask, target = torch.from_numpy(known), _tensor(truth)
     optimiser = torch.optim.AdamW(net.parameters(), lr=hyper.rate, weight_decay=hyper.decay)
     steps = hyper.epochs * -(-len(z) // hyper.batch)
