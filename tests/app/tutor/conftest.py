@@ -13,6 +13,7 @@ import redis.asyncio as redis
 
 from app.embedded import RedisServer
 from app.settings import RedisSettings, Settings, WorkerSettings
+from app.tutor import metrics
 from app.tutor.config import TimeoutSettings, TutorSettings
 from app.tutor.router import Router, build
 from app.tutor.store import TutorStore, connect
@@ -108,3 +109,6 @@ async def bench(client: redis.Redis, redis_settings: RedisSettings) -> AsyncIter
     made = Bench(client, redis_settings)
     async with made.stack:
         yield made
+    # Every router here has providers of its own; reading a family costs all its labels.
+    for family in (metrics.ATTEMPTS, metrics.STREAMS, metrics.TOKENS):
+        family.clear()
