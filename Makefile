@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # On its own and without hashes, so that a CPU build offered by PIP_FIND_LINKS fits as well.
 TORCH ?= torch==2.13.0
+# Tests at a time, each on servers of its own; more help on more than two cores.
+JOBS ?= 2
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -23,10 +25,11 @@ run: install $(if $(filter local,$(LLM)),local-llm) ## start everything on this 
 	@$(if $(filter local,$(LLM)),$(LOCAL) )exec $(BIN)/masterx up
 
 test: install-dev ## the whole suite on embedded services
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 test-real: install-dev services ## integration and crash tests on Kafka, Redis and FerretDB
-	@env $$($(SERVICES) environment) $(BIN)/pytest -m "services or crash or slow"
+	@env $$($(SERVICES) environment) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(services or crash or slow) and not outage"
+	@env $$($(SERVICES) environment) $(BIN)/pytest -m outage
 
 services: ## fetch and start Apache Kafka, redis-server and FerretDB under .masterx/services
 	@$(SERVICES) start

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.services
 PROBES = {"kafka": probe_kafka, "redis": probe_redis, "mongo": probe_mongo}
 
 
+@pytest.mark.outage
 @pytest.mark.parametrize("name", PROBES)
 async def test_a_server_stops_and_comes_back_at_the_same_place(services, topics, name):
     server = getattr(services, name)

@@ -125,6 +125,7 @@ async def test_killed_with_the_real_model(topics: Settings, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.outage
 async def test_the_broker_restarts(topics: Settings, services: Services, tmp_path: Path) -> None:
     # Given a load on both workers
     settings = fast(topics, instance="only")

@@ -36,6 +36,7 @@ pytestmark = [pytest.mark.services, pytest.mark.crash, pytest.mark.timeout(240)]
 OUTAGE = 20.0
 
 
+@pytest.mark.outage
 async def test_both_stores_away_for_twenty_seconds(
     topics: Settings, services: Services, tmp_path: Path
 ) -> None:

@@ -328,7 +328,7 @@ def test_no_figure_is_infinite(bad):
             make()
 
 
-@pytest.mark.parametrize("bad", [2**64, object(), "\ud800", {"\ud800": 1}], ids=ascii)
+@pytest.mark.parametrize("bad", [2**64, {1}, "\ud800", {"\ud800": 1}], ids=ascii)
 def test_parameters_are_json(bad):
     with pytest.raises(ValidationError, match="is not JSON"):
         Recommendation(id="r", action="a", parameters={"x": bad}, confidence=1, because=())

@@ -37,6 +37,7 @@ async def accepted(client: Client, message: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(min(0.2, answer["retryAfter"]))
 
 
+@pytest.mark.outage
 async def test_a_full_buffer_says_slow_down_and_what_it_held_is_accepted_later(
     topics: Settings, services: Services
 ):
@@ -67,6 +68,7 @@ async def test_a_full_buffer_says_slow_down_and_what_it_held_is_accepted_later(
     assert len(set(ids)) == 9
 
 
+@pytest.mark.outage
 async def test_kafka_down_is_unavailable_and_the_retry_is_recognised(
     topics: Settings, services: Services
 ):
@@ -92,6 +94,7 @@ async def test_kafka_down_is_unavailable_and_the_retry_is_recognised(
         assert again["duplicates"] == again["eventIds"]
 
 
+@pytest.mark.outage
 async def test_a_gateway_that_starts_before_kafka_takes_messages_once_it_is_there(
     topics: Settings, services: Services
 ):
@@ -112,6 +115,7 @@ async def test_without_topics_nothing_is_produced_and_readyz_says_what_to_do(set
         assert "masterx topics" in report["dependencies"]["kafka"]["detail"]
 
 
+@pytest.mark.outage
 async def test_redis_down_takes_messages_keeps_sockets_and_fills_the_gap_after(
     topics: Settings, services: Services, pusher: Pusher
 ):

@@ -426,6 +426,7 @@ async def test_a_worker_that_slept_through_its_replacement_says_nothing_more(
     assert {each["text"] for each in told} == {"New."}
 
 
+@pytest.mark.outage
 async def test_while_redis_is_away_requests_wait_and_then_are_answered(
     topics: Settings, tmp_path: Path, services: Services
 ):
