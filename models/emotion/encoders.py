@@ -68,7 +68,7 @@ class Encoder(nn.Module):
             # With dropout inside, attention leaves its fast path on CPUs (training: +10% time).
             config.attention_probs_dropout_prob = 0.0
             self.transformer: Any = AutoModel.from_pretrained(
-                locate(name), config=config, dtype=torch.float32, attn_implementation="sdpa"
+                locate(name), config=config, dtype=torch.float32
             )
         except OSError as error:
             raise EncoderNotFound(f"encoder: {name!r} cannot be loaded: {error}") from error

@@ -25,6 +25,7 @@ class Targets(NamedTuple):
     pad: torch.Tensor  # (n, 3) in [0, 1]
     urgency: torch.Tensor  # (n,) in [0, 1]
     authored: torch.Tensor  # (n,) bool
+    taught: torch.Tensor  # (n, 3) in [0, 1]: a teacher's PAD
 
 
 def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets:
@@ -36,6 +37,7 @@ def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets
         torch.full((n, 3), UNKNOWN),
         torch.full((n,), UNKNOWN),
         torch.zeros(n, dtype=torch.bool),
+        torch.full((n, 3), UNKNOWN),
     )
     for i, example in enumerate(examples):
         for c, emotion in enumerate(emotions):
@@ -78,10 +80,8 @@ def loss(
     """The weighted sum of the tasks' losses over this batch."""
     total = weights.goemotions * _binary(logits.goemotions, target.goemotions)
     total = total + weights.emotions * _binary(logits.emotions, target.emotions)
-    rated = ~target.pad.isnan().any(1)
-    if rated.any():
-        error = (torch.sigmoid(logits.pad[rated]) - target.pad[rated]) ** 2 / variance.pad
-        total = total + weights.pad * error.sum() / 3 / len(rated)
+    total = total + weights.pad * _squared(logits.pad, target.pad, variance.pad)
+    total = total + weights.taught * _squared(logits.pad, target.taught, variance.pad)
     graded = ~target.urgency.isnan()
     if graded.any():
         error = torch.sigmoid(logits.urgency[graded]) - target.urgency[graded]
@@ -90,8 +90,15 @@ def loss(
         chosen = target.emotions[target.authored]
         share = chosen / chosen.sum(1, keepdim=True)
         log_order = functional.log_softmax(logits.emotions[target.authored], 1)
-        total = total - weights.order * (share * log_order).sum() / len(rated)
+        total = total - weights.order * (share * log_order).sum() / len(target.authored)
     return total
+
+
+def _squared(logits: torch.Tensor, target: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+    """Squared error over the variance, averaged as `_binary` is; (n, 3) each."""
+    known = ~target.isnan().any(1)
+    error = (torch.sigmoid(logits[known]) - target[known]) ** 2 / variance
+    return error.sum() / target.numel()
 
 
 def _binary(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ class LossWeights(BaseModel):
     emotions: float = Field(1.0, ge=0, description="41-way binary cross entropy, masked")
     order: float = Field(0.05, ge=0, description="softmax over the 41, authored texts only")
     pad: float = Field(0.1, ge=0, description="squared error over the source's variance")
+    taught: float = Field(0.0, ge=0, description="the same, against the teacher's PAD")
     urgency: float = Field(0.1, ge=0, description="squared error over the source's variance")
 
 
@@ -40,6 +41,9 @@ class Recipe(BaseModel):
     )
     reproduce: str = Field("masterx train emotion", description="the command, for the card")
     start_from: Path | None = Field(None, description="artefact whose weights training starts from")
+    teacher: Path | None = Field(
+        None, description="artefact whose PAD teaches the texts that nobody rated"
+    )
     seed: int = 7
     epochs: int = Field(4, ge=1)
     batch_size: int = Field(64, ge=1, description="texts")

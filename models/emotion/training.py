@@ -15,18 +15,20 @@ from models.emotion import artefact as artefacts
 from models.emotion.artefact import Artefact, Tensors
 from models.emotion.averaging import AveragedWeights
 from models.emotion.card import LIMITS, Card
+from models.emotion.distilling import rated_by
 from models.emotion.encoders import Encoder
 from models.emotion.examples import Example
 from models.emotion.fitting import fit_card
 from models.emotion.inference import TokeniseTexts
 from models.emotion.labels import EMOTIONS
-from models.emotion.losses import Targets, Variances, loss, targets, variances
+from models.emotion.losses import UNKNOWN, Targets, Variances, loss, targets, variances
 from models.emotion.network import EmotionNetwork, Heads, Logits
 from models.emotion.recipe import Recipe
 from models.emotion.sources import SplitSource, load_sources
 from schemas.emotions import Emotion
 
 CHECKPOINT = "checkpoint.pt"
+TAUGHT = "taught.safetensors"
 MEGABATCH = 50  # batches among which texts are sorted by length
 ENCODE_TOKENS = 4_096
 
@@ -64,7 +66,8 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
     # Calibrated and measured as stored, rounding included.
     rounded = artefacts.save(out, card, tensors)
     artefact = artefacts.save(out, fit_card(rounded, sources, progress_of(progress)), tensors)
-    (out / CHECKPOINT).unlink(missing_ok=True)
+    for intermediate in (CHECKPOINT, TAUGHT):
+        (out / intermediate).unlink(missing_ok=True)
     return artefact
 
 
@@ -92,13 +95,19 @@ def new_card(recipe: Recipe, sources: Sequence[SplitSource]) -> Card:
         authored=[e for e in emotions if e not in public],
         absent=[e for e in EMOTIONS if e not in emotions],
         sources=[source.describe() for source in sources],
-        training=recipe.model_dump(
-            mode="json",
-            exclude={"profile", "encoders", "tune", "max_tokens", "shape", "corpus", "reproduce"},
-        ),
+        training=_described(recipe),
         limits=LIMITS,
         reproduce=recipe.reproduce,
     )
+
+
+def _described(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as the card shows it: the teacher by its version, not by a folder of ours."""
+    elsewhere = {"profile", "encoders", "tune", "max_tokens", "shape", "corpus", "reproduce"}
+    shown = recipe.model_dump(mode="json", exclude=elsewhere)
+    if recipe.teacher is not None:
+        shown["teacher"] = artefacts.load(recipe.teacher).version
+    return shown
 
 
 def start(recipe: Recipe, card: Card) -> tuple[EmotionNetwork, Tensors]:
@@ -170,6 +179,7 @@ class TrainingRun:
         network.to(self._device)
         self._examples, self._draws = _drawn(sources, recipe)
         self._targets = targets(self._examples, card.emotions)
+        self._targets.taught[:] = self._taught(recipe, checkpoint.with_name(TAUGHT))
         self._variance = Variances(*(v.to(self._device) for v in variances(self._targets)))
         if recipe.start_from is None:
             begin_at_frequencies(network.heads, self._targets)
@@ -183,6 +193,20 @@ class TrainingRun:
         self._per_epoch = -(-len(self._draws) // recipe.batch_size)
         self._steps = self._per_epoch * recipe.epochs
         self._step = 0
+
+    def _taught(self, recipe: Recipe, kept: Path) -> torch.Tensor:
+        """The teacher's PAD of every text that nobody rated, (n, 3); NaN elsewhere."""
+        taught = torch.full_like(self._targets.pad, UNKNOWN)
+        if recipe.teacher is not None:
+            rows = self._targets.pad.isnan().any(1).nonzero().squeeze(1)
+            taught[rows] = rated_by(
+                recipe.teacher,
+                [self._examples[i].text for i in rows.tolist()],
+                kept,
+                self._device,
+                lambda done, every: self._progress(Progress("the teacher rates", done, every)),
+            )
+        return taught
 
     def fit(self) -> None:
         """Train to the end and leave the averaged weights in the network, on the CPU."""

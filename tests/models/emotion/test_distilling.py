@@ -1,0 +1,76 @@
+"""A larger model teaches the texts that nobody rated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.emotion import distilling
+from models.emotion.artefact import Artefact
+from models.emotion.config import EmotionSettings
+from models.emotion.distilling import rated_by
+from models.emotion.examples import Example
+from models.emotion.inference import outputs
+from models.emotion.losses import Targets, loss, targets, variances
+from models.emotion.network import Logits
+from models.emotion.recipe import LossWeights
+from models.emotion.training import TAUGHT, train
+from tests.models.emotion.test_training import data, recipe
+
+__all__ = ["data"]
+
+TEXTS = ["what a lovely day", "this is terrible", "a table", "I am so bored of this"]
+
+
+def test_ratings_are_the_teachers_and_are_read_once(
+    tmp_path: Path, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, kept = EmotionSettings().artefact, tmp_path / "run" / TAUGHT
+    monkeypatch.setattr(distilling, "CHUNK", 3)
+    ratings = rated_by(teacher, TEXTS, kept)
+    # Given what the teacher says of them all at once
+    raw = outputs(artefact, TEXTS, max_tokens=64, batch_tokens=4096)
+    np.testing.assert_allclose(ratings, torch.sigmoid(raw.pad), atol=1e-3)
+
+    # When they are asked for again, nothing is read again; of other texts they are
+    def fail(*_args: object, **_fields: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(distilling, "outputs", fail)
+    assert torch.equal(rated_by(teacher, TEXTS, kept), ratings)
+    with pytest.raises(AssertionError, match="read again"):
+        rated_by(teacher, TEXTS[:2], kept)
+
+
+def test_only_unrated_texts_learn_from_the_teacher() -> None:
+    examples = [Example("rated", pad=(0.2, 0.4, 0.6)), Example("not"), Example("not either")]
+    known = targets(examples, [])
+    taught = torch.full((3, 3), torch.nan)
+    taught[1] = torch.tensor([0.5, 0.5, 0.5])
+    known = Targets(*known[:-1], taught)
+    pad = torch.zeros(3, 3, requires_grad=True)
+    logits = Logits(torch.zeros(3, 0), torch.zeros(3, 28), pad, torch.zeros(3, 2), torch.zeros(3))
+    weights = LossWeights(goemotions=0, emotions=0, order=0, urgency=0, pad=0, taught=1)
+    value = loss(logits, known, weights, variances(known))
+    # sigmoid(0) is what the teacher says: nothing to learn, and from the others nothing either
+    assert value.item() == pytest.approx(0)
+    value = loss(
+        Logits(logits.emotions, logits.goemotions, pad + 1, logits.affect, logits.urgency),
+        known, weights, variances(known),
+    )  # fmt: skip
+    value.backward()
+    assert pad.grad is not None
+    assert [bool(row.any()) for row in pad.grad] == [False, True, False]
+
+
+def test_a_run_with_a_teacher_says_so_and_leaves_nothing_behind(data: Path, tmp_path: Path) -> None:
+    teacher = train(recipe(data, epochs=1), data, tmp_path / "teacher")
+    taught = recipe(data, epochs=1, teacher=tmp_path / "teacher", losses={"taught": 1.0})
+    student = train(taught, data, tmp_path / "out")
+    assert student.card.training["teacher"] == teacher.version
+    assert not (tmp_path / "out" / TAUGHT).exists()
+    # Nothing else differs between the two runs
+    assert not torch.equal(student.tensors["heads.pad.weight"], teacher.tensors["heads.pad.weight"])
