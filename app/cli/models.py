@@ -39,6 +39,8 @@ def train(
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    from models.emotion.artefact import ArtefactProblem
+    from models.emotion.encoders import EncoderNotFound
     from models.emotion.examples import DataProblem
     from models.emotion.recipe import load_recipe
     from models.emotion.training import Progress
@@ -68,7 +70,13 @@ def train(
                 )
 
             artefact = fit(load_recipe(profile), settings.data_dir, folder, report)
-    except (FileNotFoundError, DataProblem, ValidationError) as error:
+    except (
+        FileNotFoundError,
+        DataProblem,
+        ValidationError,
+        ArtefactProblem,
+        EncoderNotFound,
+    ) as error:
         fail(str(error))
     typer.echo(f"{folder}: version {artefact.version}. Serve it: masterx models promote {folder}")
 

@@ -51,10 +51,15 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
 
     An interrupted run goes on from `out/checkpoint.pt` when started again; that file
     is removed once the artefact is written. Raises FileNotFoundError for a missing
-    source, DataProblem for a broken one.
+    source or teacher, DataProblem for a broken source.
     """
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     torch.manual_seed(recipe.seed)
+    if recipe.teacher is not None and not recipe.teacher.is_dir():
+        raise FileNotFoundError(
+            f"teacher: no artefact at {recipe.teacher}; make one with "
+            "`masterx train emotion --profile teacher`, or leave it out of the recipe"
+        )
     sources = load_sources(data, recipe)
     card = new_card(recipe, sources)
     network, packaged = start(recipe, card)

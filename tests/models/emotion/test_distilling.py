@@ -74,3 +74,9 @@ def test_a_run_with_a_teacher_says_so_and_leaves_nothing_behind(data: Path, tmp_
     assert not (tmp_path / "out" / TAUGHT).exists()
     # Nothing else differs between the two runs
     assert not torch.equal(student.tensors["heads.pad.weight"], teacher.tensors["heads.pad.weight"])
+
+
+def test_a_teacher_that_is_not_there_is_missed_before_anything_is_read(tmp_path: Path) -> None:
+    alone = recipe(tmp_path / "no data", teacher=tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match=r"teacher: no artefact at .*gone; make one with"):
+        train(alone, tmp_path / "no data", tmp_path / "out")
