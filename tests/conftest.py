@@ -10,6 +10,7 @@ A worker or gateway as a child process gets them by `app.environment.child_envir
 from __future__ import annotations
 
 import asyncio
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ from app.embedded import free_port
 from app.settings import Settings
 from app.topics import catalogue, physical
 from tests.servers import Services, choose
+
+# A shell ignores it for what runs in its background, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A loaded machine is slow, not wrong.
 hypothesis.settings.register_profile("masterx", deadline=None)
