@@ -1,10 +1,13 @@
-"""chat-messages, tutor-requests, feedback, erasures -> the tutor -> tutor-replies, interventions.
+"""chat-messages, emotions, tutor-requests, feedback, erasures -> the tutor -> its replies, alarms.
 
 A reply takes seconds. Each record is worked on in a task of its own, and acknowledged in the
-order of offsets by the window, which also bounds how many there are. Chat messages have a window
-of their own, and are taken past what waits for a place in the other: what is for a person must
-not wait for replies to others. Requests that were put off come from the tutor itself and are none
-of the stream's.
+order of offsets by the window, which also bounds how many there are. Chat messages, and what was
+read in them, have a window of their own, and are taken past what waits for a place in the other:
+what is for a person must not wait for replies to others. Requests that were put off come from the
+tutor itself and are none of the stream's.
+
+A record that cannot be read, or worked on, goes to the dead letters, and its neighbours go on; only
+what cannot be sent ends the worker.
 
 A record of a partition that goes to another worker is worked on to its end: the tutor's ledger
 knows who has a request, and only one of two gets to reply.
@@ -18,11 +21,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol
 
+import structlog
+
 from agents import envelope, metrics
 from agents.inflight import Acknowledgeable, InFlight
 from agents.ports import DeadLetters, Outbox, SourceRecord
 from agents.topics import (
     CHAT,
+    EMOTIONS,
     ERASURES,
     FEEDBACK,
     INTERVENTIONS,
@@ -32,10 +38,13 @@ from agents.topics import (
 from schemas.actions import FeedbackReceived, InterventionRaised, TargetType
 from schemas.base import Derived, now_ms
 from schemas.chat import ChatReceived
+from schemas.emotions import EmotionRead
 from schemas.operations import ErasureRequested
 from schemas.tutor import TutorReplied, TutorRequested
 
-TOPICS: Final = (TUTOR_REQUESTS, CHAT, FEEDBACK, ERASURES)
+TOPICS: Final = (TUTOR_REQUESTS, CHAT, EMOTIONS, FEEDBACK, ERASURES)
+
+_HEARD: Final = (CHAT, EMOTIONS)
 
 _LOOK_AGAIN: Final = 1.0
 """Seconds between two looks for requests that are due (no judgement about a person)."""
@@ -50,16 +59,34 @@ _AHEAD: Final = 10_000
 
 Send = Callable[[Derived], Awaitable[None]]
 
+log = structlog.get_logger(__name__)
 
-class Tutor(Protocol):
-    """Who replies: `app.tutor.replying`. Everything may be repeated."""
+
+class Unsent(Exception):
+    """A message that Kafka did not take: the worker ends, and another tries."""
+
+
+class Hearer(Protocol):
+    """Who knows what is for a person: `app.tutor.hearing`. Everything may be repeated."""
 
     async def hear(self, chat: ChatReceived, partition: int, offset: int, send: Send) -> None:
         """A chat message passes, whether or not it asks for a reply."""
         ...
 
+    async def feel(self, reading: EmotionRead, send: Send) -> None:
+        """What was read in a chat message passes."""
+        ...
+
+
+class Tutor(Protocol):
+    """Who replies: `app.tutor.replying`. Everything may be repeated."""
+
     async def reply(self, request: TutorRequested, send: Send) -> None:
         """Reply, or put it off. Returns when the request may be acknowledged."""
+        ...
+
+    async def give_up(self, request: TutorRequested, send: Send) -> None:
+        """End a request that cannot be worked on."""
         ...
 
     async def due(self, under_way: int) -> list[TutorRequested]:
@@ -79,7 +106,8 @@ class TutorAgent:
     """Hands records to the tutor, any number of learners at a time.
 
     Args:
-        tutor: does the work.
+        tutor: replies.
+        hearer: calls a person where one is needed.
         outbox: where replies and interventions go.
         dead_letters: where records go that cannot be read.
         window: bounds what is in flight, acknowledges in order.
@@ -91,6 +119,7 @@ class TutorAgent:
         self,
         *,
         tutor: Tutor,
+        hearer: Hearer,
         outbox: Outbox,
         dead_letters: DeadLetters,
         window: InFlight,
@@ -98,6 +127,7 @@ class TutorAgent:
         logical: Callable[[str], str],
     ) -> None:
         self._tutor = tutor
+        self._hearer = hearer
         self._outbox = outbox
         self._dead_letters = dead_letters
         self._window = window
@@ -131,7 +161,7 @@ class TutorAgent:
         self, events: AsyncIterator[Acknowledgeable], ahead: asyncio.Queue[Acknowledgeable | None]
     ) -> None:
         async for event in events:
-            if self._logical(event.message.topic) == CHAT:
+            if self._logical(event.message.topic) in _HEARD:
                 await self._hearing.slot()
                 self._hearing.track(event, [await self._begin(event.message)])
             else:
@@ -172,7 +202,7 @@ class TutorAgent:
             # Delivered again after a rebalance, while it is still worked on here; but perhaps
             # another worker has taken it in between, and died.
             coroutine = _behind(before, coroutine)
-        task = self._spawn(name, coroutine)
+        task = self._spawn(name, self._or_bury(source, coroutine))
 
         def ended(task: Task[None]) -> None:
             if task.cancelled() or done.done():
@@ -197,7 +227,10 @@ class TutorAgent:
         if topic == CHAT:
             chat = envelope.read(ChatReceived, source)
             send = partial(self._send, source)
-            return place, self._tutor.hear(chat, source.partition, source.offset, send)
+            return place, self._hearer.hear(chat, source.partition, source.offset, send)
+        if topic == EMOTIONS:
+            reading = envelope.read(EmotionRead, source)
+            return place, self._hearer.feel(reading, partial(self._send, source))
         if topic == FEEDBACK:
             feedback = envelope.read(FeedbackReceived, source)
             if feedback.target_type is not TargetType.REPLY:
@@ -205,11 +238,40 @@ class TutorAgent:
             return place, self._tutor.rate(feedback)
         return place, self._tutor.forget(envelope.read(ErasureRequested, source))
 
+    async def _or_bury(self, source: SourceRecord, work: Coroutine[Any, Any, None]) -> None:
+        """Work on a record; one at which that fails must not come again for ever."""
+        try:
+            await work
+        except Unsent:
+            raise
+        except Exception as error:
+            metrics.RECORDS.labels(self._logical(source.topic), "dead_letter").inc()
+            buried = await self._dead_letters.bury(source, error)
+            await asyncio.shield(buried)
+
     async def _reply(self, request: TutorRequested, source: SourceRecord | None) -> None:
-        await self._tutor.reply(request, partial(self._send, source))
+        send = partial(self._send, source)
+        try:
+            await self._tutor.reply(request, send)
+        except Unsent:
+            raise
+        except Exception as error:
+            # Its type alone: an error's words may hold a learner's.
+            log.error("tutor.failed", event_id=request.event_id, error=type(error).__name__)
+            await self._give_up(request, send)
+            if source is not None:
+                raise
         metrics.SINCE_INGEST_SECONDS.labels("tutor").observe(
             max(0.0, (now_ms() - request.ingest_time) / 1000)
         )
+
+    async def _give_up(self, request: TutorRequested, send: Send) -> None:
+        try:
+            await self._tutor.give_up(request, send)
+        except Unsent:
+            raise
+        except Exception as error:
+            log.error("tutor.not_ended", event_id=request.event_id, error=type(error).__name__)
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> Task[None]:
         task = asyncio.create_task(work, name=f"tutor {name}")
@@ -225,17 +287,20 @@ class TutorAgent:
         return task
 
     async def _send(self, source: SourceRecord | None, message: Derived) -> None:
-        delivery = await self._outbox.send(
-            _TOPIC_OF[type(message)],
-            key=message.user_id.encode(),
-            value=message.json_bytes(),
-            headers=envelope.headers(type(message), source),
-        )
-        # Who gives this up, as the learner is erased, has not failed to send it.
-        await asyncio.shield(delivery)
+        try:
+            delivery = await self._outbox.send(
+                _TOPIC_OF[type(message)],
+                key=message.user_id.encode(),
+                value=message.json_bytes(),
+                headers=envelope.headers(type(message), source),
+            )
+            # Who gives this up, as the learner is erased, has not failed to send it.
+            await asyncio.shield(delivery)
+        except Exception as error:
+            raise Unsent(f"{type(message).__name__} {message.event_id}: {error!r}") from error
 
     async def _retry(self) -> None:
-        """Try again what is due, as many at a time as the tutor says. Raises what a try raised."""
+        """Try again what is due, as many at a time as the tutor says. Raises Unsent."""
         under_way: set[Task[None]] = set()
         while True:
             for request in await self._tutor.due(len(under_way)):

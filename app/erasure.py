@@ -37,6 +37,7 @@ from app.topics import catalogue
 from app.tutor.budget import Budgets
 from app.tutor.errors import StoreDown
 from app.tutor.ledger import Ledger
+from app.tutor.quiet import Quiet
 from app.tutor.store import TutorStore
 from schemas.base import new_event_id, now_ms
 from schemas.operations import ErasureRequested
@@ -181,6 +182,7 @@ async def _forget_pushes(settings: Settings, request: ErasureRequested) -> None:
         await ledger.forget(request.user_id, request.ingest_time)
         store = TutorStore(client, settings.redis, settings.tutor.timeouts.store)
         await Budgets(store, settings.tutor.budget).forget(request.user_id)
+        await Quiet(store, settings.tutor.hearing.quiet_for).forget(request.user_id)
 
 
 async def _forget_history(settings: Settings, request: ErasureRequested) -> None:

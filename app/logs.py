@@ -49,9 +49,10 @@ def configure(settings: LogSettings, **context: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
     # Libraries that report every fetch, request or rebalance step at info. At debug, the clients
-    # of language models report whole prompts, and HTTP clients the headers with the key.
+    # of language models report whole prompts, HTTP clients the headers with the key, and
+    # MongoDB's the documents.
     for noisy in (
-        *("faust", "mode", "aiokafka", "kafka", "uvicorn.access"),
+        *("faust", "mode", "aiokafka", "kafka", "uvicorn.access", "pymongo"),
         *("httpx", "httpcore", "openai", "httpx2", "httpcore2"),
     ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

@@ -61,7 +61,11 @@ class ReplyStatus(StrEnum):
 
 
 class TokenUsage(Message):
-    """What an answer used, all attempts of it that counted."""
+    """What the attempt used whose words these are.
+
+    Attempts that broke off or lost a race, and a summary, are paid as well: the metrics
+    `masterx_tutor_tokens_total` and `masterx_tutor_cost_dollars_total` hold them all.
+    """
 
     input_tokens: Count
     output_tokens: Count

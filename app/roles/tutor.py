@@ -17,9 +17,11 @@ from app.tutor import router
 from app.tutor.budget import Budgets
 from app.tutor.composing import Composer
 from app.tutor.conversations import Conversations
+from app.tutor.hearing import Hearing
 from app.tutor.layers import LayerOutcomes
 from app.tutor.ledger import Ledger
 from app.tutor.preloading import Preloading
+from app.tutor.quiet import Quiet
 from app.tutor.replying import Replying
 from app.tutor.store import TutorStore, connect
 from app.tutor.texts import Texts
@@ -55,6 +57,16 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             end_now(Exit.CONFIG, str(error))
         stack.push_async_callback(asking.close)
         conversations = Conversations(redis, settings.redis, dialogues, tutor.replies)
+        waiting = partial(setattr, parts.watch, "waiting_for")
+        quiet = Quiet(store, tutor.hearing.quiet_for)
+        hearing = Hearing(
+            tutor.hearing,
+            tutor.safety.long_message,
+            texts=texts,
+            words=composer,
+            quiet=quiet,
+            waiting=waiting,
+        )
         replying = Replying(
             tutor.replies,
             tutor.timeouts.overall,
@@ -62,13 +74,16 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             conversations=conversations,
             budgets=Budgets(store, tutor.budget),
             texts=texts,
+            quiet=quiet,
+            hearing=hearing,
             words=composer,
             pushes=PushLog(redis, settings.redis),
-            waiting=partial(setattr, parts.watch, "waiting_for"),
+            waiting=waiting,
         )
         stack.push_async_callback(replying.close)
         agent = TutorAgent(
             tutor=replying,
+            hearer=hearing,
             outbox=parts.outbox,
             dead_letters=parts.dead_letters,
             window=parts.window,

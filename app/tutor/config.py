@@ -211,6 +211,22 @@ class ReplySettings(_Group):
         return self
 
 
+class HearingSettings(_Group):
+    """Messages that are for a person rather than a model."""
+
+    heard_for: float = Field(
+        3_600.0,
+        ge=0,
+        description="seconds; people are told of an older message too, but the learner, who may"
+        " have left it behind, is not answered",
+    )
+    quiet_for: float = Field(
+        1_800.0,
+        gt=0,
+        description="seconds after such a message in which the tutor says nothing unasked",
+    )
+
+
 class LocalSettings(_Group):
     """A language model on this machine, served by `masterx llm` (docs/providers.md)."""
 
@@ -259,6 +275,7 @@ class TutorSettings(_Group):
     budget: BudgetSettings = BudgetSettings()
     choice: ChoiceSettings = ChoiceSettings()
     replies: ReplySettings = ReplySettings()
+    hearing: HearingSettings = HearingSettings()
     context: ContextSettings = ContextSettings()
     modes: ModeSettings = ModeSettings()
     safety: SafetySettings = SafetySettings()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,36 +25,33 @@ from redis.exceptions import RedisError
 
 from agents.persistence import Waiting, until_stored
 from agents.ports import PushLogWriter
+from agents.topics import CHAT
 from app.lanes import Lanes
 from app.tutor.budget import Budgets
 from app.tutor.config import ReplySettings
 from app.tutor.conversations import Conversations, encoded
 from app.tutor.errors import Reason, StoreDown, Unavailable
+from app.tutor.hearing import Hearing, Send
 from app.tutor.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
-from app.tutor.messages import final_reply, human_help, intervention, notice
+from app.tutor.messages import final_reply, notice
 from app.tutor.metrics import FEEDBACK, LOST, PUT_OFF, REPLIES
+from app.tutor.quiet import Quiet
 from app.tutor.showing import Showing
 from app.tutor.texts import Texts, TextUnreachable
-from app.tutor.words import Asked, Danger, Worded, Words
+from app.tutor.words import Asked, Worded, Words
 from models.tutor.context.material import Said
 from models.tutor.moves.dialogue import Speaker
 from schemas.actions import FeedbackReceived
-from schemas.base import Derived, Event, now_ms
+from schemas.base import now_ms
 from schemas.chat import ChatReceived
-from schemas.emotions import Emotion
 from schemas.operations import ErasureRequested
 from schemas.tutor import ReplyMode, ReplyStatus, RequestKind, TutorReplied, TutorRequested
 
 log = structlog.get_logger(__name__)
 
-Send = Callable[[Derived], Awaitable[None]]
-"""Sends to the topic of the message; returns when it is delivered."""
-
 T = TypeVar("T")
 
 _AWAY: Final = (RedisError, OSError, StoreDown)
-_LONG: Final = 1_000
-"""Characters from which a message is looked at beside the event loop: it takes milliseconds."""
 _LEASE: Final = 30.0
 """Seconds beside the deadline until a request that was taken from the park is due again."""
 
@@ -94,6 +91,8 @@ class Replying:
         conversations: Conversations,
         budgets: Budgets,
         texts: Texts,
+        quiet: Quiet,
+        hearing: Hearing,
         words: Words,
         pushes: PushLogWriter,
         waiting: Waiting,
@@ -104,6 +103,8 @@ class Replying:
         self._conversations = conversations
         self._budgets = budgets
         self._texts = texts
+        self._quiet = quiet
+        self._hearing = hearing
         self._words = words
         self._pushes = pushes
         self._waiting = waiting
@@ -113,17 +114,6 @@ class Replying:
         self._folding: dict[asyncio.Task[None], TutorRequested] = {}
 
     # -- what the agent calls --------------------------------------------------------------
-
-    async def hear(self, chat: ChatReceived, partition: int, offset: int, send: Send) -> None:
-        """A message passes, whether or not it asks for a reply.
-
-        What is for a person goes to one at once, without a store or a model between.
-        """
-        self._texts.remember(partition, offset, chat)
-        danger = await self._danger(chat, {})
-        if danger is not None:
-            await self._raise(danger, chat, send)
-            await send(human_help(danger, chat))
 
     async def reply(self, request: TutorRequested, send: Send) -> None:
         """Do what is to be done about a request, however often it comes."""
@@ -188,6 +178,23 @@ class Replying:
             if _is_before(request, erasure):
                 task.cancel()
         await self._insist(partial(self._budgets.forget, erasure.user_id))
+        await self._insist(partial(self._quiet.forget, erasure.user_id))
+
+    async def give_up(self, request: TutorRequested, send: Send) -> None:
+        """End a request that cannot be worked on: the learner hears so, or nothing unasked."""
+        try:
+            claim = await self._insist(partial(self._ledger.claim, request))
+            if isinstance(claim, Finished):
+                await self._tell(claim.reply, request, send)
+                return
+            interval = self._settings.piece_interval
+            showing = Showing(request, claim, self._ledger, self._pushes, interval)
+            if claim.open:
+                await self._insist(partial(showing.void, claim.open))
+            case = _Case(request, claim, showing, send, asyncio.get_running_loop().time())
+            await self._finish(case, _none("it cannot be answered"))
+        except (ClaimLost, ClaimGone):
+            LOST.inc()
 
     # -- a request -------------------------------------------------------------------------
 
@@ -244,18 +251,37 @@ class Replying:
         Raises TextUnreachable.
         """
         request = case.request
-        if request.kind is not RequestKind.CHAT:
-            return None
-        chat = await self._texts.find(request.source_partition, request.source_offset)
-        if chat is None or chat.event_id not in request.caused_by:
+        if request.kind is RequestKind.INTERVENTION:
+            return await self._unasked(case)
+        chat = await self._message(request)
+        if chat is None:
             return _none("the message is no longer kept")
-        danger = await self._danger(chat, request.reading)
+        danger = await self._hearing.danger(chat, request.reading)
         if danger is not None:
-            await self._raise(danger, chat, case.send)
+            await self._hearing.call(danger, chat, case.send)
             return Worded(ReplyStatus.HUMAN_HELP, danger.message, danger.because)
         case.mode = chat.reply_mode
         case.said = Said(Speaker.STUDENT, chat.text, chat.ingest_time, chat.event_id)
         return None
+
+    async def _unasked(self, case: _Case) -> Worded | None:
+        """Whether nothing is to be said about an intervention. Raises TextUnreachable."""
+        request = case.request
+        if await self._insist(partial(self._quiet.holds, request.user_id)):
+            return _none("a person was called")
+        if request.source_topic != CHAT:
+            return None
+        chat = await self._message(request)
+        if chat is None:
+            return _none("the message is no longer kept")
+        # Where it is heard a person is called; here it matters only that no model speaks.
+        if await self._hearing.danger(chat, request.reading) is not None:
+            return _none("it is for a person")
+        return None
+
+    async def _message(self, request: TutorRequested) -> ChatReceived | None:
+        chat = await self._texts.find(request.source_partition, request.source_offset)
+        return None if chat is None or chat.event_id not in request.caused_by else chat
 
     async def _asked(self, case: _Case) -> Worded:
         """What a model says. Raises Unavailable."""
@@ -268,7 +294,7 @@ class Replying:
         asked = Asked(request, case.said, case.mode, before, case.since)
         worded = await self._words.answer(asked, case.showing)
         if worded.danger is not None:
-            await self._raise(worded.danger, request, case.send)
+            await self._hearing.call(worded.danger, request, case.send)
         return worded
 
     async def _without(self, case: _Case, reason: str, retry_after: float | None) -> Worded | None:
@@ -344,14 +370,6 @@ class Replying:
         if reply:
             await send(TutorReplied.parse(reply))
         await self._insist(partial(self._ledger.unpark, request.user_id, request.reply_id))
-
-    async def _danger(self, chat: ChatReceived, reading: Mapping[Emotion, float]) -> Danger | None:
-        if len(chat.text) <= _LONG:
-            return self._words.danger(chat.text, reading)
-        return await asyncio.to_thread(self._words.danger, chat.text, reading)
-
-    async def _raise(self, danger: Danger, event: Event, send: Send) -> None:
-        await send(intervention(danger, event))
 
     def _ends(self, request: TutorRequested) -> int:
         return request.ingest_time + int(self._settings.lifetime * 1000)

@@ -158,12 +158,16 @@ def requests_of(
             **more,
         )
 
+    felt: dict[str, Any] = {}
     if isinstance(event, EmotionRead):
+        felt = {"reading": event.probabilities}
         asked = settings.reply_to_all if event.wants_reply is None else event.wants_reply
         if asked:
-            return (request(RequestKind.CHAT, cause.root, reading=event.probabilities),)
+            return (request(RequestKind.CHAT, cause.root, **felt),)
     return tuple(
-        request(RequestKind.INTERVENTION, one.event_id, level=one.level, because=one.because)
+        request(
+            RequestKind.INTERVENTION, one.event_id, level=one.level, because=one.because, **felt
+        )
         for one in interventions
         if one.level in settings.words_at
     )

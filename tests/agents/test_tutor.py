@@ -10,12 +10,16 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agents.inflight import InFlight
-from agents.topics import CHAT, ERASURES, FEEDBACK, TUTOR_REQUESTS
-from agents.tutor import Send, TutorAgent
+from agents.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, TUTOR_REQUESTS
+from agents.tutor import Send, TutorAgent, Unsent
+from app.tutor.messages import final_reply
+from app.tutor.words import Worded
 from schemas.actions import FeedbackReceived
+from schemas.base import Derived
 from schemas.chat import ChatReceived
+from schemas.emotions import EmotionRead
 from schemas.operations import ErasureRequested
-from schemas.tutor import TutorRequested
+from schemas.tutor import ReplyStatus, TutorRequested
 from tests.agents.records import Around, Event, message
 from tests.app.tutor.asking import a_chat, a_request
 
@@ -27,13 +31,25 @@ class Desk:
         self.noted: list[tuple[str, str]] = []
         self.may_end: defaultdict[str, Signal] = defaultdict(Signal)
         self.fault: Exception | None = None
+        self.gives_up_badly: Exception | None = None
+        self.says: Derived | None = None
         self.waiting: list[TutorRequested] = []
 
     async def hear(self, chat: ChatReceived, partition: int, offset: int, send: Send) -> None:
         self.noted.append(("hear", chat.event_id))
 
+    async def feel(self, reading: EmotionRead, send: Send) -> None:
+        self.noted.append(("feel", reading.event_id))
+
+    async def give_up(self, request: TutorRequested, send: Send) -> None:
+        self.noted.append(("give up", request.reply_id))
+        if self.gives_up_badly is not None:
+            raise self.gives_up_badly
+
     async def reply(self, request: TutorRequested, send: Send) -> None:
         self.noted.append(("reply", request.reply_id))
+        if self.says is not None:
+            await send(self.says)
         if self.fault is not None:
             raise self.fault
         await self.may_end[request.reply_id].wait()
@@ -50,8 +66,10 @@ class Desk:
 
 
 class NoOutbox:
+    """Kafka is away for good."""
+
     async def send(self, *_: object, **__: object) -> asyncio.Future[None]:
-        raise AssertionError("this tutor says nothing")
+        raise OSError("nobody takes it")
 
     async def flush(self) -> None:
         pass
@@ -71,6 +89,7 @@ def around() -> Around:
 async def agent(desk: Desk, around: Around) -> AsyncIterator[TutorAgent]:
     made = TutorAgent(
         tutor=desk,
+        hearer=desk,
         outbox=NoOutbox(),
         dead_letters=around.graveyard,
         window=around.window,
@@ -134,12 +153,14 @@ async def test_each_topic_goes_where_it_belongs(agent: TutorAgent, desk: Desk, a
         around.event(FEEDBACK, "ada", message(FEEDBACK, "ada", 2)),
         around.event(FEEDBACK, "ada", message(FEEDBACK, "ada", 3, targetType="reply")),
         around.event(ERASURES, "ada", message(ERASURES, "ada", 4)),
+        around.event(EMOTIONS, "ada", message(EMOTIONS, "ada", 5)),
     )
     await stream.close()
-    assert desk.noted == [
-        ("hear", f"{CHAT}-ada-1"), ("rate", f"{FEEDBACK}-ada-3"), ("forget", f"{ERASURES}-ada-4"),
+    assert sorted(desk.noted) == [
+        ("feel", f"{EMOTIONS}-ada-5"), ("forget", f"{ERASURES}-ada-4"), ("hear", f"{CHAT}-ada-1"),
+        ("rate", f"{FEEDBACK}-ada-3"),
     ]  # fmt: skip
-    assert len(around.acknowledged) == 4
+    assert len(around.acknowledged) == 5
 
 
 async def test_poison_among_others_costs_only_itself(agent: TutorAgent, around: Around):
@@ -194,6 +215,7 @@ async def test_messages_are_heard_while_requests_take_every_place(desk: Desk, ar
     narrow = InFlight(2, fail=lambda _: None)
     agent = TutorAgent(
         tutor=desk,
+        hearer=desk,
         outbox=NoOutbox(),
         dead_letters=around.graveyard,
         window=narrow,
@@ -250,9 +272,55 @@ async def test_at_the_end_of_the_process_what_is_under_way_is_not_acknowledged(
     assert around.acknowledged == []
 
 
-async def test_a_fault_in_a_retry_ends_the_agent(agent: TutorAgent, desk: Desk):
-    desk.fault = RuntimeError("a fault of ours")
+async def test_a_request_that_cannot_be_worked_on_is_ended_and_buried(
+    agent: TutorAgent, desk: Desk, around: Around
+):
+    desk.fault, request = RuntimeError("a fault of ours"), asked()
+    stream = Stream(agent)
+    stream.put(around.event(TUTOR_REQUESTS, "ada", request))
+    stream.put(around.event(CHAT, "ada", message(CHAT, "ada", 1)))
+    await stream.close()
+    assert [str(error) for _, error in around.graveyard.buried] == ["a fault of ours"]
+    assert ("give up", request.reply_id) in desk.noted
+    assert ("hear", f"{CHAT}-ada-1") in desk.noted
+    assert len(around.acknowledged) == 2
+
+
+async def test_one_that_cannot_even_be_ended_is_buried_too(
+    agent: TutorAgent, desk: Desk, around: Around
+):
+    desk.fault, desk.gives_up_badly = RuntimeError("a fault of ours"), RuntimeError("another")
+    stream = Stream(agent)
+    stream.put(around.event(TUTOR_REQUESTS, "ada", asked()))
+    await stream.close()
+    assert [str(error) for _, error in around.graveyard.buried] == ["a fault of ours"]
+
+
+async def test_a_fault_in_a_retry_ends_that_request_and_others_are_tried(
+    agent: TutorAgent, desk: Desk
+):
+    desk.fault, first = RuntimeError("a fault of ours"), asked()
+    desk.waiting.append(first)
+    stream = Stream(agent)
+    await until(lambda: ("give up", first.reply_id) in desk.noted)
+    desk.fault, second = None, asked("bob")
+    desk.may_end[second.reply_id].set()
+    desk.waiting.append(second)
+    await until(lambda: ("reply", second.reply_id) in desk.noted)
+    await stream.close()
+
+
+async def test_what_kafka_does_not_take_is_no_fault_of_the_record(
+    agent: TutorAgent, desk: Desk, around: Around
+):
+    desk.says = final_reply(asked(), Worded(ReplyStatus.OFF, "", ()), 0)
+    stream = Stream(agent)
+    stream.put(around.event(TUTOR_REQUESTS, "ada", asked()))
+    await stream.close()
+    assert around.graveyard.buried == []
+    assert around.acknowledged == []
+    # Nor is it in a retry, where it ends the agent
     desk.waiting.append(asked())
     stream = Stream(agent)
-    with pytest.raises(RuntimeError, match="a fault of ours"):
+    with pytest.raises(Unsent, match="TutorReplied"):
         await stream.running

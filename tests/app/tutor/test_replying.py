@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agents.topics import INTERACTIONS
 from app.settings import MongoSettings, Settings
 from app.stores.dialogue import Dialogues
 from app.stores.pushlog import PushLog
@@ -14,8 +15,10 @@ from app.tutor.budget import Budgets
 from app.tutor.composing import Composer
 from app.tutor.config import TimeoutSettings, TutorSettings
 from app.tutor.conversations import Conversations
+from app.tutor.hearing import Hearing
 from app.tutor.layers import LayerOutcomes
 from app.tutor.ledger import Claim, ClaimLost, Ledger
+from app.tutor.quiet import Quiet
 from app.tutor.replying import Replying
 from app.tutor.showing import Showing
 from app.tutor.store import TutorStore
@@ -64,6 +67,16 @@ class Desk:
         self.alarming = tutor.safety.emotions
         self.pushes = PushLog(client, settings)
         self.ledger = Ledger(client, settings, tutor.replies)
+        self.quiet = Quiet(store, tutor.hearing.quiet_for)
+        words = Composer(tutor, router, LayerOutcomes(store, tutor.context.learning, 5.0))
+        self.hearing = Hearing(
+            tutor.hearing,
+            tutor.safety.long_message,
+            texts=self.texts,
+            words=words,
+            quiet=self.quiet,
+            waiting=lambda _: None,
+        )
         self.replying = Replying(
             tutor.replies,
             tutor.timeouts.overall,
@@ -71,7 +84,9 @@ class Desk:
             conversations=Conversations(client, settings, dialogues, tutor.replies),
             budgets=self.budgets,
             texts=self.texts,
-            words=Composer(tutor, router, LayerOutcomes(store, tutor.context.learning, 5.0)),
+            quiet=self.quiet,
+            hearing=self.hearing,
+            words=words,
             pushes=self.pushes,
             waiting=lambda _: None,
         )
@@ -208,6 +223,50 @@ async def test_one_request_too_many_is_looked_at_for_what_is_for_a_person(bench:
     await first
 
 
+async def test_after_a_message_for_a_person_nothing_unasked_is_said(desk: Desk):
+    await desk.hearing.hear(a_chat("ada", "i want to kill myself"), 0, 99, desk.send)
+    assert [type(each).__name__ for each in desk.sent] == ["InterventionRaised", "TutorReplied"]
+    # When an intervention wants words, of whatever cause
+    later = desk.asked("one more try", kind=RequestKind.INTERVENTION)
+    clicks = later.model_copy(update={"source_topic": INTERACTIONS, "reply_id": "other"})
+    for unasked in (later, clicks):
+        await desk.reply(unasked)
+    # Then no model was asked, and nothing was told; of another learner it is
+    assert desk.endpoint.seen == []
+    assert len(desk.sent) == 2
+    await desk.reply(desk.asked("one more try", user="bob", kind=RequestKind.INTERVENTION))
+    assert [each.status for each in desk.told] == ["human_help", "answered"]
+    # And who asks is answered
+    await desk.reply(desk.asked("why?"))
+    assert desk.told[-1].status == "answered"
+
+
+async def test_no_model_speaks_of_an_intervention_whose_message_is_for_a_person(desk: Desk):
+    """Before it was heard, or where the mark did not reach Redis."""
+    request = desk.asked("i want to kill myself", kind=RequestKind.INTERVENTION)
+    felt = desk.asked(
+        "nothing to see", kind=RequestKind.INTERVENTION, reading=dict.fromkeys(desk.alarming, 1.0)
+    )
+    gone = felt.model_copy(update={"caused_by": ("another",), "reply_id": "another"})
+    for unasked in (request, felt, gone):
+        await desk.reply(unasked)
+    assert desk.endpoint.seen == []
+    assert desk.sent == []
+
+
+async def test_a_request_that_is_given_up_ends_what_was_shown(desk: Desk):
+    request = desk.asked()
+    claim = await desk.ledger.claim(request)
+    assert isinstance(claim, Claim)
+    await Showing(request, claim, desk.ledger, desk.pushes, 0.0).piece(1, 0, "Half")
+    await desk.replying.give_up(request, desk.send)
+    assert [(each.status, each.final) for each in desk.told] == [("unavailable", True)]
+    assert (await desk.page(request)).text == ""
+    # And it is the reply from here on
+    await desk.reply(request)
+    assert desk.told[1] == desk.told[0]
+
+
 async def _now(value: int) -> int:
     return value
 
@@ -232,7 +291,7 @@ async def test_who_lost_its_claim_voids_nothing_behind_the_reply(bench: Bench):
 
 async def test_a_long_message_is_looked_at_beside_the_event_loop(desk: Desk):
     text = "how is it that thirds are less than halves? " * 500 + "i want to kill myself"
-    hearing = asyncio.create_task(desk.replying.hear(a_chat("ada", text), 0, 1, desk.send))
+    hearing = asyncio.create_task(desk.hearing.hear(a_chat("ada", text), 0, 1, desk.send))
     turns = 0
     while not hearing.done():
         await asyncio.sleep(0)

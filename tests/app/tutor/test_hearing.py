@@ -1,0 +1,126 @@
+"""What is for a person is told to one, and the learner helped: as written, and as felt."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from app.settings import RedisSettings, Settings
+from app.tutor.composing import Composer
+from app.tutor.config import HearingSettings, TutorSettings
+from app.tutor.hearing import Hearing
+from app.tutor.layers import LayerOutcomes
+from app.tutor.quiet import Quiet
+from app.tutor.store import TutorStore
+from app.tutor.texts import Texts
+from schemas.base import Derived, now_ms
+from schemas.chat import ChatReceived
+from schemas.emotions import PAD, EmotionRead
+from tests.app.tutor.asking import a_chat
+from tests.app.tutor.conftest import Bench
+from tests.app.tutor.sse import say
+
+CLEAR, HINT, PLAIN = "i want to kill myself", "i can't do this anymore", "what is a third?"
+
+
+class Ears:
+    """Hearing on a Redis of the test's, and what it has sent."""
+
+    def __init__(self, settings: TutorSettings, bench: Bench, store: TutorStore, words: Composer):
+        self.sent: list[Derived] = []
+        self.alarming = settings.safety.emotions
+        self.quiet = Quiet(store, settings.hearing.quiet_for)
+        self.texts = Texts(Settings(redis=bench.redis_settings, tutor=settings))
+        self.hearing = Hearing(
+            settings.hearing,
+            settings.safety.long_message,
+            texts=self.texts,
+            words=words,
+            quiet=self.quiet,
+            waiting=lambda _: None,
+        )
+
+    async def send(self, message: Derived) -> None:
+        self.sent.append(message)
+
+    async def hear(self, chat: ChatReceived) -> None:
+        await self.hearing.hear(chat, 0, 1, self.send)
+
+    async def feel(self, chat: ChatReceived, share: float) -> None:
+        await self.hearing.feel(
+            EmotionRead(
+                event_id="reading",
+                user_id=chat.user_id,
+                event_time=chat.event_time,
+                ingest_time=chat.ingest_time,
+                caused_by=(chat.event_id,),
+                source_topic="chat-messages",
+                source_partition=0,
+                source_offset=1,
+                model_version="m",
+                probabilities=dict.fromkeys(self.alarming, share),
+                pad=PAD(valence=0.1, arousal=0.5, dominance=0.3),
+            ),
+            self.send,
+        )
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(each).__name__ for each in self.sent]
+
+
+async def ears(bench: Bench, store: TutorStore, marks: TutorStore | None = None) -> Ears:
+    settings = TutorSettings()
+    router = await bench.router({"p0": await bench.endpoint(say("never asked"))})
+    words = Composer(settings, router, LayerOutcomes(store, settings.context.learning, 5.0))
+    return Ears(settings, bench, marks or store, words)
+
+
+BOTH = ["InterventionRaised", "TutorReplied"]
+
+
+async def test_clear_words_are_enough_and_feelings_add_nothing_to_them(bench, store):
+    made = await ears(bench, store)
+    chat = a_chat("ada", CLEAR)
+    await made.hear(chat)
+    assert made.kinds == BOTH
+    assert await made.quiet.holds("ada")
+    assert not await made.quiet.holds("bob")
+    await made.feel(chat, 1.0)
+    assert made.kinds == BOTH
+
+
+@pytest.mark.parametrize("text", [HINT, PLAIN], ids=["a hint", "plain words"])
+async def test_strong_feelings_make_it_a_matter_for_a_person(bench, store, text):
+    made = await ears(bench, store)
+    chat = a_chat("ada", text)
+    await made.hear(chat)
+    await made.feel(chat, 0.0)
+    assert made.sent == []
+    await made.feel(chat, 1.0)
+    assert made.kinds == BOTH
+    # Once more, after a rebalance: it has the same ids
+    await made.feel(chat, 1.0)
+    assert [each.event_id for each in made.sent[:2]] == [each.event_id for each in made.sent[2:]]
+
+
+async def test_of_an_old_message_people_are_told_and_the_learner_is_not(bench, store):
+    made = await ears(bench, store)
+    age = int(HearingSettings().heard_for * 1000) + 1000
+    await made.hear(a_chat("ada", CLEAR, ingest_time=now_ms() - age))
+    assert made.kinds == BOTH[:1]
+
+
+async def test_without_redis_people_are_told_and_the_learner_is_helped(
+    bench: Bench, nowhere: Redis, redis_settings: RedisSettings, store: TutorStore
+):
+    made = await ears(bench, store, marks=TutorStore(nowhere, redis_settings, 5))
+    await made.hear(a_chat("ada", CLEAR))
+    assert made.kinds == BOTH
+
+
+async def test_the_mark_is_forgotten(bench, store):
+    made = await ears(bench, store)
+    await made.hear(a_chat("ada", CLEAR))
+    await made.quiet.forget("ada")
+    assert not await made.quiet.holds("ada")
