@@ -14,6 +14,7 @@ from app.tutor.config import TimeoutSettings, TutorSettings
 from models.learner.ids import derived_id, reply_id
 from schemas.base import new_event_id, now_ms
 from schemas.chat import ChatReceived
+from schemas.emotions import PAD, Emotion, EmotionRead
 from schemas.state import Activity, Estimate, Source, TrajectoryCall, UserState
 from schemas.tutor import RequestKind, TutorRequested
 from tests.app.tutor.sse import Endpoint
@@ -79,6 +80,25 @@ def a_request(chat: ChatReceived, place: tuple[int, int], **fields: Any) -> Tuto
         "state": state,
     }
     return TutorRequested(**(made | fields))
+
+
+def a_reading(
+    chat: ChatReceived, place: tuple[int, int], probabilities: dict[Emotion, float]
+) -> EmotionRead:
+    """As the emotion worker sends it."""
+    return EmotionRead(
+        event_id=derived_id("reading", chat.event_id, chat.user_id),
+        user_id=chat.user_id,
+        event_time=chat.event_time,
+        ingest_time=chat.ingest_time,
+        caused_by=(chat.event_id,),
+        source_topic=CHAT,
+        source_partition=place[0],
+        source_offset=place[1],
+        model_version="m",
+        probabilities=probabilities,
+        pad=PAD(valence=0.5, arousal=0.5, dominance=0.5),
+    )
 
 
 async def ask(settings: Settings, *chats: ChatReceived) -> list[TutorRequested]:

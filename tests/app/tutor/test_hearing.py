@@ -15,8 +15,7 @@ from app.tutor.store import TutorStore
 from app.tutor.texts import Texts
 from schemas.base import Derived, now_ms
 from schemas.chat import ChatReceived
-from schemas.emotions import PAD, EmotionRead
-from tests.app.tutor.asking import a_chat
+from tests.app.tutor.asking import a_chat, a_reading
 from tests.app.tutor.conftest import Bench
 from tests.app.tutor.sse import say
 
@@ -47,22 +46,8 @@ class Ears:
         await self.hearing.hear(chat, 0, 1, self.send)
 
     async def feel(self, chat: ChatReceived, share: float) -> None:
-        await self.hearing.feel(
-            EmotionRead(
-                event_id="reading",
-                user_id=chat.user_id,
-                event_time=chat.event_time,
-                ingest_time=chat.ingest_time,
-                caused_by=(chat.event_id,),
-                source_topic="chat-messages",
-                source_partition=0,
-                source_offset=1,
-                model_version="m",
-                probabilities=dict.fromkeys(self.alarming, share),
-                pad=PAD(valence=0.1, arousal=0.5, dominance=0.3),
-            ),
-            self.send,
-        )
+        reading = a_reading(chat, (0, 1), dict.fromkeys(self.alarming, share))
+        await self.hearing.feel(reading, self.send)
 
     @property
     def kinds(self) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.topics import CHAT, INTERVENTIONS, TUTOR_REPLIES, TUTOR_REQUESTS
+from agents.topics import CHAT, EMOTIONS, INTERACTIONS, INTERVENTIONS, TUTOR_REPLIES, TUTOR_REQUESTS
 from app.exits import Exit
 from app.settings import Settings
 from app.stores.pushlog import redis_client
@@ -145,8 +145,9 @@ async def test_an_intervention_is_put_into_words_and_nobody_hears_of_it_where_it
     async with Endpoint(say("Shall we take a breath?")) as endpoint:
         settings = with_tutor(topics, endpoint)
         async with running(settings, tmp_path, "tutor", "push"):
+            clicks = {"kind": RequestKind.INTERVENTION, "source_topic": INTERACTIONS}
             raised = a_request(
-                a_chat("ada", "not asked"), (0, 0), kind=RequestKind.INTERVENTION,
+                a_chat("ada", "not asked"), (0, 0), **clicks,
                 level=Level.MODERATE, because=("valence 0.31 is below 0.35",),
             )  # fmt: skip
             await produce(settings, TUTOR_REQUESTS, [("ada", raised)])
@@ -156,10 +157,8 @@ async def test_an_intervention_is_put_into_words_and_nobody_hears_of_it_where_it
             assert "valence 0.31 is below 0.35" in str(endpoint.seen[0].body)
             # When nobody answers, until its time is over
             endpoint.otherwise = status(503)
-            late = a_request(
-                a_chat("bob", "x", now_ms() - 3_000_000), (0, 0), kind=RequestKind.INTERVENTION
-            )
-            now = a_request(a_chat("bob", "x"), (0, 0), kind=RequestKind.INTERVENTION)
+            late = a_request(a_chat("bob", "x", now_ms() - 3_000_000), (0, 0), **clicks)
+            now = a_request(a_chat("bob", "x"), (0, 0), **clicks)
             await produce(settings, TUTOR_REQUESTS, [("bob", late), ("bob", now)])
             await eventually(
                 lambda: committed(settings, "tutor", TUTOR_REQUESTS),
@@ -308,13 +307,19 @@ async def test_what_is_for_a_person_brings_help_at_once_and_no_model_is_asked(
             said = a_chat("bob", "i want to kill myself")
             await produce(settings, CHAT, [("bob", said)])
             also = await shown(settings, "bob")
+            # Or where the words alone do not say it, but the feelings read in them
+            felt = a_chat("eve", "what is a third?")
+            (place,) = await produce(settings, CHAT, [("eve", felt)])
+            alarming = dict.fromkeys(settings.tutor.safety.emotions, 0.9)
+            await produce(settings, EMOTIONS, [("eve", a_reading(felt, place, alarming))])
+            too = await shown(settings, "eve")
             await eventually(
                 lambda: committed(settings, "tutor", TUTOR_REQUESTS),
                 lambda offsets: sum(offsets.values()) == 1,
             )
         raised = [each.document for each in await read_all(settings, INTERVENTIONS)]
     # Then both get the message that is configured, and a person is called, once for each
-    for user, pushes in (("ada", found), ("bob", also)):
+    for user, pushes in (("ada", found), ("bob", also), ("eve", too)):
         final = next(each for each in pushes if each["type"] == "tutor_reply")
         assert (final["status"], final["final"]) == ("human_help", True)
         assert final["text"] == settings.tutor.safety.help_message
