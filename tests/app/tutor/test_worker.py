@@ -17,7 +17,17 @@ from app.tutor.config import ProviderSettings
 from schemas.actions import Level
 from schemas.base import now_ms
 from schemas.tutor import ReplyMode, RequestKind
-from tests.app.tutor.asking import a_chat, a_request, ask, page, pushed, replies, shown, with_tutor
+from tests.app.tutor.asking import (
+    a_chat,
+    a_reading,
+    a_request,
+    ask,
+    page,
+    pushed,
+    replies,
+    shown,
+    with_tutor,
+)
 from tests.app.tutor.sse import Endpoint, say, say_when, stall, status
 from tests.servers import Services
 from tests.topics import committed, eventually, produce, read_all
