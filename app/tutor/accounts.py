@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -97,6 +98,7 @@ class Accounts:
         self._budgets = budgets
         self._outcomes = outcomes
         self._closing: set[asyncio.Task[None]] = set()
+        self._draining = asyncio.Event()
 
     def close(self, attempt: Attempt, failure: ProviderFailure | None) -> asyncio.Task[None]:
         """The attempt is over: answered, failed, or (with neither) cancelled."""
@@ -107,7 +109,8 @@ class Accounts:
         self._later(self._leave(entry, Verdict.NEUTRAL, None))
 
     async def drain(self) -> None:
-        """Wait until every account is closed."""
+        """Wait until every account is closed. What Redis does not take at once is given up."""
+        self._draining.set()
         while self._closing:
             await asyncio.gather(*self._closing)
 
@@ -149,18 +152,40 @@ class Accounts:
         elapsed = asyncio.get_running_loop().time() - attempt.asked_at
         self._report(attempt, failure, usage, elapsed)
         await self._leave(attempt.entry, _verdict(attempt, failure), failure)
+        used = (usage.input_tokens + usage.output_tokens, usage.micros)
         try:
-            await self._budgets.settle(
-                attempt.reservation, usage.input_tokens + usage.output_tokens, usage.micros
-            )
+            await self._budgets.settle(attempt.reservation, *used)
+        except StoreDown as error:
+            self._unsaid(name, error)
+            # Nobody waits for that: who asks again needs to find the circuit, not this.
+            self._later(self._settle_later(attempt, used))
+            return
+        try:
             await self._outcomes.learn(
                 name,
                 attempt.pursuit.request.situation,
                 self._observed(attempt, failure, usage, elapsed),
             )
         except StoreDown as error:
-            STORE_FAILED.labels("close").inc()
-            _log.warning("tutor.account_open", provider=name, error=str(error))
+            self._unsaid(name, error)
+
+    async def _settle_later(self, attempt: Attempt, used: tuple[int, int]) -> None:
+        """Say what was used until Redis has it, for as long as the reservation is held."""
+        loop, pause = asyncio.get_running_loop(), self._settings.timeouts.store
+        until = loop.time() + self._budgets.lease
+        while loop.time() < until and not self._draining.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._draining.wait(), pause)
+            try:
+                await self._budgets.settle(attempt.reservation, *used)
+            except StoreDown as error:
+                self._unsaid(attempt.provider.name, error)
+            else:
+                return
+
+    def _unsaid(self, provider: str, error: StoreDown) -> None:
+        STORE_FAILED.labels("close").inc()
+        _log.warning("tutor.account_open", provider=provider, error=str(error))
 
     async def _leave(self, entry: Entry, verdict: Verdict, failure: ProviderFailure | None) -> None:
         try:

@@ -282,7 +282,7 @@ def build(settings: Settings, redis: Redis, rng: random.Random | None = None) ->
         tutor,
         providers,
         ProviderHealth(store, tutor.breaker, tutor.timeouts.overall),
-        Budgets(store, tutor.budget),
+        Budgets(store, tutor.budget, timeouts=tutor.timeouts),
         Outcomes(store, choice.half_life, tutor.outcomes_refresh),
         rng=rng,
     )

@@ -105,27 +105,61 @@ return trips
 """
 )
 
-RESERVE: Final = """
--- KEYS user's day, fence; ARGV tokens, micros, limit of tokens or '', of micros or '', ttl s, when
--- it was asked ms or ''. Returns 'ok', or what stands against it.
-if ARGV[6] ~= '' and tonumber(ARGV[6]) <= tonumber(redis.call('GET', KEYS[2]) or -1) then
+# A learner's day, a hash: `tokens` and `micros`, with all that is set aside; and for each
+# reservation by its id
+#     open:<id>    'tokens micros until', until when it is held, ms
+#     lapsed:<id>  its time was over, and it no longer counts: what was used may still be added
+# One that was settled leaves nothing, so that it cannot be settled again.
+RESERVE: Final = (
+    _NOW
+    + """
+-- KEYS user's day, fence; ARGV id, tokens, micros, lease ms, limit of tokens or '', of micros or
+-- '', ttl s, when it was asked ms or ''. Returns 'ok', or what stands against it.
+local day, id, tokens, micros = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+if ARGV[8] ~= '' and tonumber(ARGV[8]) <= tonumber(redis.call('GET', KEYS[2]) or -1) then
   return 'erasure'
 end
-local used = redis.call('HMGET', KEYS[1], 'tokens', 'micros')
-if ARGV[3] ~= '' and tonumber(used[1] or 0) + ARGV[1] > tonumber(ARGV[3]) then return 'tokens' end
-if ARGV[4] ~= '' and tonumber(used[2] or 0) + ARGV[2] > tonumber(ARGV[4]) then return 'cost' end
-redis.call('HINCRBY', KEYS[1], 'tokens', ARGV[1])
-redis.call('HINCRBY', KEYS[1], 'micros', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[5])
+local function add(to_tokens, to_micros)
+  redis.call('HINCRBY', day, 'tokens', to_tokens)
+  redis.call('HINCRBY', day, 'micros', to_micros)
+end
+local fields = redis.call('HGETALL', day)
+for i = 1, #fields, 2 do
+  local held = string.match(fields[i], '^open:(.*)$')
+  if held then
+    local t, m, ends = string.match(fields[i + 1], '(%S+) (%S+) (%S+)')
+    if tonumber(ends) <= now then
+      -- Of a worker that died, or that never learned that it was made.
+      add(0 - tonumber(t), 0 - tonumber(m))
+      redis.call('HDEL', day, fields[i])
+      redis.call('HSET', day, 'lapsed:' .. held, 1)
+    end
+  end
+end
+local used = redis.call('HMGET', day, 'tokens', 'micros')
+if ARGV[5] ~= '' and tonumber(used[1] or 0) + tokens > tonumber(ARGV[5]) then return 'tokens' end
+if ARGV[6] ~= '' and tonumber(used[2] or 0) + micros > tonumber(ARGV[6]) then return 'cost' end
+add(tokens, micros)
+redis.call('HSET', day, 'open:' .. id,
+  ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. string.format('%.0f', now + ARGV[4]))
+redis.call('EXPIRE', day, ARGV[7])
 return 'ok'
 """
+)
 
 SETTLE: Final = """
--- KEYS user's day; ARGV tokens, micros to add, either may be below 0. Nothing where the day
--- has been erased or is over.
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HINCRBY', KEYS[1], 'tokens', ARGV[1])
-redis.call('HINCRBY', KEYS[1], 'micros', ARGV[2])
+-- KEYS user's day; ARGV id, tokens, micros that were used. Returns 0 where the reservation is
+-- not known: it was settled, or the day has been erased or is over.
+local day, tokens, micros = KEYS[1], 0, 0
+local held = redis.call('HGET', day, 'open:' .. ARGV[1])
+if held then
+  tokens, micros = string.match(held, '(%S+) (%S+)')
+  redis.call('HDEL', day, 'open:' .. ARGV[1])
+elseif redis.call('HDEL', day, 'lapsed:' .. ARGV[1]) == 0 then
+  return 0
+end
+redis.call('HINCRBY', day, 'tokens', ARGV[2] - tokens)
+redis.call('HINCRBY', day, 'micros', ARGV[3] - micros)
 return 1
 """
 

@@ -7,11 +7,15 @@ from uuid import uuid4
 
 import pytest
 
+from app.tutor.budget import Budgets
+from app.tutor.config import BudgetSettings
 from app.tutor.errors import Reason, Unavailable
+from app.tutor.store import TutorStore
 from models.routing.evidence import Mood, Situation, Task
 from tests.app.tutor.conftest import TIMEOUTS
 from tests.app.tutor.listening import SITUATION, Ear, metric, request
 from tests.app.tutor.sse import say, say_when, silence, stall, status
+from tests.topics import eventually
 
 
 def name() -> str:
@@ -233,6 +237,33 @@ async def test_redis_lost_during_an_answer_does_not_end_it(bench, redis_server):
         await router.close()
     finally:
         await redis_server.start()
+
+
+async def test_what_was_used_is_booked_when_redis_takes_it_again(bench):
+    """Given a Redis that takes nothing when an answer ends, then the account is closed later."""
+    begin, end = asyncio.Event(), asyncio.Event()
+    begin.set()
+    endpoint = await bench.endpoint(say_when(begin, "Half, ", "whole.", may_end=end))
+    patient = TIMEOUTS.model_copy(update={"stall": 60, "store": 2.0})
+    router = await bench.router({name(): endpoint}, timeouts=patient)
+    ear, asked = Ear(), request()
+    answering = asyncio.create_task(router.answer(asked, ear))
+    await ear.spoken.wait()
+    failed = metric("store_failed_total", call="close")
+    await bench.client.execute_command("CLIENT", "PAUSE", 600_000, "WRITE")
+    try:
+        end.set()
+        answer = await answering
+
+        async def failures() -> float:
+            return metric("store_failed_total", call="close") - failed
+
+        await eventually(failures, bool)
+    finally:
+        await bench.client.execute_command("CLIENT", "UNPAUSE")
+    budgets = Budgets(TutorStore(bench.client, bench.redis_settings, 5), BudgetSettings())
+    used = answer.usage.input_tokens + answer.usage.output_tokens
+    await eventually(lambda: budgets.used(asked.user_id), lambda found: found[0] == used)
 
 
 async def test_an_endless_answer_ends_at_its_limit(bench):
