@@ -1,7 +1,8 @@
 """What a learner and the tutor said before, from history in MongoDB; and the running summary.
 
 The history worker keeps `messages` and `replies`; this reads them, and keeps one document a
-learner in `summaries` (`_id` is the user id). All three go when the learner is erased.
+learner in `summaries` (`_id` is the user id). All three go when the learner is erased. A summary
+expires with the oldest turn that is in it, as that turn does.
 
 Every method raises pymongo.errors.PyMongoError as it comes.
 """
@@ -25,10 +26,15 @@ _NEWEST_FIRST: Final = -1
 
 
 class Dialogues:
-    """Every learner's dialogue."""
+    """Every learner's dialogue.
+
+    Attributes:
+        days: how long words are kept. What is read may be older: a server deletes when it comes
+            to it.
+    """
 
     def __init__(self, settings: MongoSettings, timeout: float) -> None:
-        self._days = settings.chat_days
+        self.days = settings.chat_days
         milliseconds = int(timeout * 1000)
         self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
             settings.url,
@@ -67,7 +73,13 @@ class Dialogues:
         found = await self._database[SUMMARIES].find_one({"_id": user_id})
         if found is None:
             return None
-        return Summary(found["text"], found["through"], found["turns"], Compressor(found["by"]))
+        return Summary(
+            found["text"],
+            found["through"],
+            found["turns"],
+            Compressor(found["by"]),
+            found.get("since", 0),
+        )
 
     async def keep(self, user_id: str, summary: Summary) -> None:
         """Replace the summary by one of later turns; an older or an erased one changes nothing."""
@@ -76,13 +88,14 @@ class Dialogues:
         document = {
             "_id": user_id,
             "text": summary.text,
+            "since": summary.since,
             "through": summary.through,
             "turns": summary.turns,
             "by": str(summary.by),
             # By these two it is erased and expires, as all of history.
             "ingestTime": summary.through,
-            "expiresAt": datetime.fromtimestamp(summary.through / 1000, UTC)
-            + timedelta(days=self._days),
+            "expiresAt": datetime.fromtimestamp(summary.since / 1000, UTC)
+            + timedelta(days=self.days),
         }
         collection = self._database[SUMMARIES]
         # Two plain steps, as app.stores.history says.

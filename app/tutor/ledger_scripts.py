@@ -74,8 +74,11 @@ redis.call('HSET', reply, 'final', ARGV[4], 'credit', ARGV[5])
 redis.call('HDEL', reply, 'open')
 redis.call('PEXPIRE', reply, ttl)
 for i = 7, #ARGV do redis.call('RPUSH', talk, ARGV[i]) end
--- All that is kept of a dialogue lives as long as the dialogue does.
-for i = 4, 6 do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end
+-- All that is kept of a dialogue lives as long as the dialogue does. It was read before something
+-- is added to it, and what was too old dropped then; without that, nothing keeps it alive.
+if #ARGV >= 7 then
+  for i = 4, 6 do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end
+end
 return ARGV[4]
 """
 )

@@ -70,12 +70,14 @@ class Summary:
 
     through: `at` of the newest turn that is in it, UTC milliseconds
     turns: how many are in it, >= 1
+    since: `at` of the oldest turn in it; 0 where that is not known: as old as can be
     """
 
     text: str
     through: int
     turns: int
     by: Compressor = Compressor.EXTRACTIVE
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)

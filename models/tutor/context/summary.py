@@ -69,6 +69,7 @@ def compress(
         through=max(turn.at for turn in new),
         turns=len(new) + (summary.turns if summary else 0),
         by=Compressor.EXTRACTIVE,
+        since=summary.since if summary else min(turn.at for turn in new),
     )
 
 

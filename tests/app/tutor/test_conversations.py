@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
+from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from agents.ports import HistoryEntry, HistoryKind
@@ -15,10 +18,10 @@ from app.stores.dialogue import Dialogues
 from app.stores.history import HistoryStore
 from app.stores.pushlog import redis_client
 from app.tutor.config import ReplySettings
-from app.tutor.conversations import Conversation, Conversations
+from app.tutor.conversations import Conversation, Conversations, encoded
 from app.tutor.ledger import Claim, Ledger
 from app.tutor.preloading import Preloading
-from models.tutor.context.material import Summary
+from models.tutor.context.material import Said, Summary
 from models.tutor.moves.dialogue import Speaker
 from schemas.base import now_ms
 from schemas.operations import ErasureRequested
@@ -29,6 +32,7 @@ from tests.topics import eventually
 pytestmark = pytest.mark.services
 
 REPLIES = ReplySettings(history_timeout=10.0)
+DAY = 86_400_000
 
 
 @pytest.fixture
@@ -57,11 +61,13 @@ def conversations(settings: Settings, redis: Redis, dialogues: Dialogues) -> Con
     return Conversations(redis, settings.redis, dialogues, REPLIES)
 
 
-async def happened(history: HistoryStore, user: str, *said: tuple[str, str]) -> None:
-    """The history worker has stored these exchanges."""
+async def happened(
+    history: HistoryStore, user: str, *said: tuple[str, str], ago: int = 60_000
+) -> None:
+    """The history worker has stored these exchanges, the first of `ago` milliseconds before."""
     entries = []
     for number, (question, answer) in enumerate(said):
-        chat = a_chat(user, question, now_ms() - 60_000 + 1_000 * number)
+        chat = a_chat(user, question, now_ms() - ago + 1_000 * number)
         request = a_request(chat, (0, number))
         reply = TutorReplied(
             event_id=request.reply_id, user_id=user, event_time=chat.event_time,
@@ -73,6 +79,45 @@ async def happened(history: HistoryStore, user: str, *said: tuple[str, str]) -> 
                 HistoryEntry(kind, user, event.event_id, event.ingest_time, None, event.document())
             )
     assert await history.write(entries) == [None] * len(entries)
+
+
+def turn(who: Speaker, text: str, at: int) -> Said:
+    return Said(who, text, at, id=f"{who}{at}")
+
+
+def exchange(text: str, at: int) -> list[Said]:
+    """One that says `text`, and its answer."""
+    return [turn(Speaker.STUDENT, text, at), turn(Speaker.TEACHER, f"as to {text}", at + 1)]
+
+
+class Kept:
+    """A learner's dialogue as Redis holds it, written and read past everything else."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.redis = redis
+        self.prefix = f"{settings.redis.prefix}:tutor:{{ada}}:"
+
+    async def lists(self, **turns: list[Said]) -> None:
+        for name, said in turns.items():
+            mark = [b"{}"] if name == "conversation" else []
+            await self.redis.rpush(self.prefix + name, *mark, *map(encoded, said))
+            await self.redis.expire(self.prefix + name, 3_600)
+
+    async def summary(self, text: str, since: int, through: int) -> None:
+        fields = {"text": text, "since": since, "through": through, "turns": 2, "by": "extractive"}
+        await self.redis.set(self.prefix + "summary", orjson.dumps(fields), ex=3_600)
+
+    async def everything(self) -> bytes:
+        """All that stands there."""
+        found = [await self.redis.get(self.prefix + "summary") or b""]
+        for name in ("conversation", "earlier"):
+            found += await self.redis.lrange(self.prefix + name, 0, -1)
+        return b" ".join(found)
+
+
+@pytest.fixture
+def kept(redis: Redis, settings: Settings) -> Kept:
+    return Kept(redis, settings)
 
 
 def texts(conversation: Conversation) -> list[tuple[Speaker, str]]:
@@ -114,12 +159,12 @@ async def test_a_summary_takes_the_place_of_its_turns_and_outlives_redis(
 ):
     await happened(history, "ada", ("why?", "think."), ("of what?", "pies."))
     before = (await conversations.load("ada")).turns
-    summary = Summary("problem: why?", before[1].at, 2)
+    summary = Summary("problem: why?", before[1].at, 2, since=before[0].at)
     await conversations.fold("ada", summary)
     found = await conversations.load("ada")
     assert found == Conversation(before[2:], summary, earlier=before[:2])
     # An older one does not come back
-    await conversations.fold("ada", Summary("older", before[0].at, 1))
+    await conversations.fold("ada", Summary("older", before[0].at, 1, since=before[0].at))
     assert (await conversations.load("ada")).summary == summary
     # When Redis has lost everything
     for name in await keys(redis, settings, "ada"):
@@ -173,7 +218,7 @@ async def test_an_erased_dialogue_does_not_come_back(
 ):
     await happened(history, "ada", ("why?", "think."))
     turns = (await conversations.load("ada")).turns
-    await conversations.fold("ada", Summary("problem: why?", turns[0].at, 1))
+    await conversations.fold("ada", Summary("problem: why?", turns[0].at, 1, since=turns[0].at))
     now = now_ms()
     await Ledger(redis, settings.redis, REPLIES).forget("ada", now)
     await history.erase(
@@ -181,7 +226,7 @@ async def test_an_erased_dialogue_does_not_come_back(
     )
     assert await conversations.load("ada") == Conversation()
     # A worker that was about to write a summary, and does
-    late = Summary("late", turns[1].at, 2)
+    late = Summary("late", turns[1].at, 2, since=turns[0].at)
     await conversations.fold("ada", late)
     await dialogues.keep("ada", late)
     assert await dialogues.summary("ada") is None
@@ -204,7 +249,109 @@ async def test_an_erasure_while_a_summary_is_written_takes_it_too(
 
     dialogues = Interrupted(settings.mongo, REPLIES.history_timeout)
     try:
-        await dialogues.keep("ada", Summary("problem: why?", now - 1, 1))
+        await dialogues.keep("ada", Summary("problem: why?", now - 1, 1, since=now - 1))
         assert await dialogues.summary("ada") is None
     finally:
         await dialogues.close()
+
+
+async def test_turns_that_are_too_old_go_when_a_dialogue_is_read(
+    conversations: Conversations, kept: Kept, settings: Settings
+):
+    """Given a learner who comes every day, words of more than chat_days ago are nowhere."""
+    limit = now_ms() - int(settings.mongo.chat_days * DAY)
+    old = [said for day in range(14, 0, -1) for said in exchange(f"old{day}", limit - day * DAY)]
+    young = exchange("young", limit + DAY)
+    await kept.lists(
+        earlier=old[:10] + exchange("behind", limit + DAY // 2), conversation=old[10:] + young
+    )
+    found = await conversations.load("ada")
+    assert found.turns == tuple(young)
+    assert [said.text for said in found.earlier] == ["behind", "as to behind"]
+    assert b"old" not in await kept.everything()
+    assert b"young" in await kept.everything()
+
+
+async def test_a_summary_with_a_turn_that_is_too_old_starts_anew(
+    conversations: Conversations, kept: Kept, settings: Settings
+):
+    limit = now_ms() - int(settings.mongo.chat_days * DAY)
+    told, younger = exchange("told", limit + 2 * DAY), exchange("younger", limit + DAY)
+    await kept.summary("problem: quoted", since=limit - 1_000, through=limit + DAY + 1)
+    await kept.lists(earlier=exchange("old", limit - 1_000) + younger, conversation=told)
+    # What was in it and is young enough is told again, and so folded again
+    assert await conversations.load("ada") == Conversation((*younger, *told))
+    assert await conversations.load("ada") == Conversation((*younger, *told))
+    assert b"quoted" not in await kept.everything()
+    summary = Summary("problem: younger", younger[1].at, 2, since=younger[0].at)
+    await conversations.fold("ada", summary)
+    wanted = Conversation(tuple(told), summary, earlier=tuple(younger))
+    assert await conversations.load("ada") == wanted
+
+
+async def test_no_more_goes_back_than_is_read_from_history(
+    settings: Settings, redis: Redis, dialogues: Dialogues, kept: Kept
+):
+    few = REPLIES.model_copy(update={"conversation_turns": 2})
+    conversations = Conversations(redis, settings.redis, dialogues, few)
+    now = now_ms()
+    behind, last = exchange("behind", now - 3_000), exchange("last", now - 2_000)
+    await kept.summary("problem: quoted", since=1, through=now)
+    await kept.lists(earlier=behind + last, conversation=[])
+    assert await conversations.load("ada") == Conversation(tuple(last), earlier=tuple(behind))
+
+
+async def test_a_summary_of_unknown_age_is_too_old(conversations: Conversations, kept: Kept):
+    await kept.lists(conversation=[])
+    fields = {"text": "problem: quoted", "through": now_ms(), "turns": 2, "by": "extractive"}
+    await kept.redis.set(kept.prefix + "summary", orjson.dumps(fields))
+    assert await conversations.load("ada") == Conversation()
+
+
+async def test_a_summary_is_not_folded_with_a_turn_that_is_too_old(
+    conversations: Conversations, dialogues: Dialogues, kept: Kept, settings: Settings
+):
+    limit = now_ms() - int(settings.mongo.chat_days * DAY)
+    told = exchange("told", limit + DAY)
+    await kept.lists(conversation=told)
+    late = Summary("problem: quoted", told[1].at, 4, since=limit - 1_000)
+    await conversations.fold("ada", late)
+    assert await conversations.load("ada") == Conversation(tuple(told))
+    assert await dialogues.summary("ada") is None
+
+
+async def test_a_dialogue_is_taken_up_without_what_is_too_old(
+    settings: Settings, conversations: Conversations, dialogues: Dialogues, kept: Kept
+):
+    """Given a store that has not deleted yet what has expired."""
+    days = settings.mongo.chat_days
+    longer = settings.mongo.model_copy(update={"chat_days": days + 30})
+    history, summaries = HistoryStore(longer), Dialogues(longer, REPLIES.history_timeout)
+    over = int((days + 1) * DAY)
+    try:
+        await happened(history, "ada", ("old?", "so old."), ago=over)
+        await happened(history, "ada", ("why?", "think."), ("of what?", "pies."))
+        before = await dialogues.turns("ada", 10)
+        assert len(before) == 6
+        through = before[3][0].at
+        quoting = Summary("problem: old?", through, 4, since=before[0][0].at)
+        await summaries.keep("ada", quoting)
+    finally:
+        await history.close()
+        await summaries.close()
+    assert await dialogues.summary("ada") == quoting
+    # Then what is younger is there, also what the summary had held
+    wanted = tuple(said for said, _ in before[2:])
+    found = await conversations.load("ada")
+    assert (found.turns, found.summary, found.earlier) == (wanted, None, ())
+    assert b"old" not in await kept.everything()
+
+
+async def test_a_summary_expires_with_its_oldest_turn(settings: Settings, dialogues: Dialogues):
+    since = now_ms() - 3 * DAY
+    await dialogues.keep("ada", Summary("problem: why?", since + 2 * DAY, 2, since=since))
+    await dialogues.keep("ada", Summary("problem: why?", since + 3 * DAY, 4, since=since))
+    async with AsyncMongoClient(settings.mongo.url, tz_aware=True) as client:
+        found = await client[settings.mongo.database]["summaries"].find_one({"_id": "ada"})
+    began = datetime.fromtimestamp(since / 1000, UTC)
+    assert found["expiresAt"] == began + timedelta(days=settings.mongo.chat_days)

@@ -167,6 +167,19 @@ async def test_all_of_a_dialogue_lives_as_long_as_it_goes_on(
         assert 40_000_000 < await client.pttl(f"{prefix}:{name}") <= 50_000_000
 
 
+async def test_nothing_of_a_dialogue_is_kept_for_a_reply_that_adds_nothing_to_it(
+    ledger: Ledger, client: Redis, redis_settings: RedisSettings
+):
+    """Nobody has read the dialogue for such a reply, so nobody has dropped what is too old."""
+    prefix = f"{redis_settings.prefix}:tutor:{{ada}}"
+    for name in ("conversation", "summary", "earlier"):
+        await client.rpush(f"{prefix}:{name}", "x")
+        await client.pexpire(f"{prefix}:{name}", 30_000)
+    await finished(ledger, await taken(ledger, asked("ada")), b"for a person")
+    for name in ("conversation", "summary", "earlier"):
+        assert 0 < await client.pttl(f"{prefix}:{name}") <= 30_000
+
+
 async def test_a_parked_request_that_cannot_be_read_costs_no_other(
     ledger: Ledger, client: Redis, redis_settings: RedisSettings
 ):

@@ -56,6 +56,7 @@ def test_in_parts_as_at_once():
 
     assert both == whole
     assert (whole.turns, whole.through, whole.by) == (6, 6, Compressor.EXTRACTIVE)
+    assert (whole.since, both.since) == (1, 1), "of the oldest turn in it"
 
 
 def test_turns_that_are_in_it_change_nothing():
