@@ -30,6 +30,9 @@ _NETS: Final = "models.learner.nets"
 _ADVICE: Final = "models.learner.recommending"
 _EMOTION: Final = "models.emotion"
 _MOVES: Final = "models.tutor.moves"
+_SAFETY: Final = "models.tutor.safety"
+_CONTEXT: Final = "models.tutor.context"
+_TUTOR: Final = "app.tutor"
 
 ALLOWED: Final = (
     *_allow(
@@ -45,6 +48,39 @@ ALLOWED: Final = (
         (f"{_EMOTION}.serving.batching:MOST_PADDING", "0.25"),
         (f"{_EMOTION}.serving.engine:WARM_TEXTS", "3"),
         (f"{_EMOTION}.serving.pipeline:CHUNK", "256"),
+        (f"{_CONTEXT}.tokens:_CACHED", "512"),
+        (f"{_TUTOR}.metrics:_SECONDS", "*"),
+        (f"{_TUTOR}.metrics:_OVERHEAD", "*"),
+        (f"{_TUTOR}.preloading:_AT_ONCE", "8"),
+        (f"{_TUTOR}.preloading:_TURN", "10000"),
+        (f"{_TUTOR}.replying:_LEASE", "30.0"),
+        (f"{_TUTOR}.showing:_PATIENCE", "2.0"),
+        (f"{_TUTOR}.store:_CONNECTIONS", "16"),
+    ),
+    *_allow(
+        "how long Redis keeps what a redelivery or a day's sum still needs; nobody is judged by it",
+        (f"{_TUTOR}.budget:_KEPT", "86400"),
+        (f"{_TUTOR}.store:_COUNTED", "86400"),
+    ),
+    *_allow(
+        "codes of HTTP, and a count that no answer of a provider can have",
+        (f"{_TUTOR}.client:_MOST_TOKENS", "31"),
+        (f"{_TUTOR}.failures:_of_status", "429", "500"),
+    ),
+    *_allow(
+        "bounds what one search may cost, in characters. A text is cut into parts of that length "
+        "that overlap by more than a match in ordinary words is long; left out is what stands "
+        "behind the 40th character of one word",
+        (f"{_SAFETY}.plain:_LONGEST", "600"),
+        (f"{_SAFETY}.plain:_OVERLAP", "150"),
+        (f"{_SAFETY}.plain:_LONGEST_WORD", "40"),
+        (f"{_SAFETY}.screening:_LONGEST", "600"),
+        (f"{_SAFETY}.screening:_KEPT", "160"),
+    ),
+    *_allow(
+        "a line cut to fewer characters says nothing and is left out of the summary; which lines "
+        "are told is decided by tutor.context.summary",
+        (f"{_CONTEXT}.summary:_SHORTEST", "8"),
     ),
     *_allow(
         "fits or measures what the card then says; runs in training and evaluation only",
@@ -69,6 +105,7 @@ ALLOWED: Final = (
         (f"{_NETS}.intervention:InterventionNet.exceeds", "60.0"),
         (f"{_NETS}.readiness:sigmoid", "60.0"),
         (f"{_ADVICE}.catalogue:Prior", "1000000.0"),
+        (f"{_TUTOR}.accounts:_SOONEST", "0.001"),
     ),
     *_allow(
         "a trained feature's definition: the artefact was fitted to it, another needs training",
@@ -84,6 +121,27 @@ ALLOWED: Final = (
         (f"{_MOVES}.features:LONGEST", "15"),
         (f"{_MOVES}.features:RECENT", "3"),
         (f"{_MOVES}.features:SCALE_OF_TURNS", "5.0"),
+    ),
+    *_allow(
+        "English words of a trained feature: another language needs training",
+        (f"{_MOVES}.text:AGREES", "words"),
+        (f"{_MOVES}.text:ASKS_WHY", "words"),
+        (f"{_MOVES}.text:BEGINS_AGREEING", "words"),
+        (f"{_MOVES}.text:CONCLUDES", "words"),
+        (f"{_MOVES}.text:NEW_QUESTION", "words"),
+        (f"{_MOVES}.text:ONLY_YES_OR_NO", "words"),
+        (f"{_MOVES}.text:SAYS_DONE", "words"),
+        (f"{_MOVES}.text:THANKS", "words"),
+        (f"{_MOVES}.text:UNSURE", "words"),
+    ),
+    *_allow(
+        "the same, but models.tutor.context.summary picks its quotes by them, too: in another "
+        "language it finds no mistake and no progress. Cue words of the summary's own, as data, "
+        "are still to be made",
+        (f"{_MOVES}.text:BEGINS_REALISING", "words"),
+        (f"{_MOVES}.text:PRAISES", "words"),
+        (f"{_MOVES}.text:REALISES", "words"),
+        (f"{_MOVES}.text:REJECTS", "words"),
     ),
     *_allow(
         "bounds the bytes of a record or a file",
@@ -123,6 +181,9 @@ ALLOWED: Final = (
         (f"{_ADVICE}.memory:_UNKNOWN", "65535"),
         (f"{_ADVICE}.memory:_EXPLORED,_PERSONAL,_REFUSED,_CLOSED", "4", "8"),
         (f"{_MOVES}.model:fingerprint", "32"),
+        (f"{_CONTEXT}.tokens:_INDENT_CHARS", "4"),
+        (f"{_CONTEXT}.weights:_WHOLE", "64"),
+        (f"{_SAFETY}.plain:_letters", "63"),
     ),
     *_allow(
         "conversion of units",
@@ -130,6 +191,9 @@ ALLOWED: Final = (
         (f"{_LEARNER}.trajectory:_MS_PER_MINUTE", "60000"),
         (f"{_BEHAVIOUR}.record:_weights", "1000.0"),
         (f"{_ADVICE}.learning:_DAY_MS", "86400000"),
+        (f"{_TUTOR}.accounts:Accounts._report", "1000000.0"),
+        (f"{_TUTOR}.budget:Budgets.__init__", "1000000"),
+        (f"{_TUTOR}.conversations:_DAY", "86400000"),
     ),
     *_allow(
         "mathematics: a half-life's base, a square root, rounding, the normal distribution, "
@@ -140,6 +204,7 @@ ALLOWED: Final = (
         (f"{_ADVICE}.learning:_fade", "2.0"),
         (f"{_ADVICE}.learning:_movement", "0.5"),
         (f"{_MOVES}.model:table_row", "0.5"),
+        (f"{_CONTEXT}.recall:recall", "0.5"),
     ),
     *_allow(
         "how many numbers each input of a net has",
@@ -149,6 +214,7 @@ ALLOWED: Final = (
     *_allow(
         "names of estimates, two of which classes of emotion have, too",
         (f"{_LEARNER}.rules:BEHAVIOUR_FACTS", "classes"),
+        (f"{_CONTEXT}.notes:_now", "classes"),
         (f"{_NETS}.assembling:estimate_features", "classes"),
         (f"{_NETS}.inputs:READINESS_INPUTS", "classes"),
     ),

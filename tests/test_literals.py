@@ -8,6 +8,7 @@ out. In the rest there may be
     no integer beyond -1..2 that is compared, calculated with, or named
     no quotient of two literals, no table of numbers
     no class of emotion, by member or by name, and no list of intervention levels
+    no choice between words in a regular expression: it would decide in one language
 
 except what literals_allowed.py lists, each with its reason; an entry that nothing needs
 fails, too.
@@ -16,6 +17,7 @@ fails, too.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,11 @@ ROOT: Final = Path(__file__).parent.parent
 SERVING: Final = (
     "agents",
     "models.learner",
+    "models.tutor.context",
+    "models.tutor.modes",
     "models.tutor.moves",
+    "models.tutor.safety",
+    "app.tutor",
     "models.emotion.serving",
     "models.emotion.calibration",
     "models.emotion.inference",
@@ -44,6 +50,10 @@ SETTINGS: Final = {
     "models.learner.parameters",
     "models.learner.behaviour.config",
     "models.learner.recommending.settings",
+    "models.tutor.context.config",
+    "models.tutor.modes.config",
+    "models.tutor.safety.config",
+    "app.tutor.config",
 }
 """An operator's to change; every number there has a name and a description."""
 
@@ -164,6 +174,12 @@ class _Reader(ast.NodeVisitor):
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, float) and node.value not in FREE_FLOATS:
             self._report(node, repr(node.value), "a number in the code")
+        if isinstance(node.value, str) and _CHOICE.search(node.value):
+            self._report(node, "words", "a choice between words")
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):
+            self.generic_visit(node)  # else a docstring
 
     def visit_Compare(self, node: ast.Compare) -> None:
         for one in (node.left, *node.comparators):
@@ -240,6 +256,8 @@ class _Reader(ast.NodeVisitor):
             self._report(node, "levels", "a list of intervention levels")
 
 
+_CHOICE: Final = re.compile(r"[a-z]{2,}[a-z ?()']*\|[a-z ?()':]*[a-z]{2,}")
+"""`but|though`: two words or more of two letters or more, in whatever stands around them."""
 _CLASSES: Final = {emotion.value for emotion in Emotion}
 
 
@@ -265,7 +283,7 @@ def _within(name: str, packages: set[str] | tuple[str, ...]) -> bool:
 
 
 def _all_modules() -> Iterator[tuple[str, Path]]:
-    for room in ("agents", "models"):
+    for room in ("agents", "app", "models"):
         for path in sorted((ROOT / room).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
@@ -369,6 +387,9 @@ def test_no_constant_of_the_training_serves(name: str) -> None:
         "WEIGHTS = {'a': 1, 'b': 2}",
         "URGENT = (Level.SIGNIFICANT, Level.CRITICAL)",
         "match value:\n    case 0.3:\n        pass",
+        "NEGATION = re.compile(r'\\b(?:not|never)$')",
+        "def negated(text):\n    return re.search('(do not|never) ', text) is not None",
+        "FILLERS = '(?:really' '|going to)'",
     ],
 )
 def test_what_is_planted_is_found(planted: str) -> None:
@@ -385,6 +406,7 @@ def test_what_is_planted_is_found(planted: str) -> None:
         "class Measure(IntEnum):\n    CORRECT = 6",
         "def level(need):\n    return need is not Level.NONE",
         "def prior(settings):\n    return settings.prior",
+        "def number(text):\n    'Of an a|b|c.'\n    return re.search(r'[a-z]|[0-9]+', text)",
         "def squared(x):\n    'Below 0.5 it is small.'\n    return x**2",
     ],
 )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.routing.evidence import Mood, Task
 
 Factor = Annotated[float, Field(ge=0.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class _Group(BaseModel):
@@ -103,6 +104,15 @@ class SummarySettings(_Group):
     words: int = Field(150, ge=20, description="asked of a model's summary")
 
 
+class WorthSettings(_Group):
+    """What of the profile is told first where there is no room for all: the highest."""
+
+    counts: Share = Field(0.0, description="how many messages and interactions there were")
+    correct: Share = Field(1.0, description="share of recent answers that were right")
+    hints: Share = Field(0.5, description="hints used for an exercise, on average")
+    response_time: Share = Field(0.25, description="seconds to answer, on average")
+
+
 class ContextSettings(_Group):
     """What the language model gets to see."""
 
@@ -122,6 +132,7 @@ class ContextSettings(_Group):
     emotions_told: int = Field(3, ge=0, description="the most probable ones, in the state layer")
     templates: Path | None = Field(None, description="folder of templates; None: the packaged ones")
     layers: LayersSettings = LayersSettings()
+    worth: WorthSettings = WorthSettings()
     learning: LearningSettings = LearningSettings()
     recall: RecallSettings = RecallSettings()
     summary: SummarySettings = SummarySettings()

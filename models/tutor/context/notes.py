@@ -55,14 +55,18 @@ def _now(state: UserState, settings: ContextSettings) -> Iterator[Note]:
 
 
 def _over_time(state: UserState, settings: ContextSettings) -> Iterator[Note]:
-    activity = state.activity
-    yield Note(f"messages so far: {activity.messages}; interactions: {activity.interactions}", 0.0)
+    activity, worth = state.activity, settings.worth
+    counts = f"messages so far: {activity.messages}; interactions: {activity.interactions}"
+    yield Note(counts, worth.counts)
     if activity.correct is not None:
-        yield Note(f"share of recent answers that were right: {activity.correct:.2f}", 1.0)
+        yield Note(
+            f"share of recent answers that were right: {activity.correct:.2f}", worth.correct
+        )
     if activity.hints is not None:
-        yield Note(f"hints used for an exercise, on average: {activity.hints:.1f}", 0.5)
+        yield Note(f"hints used for an exercise, on average: {activity.hints:.1f}", worth.hints)
     if activity.response_time is not None:
-        yield Note(f"seconds to answer, on average: {activity.response_time:.0f}", 0.25)
+        seconds = f"seconds to answer, on average: {activity.response_time:.0f}"
+        yield Note(seconds, worth.response_time)
     if state.behaviour is None:
         return
     if _told(state.behaviour.next_correct, settings):

@@ -32,6 +32,23 @@ class ModeSettings(BaseModel):
     try_words: int = Field(
         4, ge=1, description="a message without a number is a try from so many words on"
     )
+    unsure: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (
+            "not sure",
+            "don't know",
+            "dont know",
+            "confus",
+            "don't get",
+            "dont get",
+            "don't understand",
+            "dont understand",
+            "can you",
+            "could you",
+            "help",
+        ),
+        description="a message without a number that has one of these in it is no try; small "
+        "letters, add your learners' language",
+    )
     problem_words: int = Field(
         12, ge=1, description="a message shorter than this states no new problem"
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from models.tutor.context.material import Said
+from models.tutor.modes.config import ModeSettings
 from models.tutor.moves import text as cues
 from models.tutor.moves.dialogue import Speaker
 
@@ -20,12 +21,13 @@ def states_a_problem(text: str, at_least_words: int) -> bool:
     return len(sentences) > 1 and len(cues.numbers(text)) > 1 and "?" in text
 
 
-def is_a_try(text: str, at_least_words: int) -> bool:
+def is_a_try(text: str, settings: ModeSettings) -> bool:
     """An answer rather than a question or "I don't know": it has a number, or enough words."""
     if cues.numbers(text):
         return True
-    asks = text.rstrip().endswith("?") or cues.UNSURE.search(text) is not None
-    return not asks and len(text.split()) >= at_least_words
+    lower = text.lower().replace("\u2019", "'")
+    asks = text.rstrip().endswith("?") or any(each in lower for each in settings.unsure)
+    return not asks and len(text.split()) >= settings.try_words
 
 
 def current_problem(turns: Sequence[Said], at_least_words: int) -> tuple[str, tuple[Said, ...]]:
@@ -37,16 +39,16 @@ def current_problem(turns: Sequence[Said], at_least_words: int) -> tuple[str, tu
     return "", tuple(turns)
 
 
-def tries(turns: Sequence[Said], *, try_words: int, problem_words: int) -> int:
+def tries(turns: Sequence[Said], settings: ModeSettings) -> int:
     """How often the learner has tried the current problem, in the turns that are known.
 
     A try answers the tutor: what stands before the tutor's first turn is the question itself.
     """
-    _, since = current_problem(turns, problem_words)
+    _, since = current_problem(turns, settings.problem_words)
     counted, answered = 0, False
     for turn in since:
         if turn.speaker is Speaker.TEACHER:
             answered = True
-        elif answered and is_a_try(turn.text, try_words):
+        elif answered and is_a_try(turn.text, settings):
             counted += 1
     return counted

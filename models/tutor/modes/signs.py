@@ -70,7 +70,7 @@ def signs(
         occasion=occasion,
         chosen=chosen,
         before=before,
-        tries=tries(turns, try_words=settings.try_words, problem_words=settings.problem_words),
+        tries=tries(turns, settings),
         pleasure=_known(state.valence if state else None, settings),
         load=_known(behaviour.cognitive_load if behaviour else None, settings),
         readiness=readiness.score if ready and readiness else None,

@@ -58,5 +58,8 @@ class SafetySettings(BaseModel):
         2_000, ge=100, description="of a message are looked at: a longer one's first and last"
     )
     long_message: int = Field(
-        2_000, ge=100, description="characters from which a message is screened in a thread"
+        1_000,
+        ge=100,
+        description="characters from which a message is looked at in a thread, beside the event "
+        "loop: it can take more than a few milliseconds",
     )

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PACKAGED: Final = Path(__file__).parent / "lexicon.toml"
 
@@ -54,6 +54,26 @@ class _Entry(_Part):
     unless: tuple[str, ...] = ()
 
 
+class _Negation(_Part):
+    before: str = Field(min_length=1)
+    taken_back: str = Field(min_length=1)
+
+
+class _Words(_Part):
+    words: tuple[str, ...]
+
+
+class _Slips(_Part):
+    one: int = Field(ge=1)
+    two: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _two_need_more(self) -> Self:
+        if self.two < self.one:
+            raise ValueError("two slips need at least as many letters as one")
+        return self
+
+
 class _Clauses(_Part):
     starts: str
     own: str
@@ -68,6 +88,9 @@ class _File(_Part):
     keywords: dict[str, tuple[str, ...]] = {}
     words: dict[str, str] = {}
     contexts: dict[str, str] = {}
+    censored: _Words | None = None
+    slips: _Slips | None = None
+    negation: _Negation | None = None
     clauses: _Clauses | None = None
     figures: tuple[_Figure, ...] = ()
     patterns: tuple[_Entry, ...] = ()
@@ -91,9 +114,22 @@ class Clauses:
 
 
 @dataclass(frozen=True, slots=True)
+class Negation:
+    """What takes back what is said, in one language.
+
+    before: in the same clause; its match ends where that begins
+    taken_back: anywhere behind it in the sentence; then the negation does not count
+    """
+
+    before: re.Pattern[str]
+    taken_back: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern:
     """One thing to look for.
 
+    negation: its language's; None where nothing takes the pattern back
     unless: contexts in which it says nothing
     waits: for the end of a sentence that is being written, since a context may follow
     clauses: None where a context counts anywhere in the sentence
@@ -103,7 +139,7 @@ class Pattern:
     kind: Kind
     why: str
     looks_for: re.Pattern[str]
-    negatable: bool
+    negation: Negation | None
     alone: bool
     unless: tuple[re.Pattern[str], ...]
     waits: bool
@@ -112,13 +148,22 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """All files together. versions: of each file, in order; phrase: finds any of `phrases`."""
+    """All files together.
+
+    versions: of each file, in order
+    phrase: finds any of `phrases`
+    censored: words that stars may stand in
+    one_slip, two_slips: letters from which a word may have so many and be taken for a keyword
+    """
 
     versions: tuple[int, ...]
     spelling: Mapping[str, str]
     phrase: re.Pattern[str]
     phrases: Mapping[str, str]
     keywords: frozenset[str]
+    censored: tuple[str, ...]
+    one_slip: int
+    two_slips: int
     figures: tuple[re.Pattern[str], ...]
     patterns: tuple[Pattern, ...]
     replies: tuple[Pattern, ...]
@@ -150,17 +195,25 @@ def _together(files: Sequence[tuple[Path, _File]]) -> Lexicon:
     spelling: dict[str, str] = {}
     phrases: dict[str, str] = {}
     keywords: set[str] = set()
+    censored: list[str] = []
     for path, file in files:
         spelling |= file.spelling
         phrases |= file.phrases
         keywords.update(*file.keywords.values())
+        censored += file.censored.words if file.censored else ()
         figures += [_compiled(path, "figures", each.pattern, file.words) for each in file.figures]
         contexts = {
             name: _compiled(path, name, text, file.words) for name, text in file.contexts.items()
         }
-        clauses = _clauses(path, file)
-        patterns += [_pattern(path, each, file.words, contexts, clauses) for each in file.patterns]
-        replies += [_pattern(path, each, file.words, contexts) for each in file.replies]
+        clauses, negation = _clauses(path, file), _negation(path, file)
+        patterns += [
+            _pattern(path, each, file.words, contexts, negation=negation, clauses=clauses)
+            for each in file.patterns
+        ]
+        replies += [
+            _pattern(path, each, file.words, contexts, negation=negation) for each in file.replies
+        ]
+    slips = next(file.slips for _, file in reversed(files) if file.slips is not None)
     longest_first = sorted(phrases, key=len, reverse=True)
     return Lexicon(
         versions=tuple(file.version for _, file in files),
@@ -168,6 +221,9 @@ def _together(files: Sequence[tuple[Path, _File]]) -> Lexicon:
         phrase=re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})\b"),
         phrases=phrases,
         keywords=frozenset(keywords),
+        censored=(*sorted(keywords), *censored),
+        one_slip=slips.one,
+        two_slips=slips.two,
         figures=tuple(figures),
         patterns=tuple(patterns),
         replies=tuple(replies),
@@ -178,7 +234,19 @@ def _clauses(path: Path, file: _File) -> Clauses | None:
     if file.clauses is None:
         return None
     texts = file.clauses.model_dump()
-    return Clauses(**{name: _compiled(path, name, texts[name], file.words) for name in texts})
+    return Clauses(
+        **{name: _compiled(path, f"clauses.{name}", texts[name], file.words) for name in texts}
+    )
+
+
+def _negation(path: Path, file: _File) -> Negation | None:
+    if file.negation is None:
+        return None
+    before = _compiled(path, "negation.before", f"(?:{file.negation.before})$", file.words)
+    if any(before.search(nothing) for nothing in ("", "x")):
+        raise LexiconProblem(f"lexicon {path}: negation.before: takes everything back")
+    taken_back = _compiled(path, "negation.taken_back", file.negation.taken_back, file.words)
+    return Negation(before=before, taken_back=taken_back)
 
 
 def _pattern(
@@ -186,17 +254,22 @@ def _pattern(
     entry: _Entry,
     words: Mapping[str, str],
     contexts: Mapping[str, re.Pattern[str]],
+    *,
+    negation: Negation | None,
     clauses: Clauses | None = None,
 ) -> Pattern:
     for name in entry.unless:
         if name not in contexts:
             raise LexiconProblem(f"lexicon {path}: {entry.name}: there is no context {name!r}")
+    if entry.negatable and negation is None:
+        # Else a "not" would count in one language and be passed over in another, unseen.
+        raise LexiconProblem(f"lexicon {path}: {entry.name}: negatable needs a [negation]")
     return Pattern(
         name=entry.name,
         kind=entry.kind,
         why=entry.why,
         looks_for=_compiled(path, entry.name, entry.pattern, words),
-        negatable=entry.negatable,
+        negation=negation if entry.negatable else None,
         alone=entry.alone,
         unless=tuple(contexts[name] for name in entry.unless),
         waits=bool(entry.unless) and not entry.at_once,

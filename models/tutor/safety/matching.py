@@ -11,27 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from models.tutor.safety.lexicon import Clauses, Kind, Lexicon, Pattern
+from models.tutor.safety.lexicon import Clauses, Kind, Lexicon, Negation, Pattern
 from models.tutor.safety.plain import Sentence, sentences
-
-# "i" ends a negation but behind verbs of saying and thinking: "no i want to" says it outright.
-_FILLERS: Final = (
-    r"(?: (?:really|actually|even|ever|going|to|want|wanting|trying|planning|feel|feeling|like"
-    r"|thinking|thought|considered|about|of|be|do|saying|am|would|will|have|a|any|had|been|being"
-    r"|having|or"
-    r"|(?:that|like|think|thinking|thought|believe|say|saying|said|mean|meant|feel like) i"
-    r"|that|think|mean|meant|say))*$"
-)
-_NEGATION: Final = re.compile(
-    r"\b(?:(?:not|never|nobody|nor|neither|without|instead of|against)" + _FILLERS + r"|no"
-    r"(?: (?:more|longer|thoughts?|plans?|intention|desire|wish|need|interest|way i|chance i"
-    r"|would|will|ever|way|of|to|about|am|thinking|doing|for|in|on))*$)"
-)
-_TAKEN_BACK: Final = re.compile(
-    r"\b(?:but|though|although|except|however|yet|until|unless|sometimes|because)\b"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +66,7 @@ def without_figures(sentence: Sentence, lexicon: Lexicon) -> Sentence:
 
 
 def _stands(pattern: Pattern, sentence: Sentence, match: re.Match[str]) -> bool:
-    if pattern.negatable and _negated(sentence, match):
+    if pattern.negation is not None and _negated(pattern.negation, sentence, match):
         return False
     if not pattern.unless:
         return True
@@ -118,10 +100,9 @@ def _meant(clauses: Clauses, clause: str, start: int) -> bool:
     return any(each.end() >= start - 1 for each in clauses.meant.finditer(clause))
 
 
-def _negated(sentence: Sentence, match: re.Match[str]) -> bool:
+def _negated(negation: Negation, sentence: Sentence, match: re.Match[str]) -> bool:
     begin = max(at for at in sentence.clauses if at <= match.start())
-    # "but" behind it takes the negation back: better one call too many.
     return bool(
-        _NEGATION.search(sentence.text[begin : match.start()].rstrip())
-        and not _TAKEN_BACK.search(sentence.text, match.end())
+        negation.before.search(sentence.text[begin : match.start()].rstrip())
+        and not negation.taken_back.search(sentence.text, match.end())
     )

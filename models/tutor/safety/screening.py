@@ -14,7 +14,14 @@ from typing import Final
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import Pattern, load
 from models.tutor.safety.matching import Finding, findings, found, found_by, without_figures
-from models.tutor.safety.plain import NOTHING, SENTENCE_END, Sentence, extended, lowered
+from models.tutor.safety.plain import (
+    NOTHING,
+    SENTENCE_END,
+    Sentence,
+    extended,
+    lowered,
+    portions,
+)
 from schemas.actions import Level
 from schemas.emotions import Emotion
 
@@ -157,7 +164,8 @@ class ReplyWatch:
         if len(text) > _LONGEST:
             # It may never end. What is kept is enough for whatever began in it.
             screening = self._judged(self._sentence)
-            self._sentence = Sentence(text[text.find(" ", len(text) - _KEPT) + 1 :])
+            kept = max(len(text) - _KEPT, text.find(" ", len(text) - _KEPT) + 1)
+            self._sentence = Sentence(text[kept:])
             return screening
         rest = lowered(self._open[:_KEPT])
         return self._judged_so_far(extended(self._sentence, rest, self._screen.lexicon))
@@ -169,7 +177,8 @@ class ReplyWatch:
 
     def _judged(self, sentence: Sentence) -> Screening | None:
         self.undecided = False
-        return self._alarm(self._matched(sentence), sentence)
+        alarms = (self._alarm(self._matched(each), each) for each in portions(sentence))
+        return next((alarm for alarm in alarms if alarm is not None), None)
 
     def _judged_so_far(self, sentence: Sentence) -> Screening | None:
         matched = self._matched(sentence, max(0, len(sentence.text) - _KEPT))

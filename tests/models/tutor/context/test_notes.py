@@ -94,6 +94,21 @@ def test_the_profile_tells_what_holds_over_time():
     assert not any("text" in text for text in texts)
 
 
+def test_what_of_the_profile_is_told_first_is_a_setting():
+    def worth(settings: ContextSettings) -> dict[str, float]:
+        told = profile_notes(state(behaviour=BEHAVIOUR), settings)
+        return {note.text.partition(":")[0]: note.worth for note in told}
+
+    other = ContextSettings(worth={"counts": 0.9, "correct": 0.1})
+
+    assert (
+        worth(SETTINGS)["messages so far"]
+        < worth(SETTINGS)["share of recent answers that were right"]
+    )
+    assert worth(other)["messages so far"] == 0.9
+    assert worth(other)["share of recent answers that were right"] == 0.1
+
+
 def test_every_worth_is_a_share():
     notes = [
         *state_notes(state(behaviour=BEHAVIOUR), SETTINGS),

@@ -148,12 +148,21 @@ def dialogue(*texts: str) -> tuple[Said, ...]:
     ],
 )
 def test_what_a_try_is(text, tried):
-    assert is_a_try(text, SETTINGS.try_words) is tried
+    assert is_a_try(text, SETTINGS) is tried
+
+
+def test_what_says_that_a_learner_is_unsure_is_a_setting_for_each_language():
+    german = ModeSettings(unsure=("weiß nicht",))
+
+    assert is_a_try("das Weiß nicht so recht ich", SETTINGS)
+    assert not is_a_try("das Weiß nicht so recht ich", german)
+    assert is_a_try("you could help me a lot", german)
+    assert not is_a_try("I don\u2019t know any of it", SETTINGS)
 
 
 def test_tries_count_since_the_problem_was_stated():
     def counted(*texts: str) -> int:
-        return tries(dialogue(*texts), try_words=4, problem_words=12)
+        return tries(dialogue(*texts), ModeSettings(try_words=4, problem_words=12))
 
     assert counted() == 0
     assert counted(PROBLEM) == 0

@@ -7,6 +7,7 @@ from models.tutor.safety.lexicon import LexiconProblem, load
 from models.tutor.safety.plain import plain, slips
 from models.tutor.safety.screening import Screen
 
+SCREEN = Screen(SafetySettings())
 GERMAN = """
 version = 3
 [words]
@@ -56,9 +57,65 @@ insists = "\\\\bwirklich\\\\b"
     assert not screen.message("im film will ich mich umbringen").alarm
 
 
+NEGATABLE = GERMAN.replace("negatable = false", "negatable = true").replace('"film"', "")
+NEGATION = """
+[negation]
+before = "\\\\b(?:nicht|niemals|keineswegs)(?: (?:{selbst}|daran|je))*"
+taken_back = "\\\\b(?:aber|doch)\\\\b"
+"""
+
+
+def with_tables(tables: str) -> str:
+    return NEGATABLE.replace("[contexts]", tables + "[contexts]")
+
+
+def test_a_language_says_itself_what_takes_back(tmp_path):
+    screen = Screen(SafetySettings(lexicons=(written(tmp_path, with_tables(NEGATION)),)))
+
+    assert screen.message("ich will mich umbringen").alarm
+    assert not screen.message("ich will niemals mich umbringen").alarm
+    assert screen.message("ich will niemals mich umbringen, aber ich denke daran").alarm
+    # Nothing of one language counts in the other
+    assert screen.message("never mich umbringen").alarm
+    assert screen.message("i would niemals kill myself").alarm
+    assert not screen.message("i would never kill myself").alarm
+
+
+def test_what_takes_back_reaches_up_to_what_it_takes_back(tmp_path):
+    screen = Screen(SafetySettings(lexicons=(written(tmp_path, with_tables(NEGATION)),)))
+
+    assert screen.message("niemals weint jemand wenn sie mich umbringen").alarm
+
+
+def test_a_language_says_itself_which_words_hide_behind_stars(tmp_path):
+    german = with_tables(NEGATION + '[censored]\nwords = ["umbringen"]\n')
+    screen = Screen(SafetySettings(lexicons=(written(tmp_path, german),)))
+
+    assert screen.message("ich will mich umb*ing*n").alarm
+    assert not SCREEN.message("ich will mich umb*ing*n").alarm
+
+
+def test_how_many_slips_a_word_may_have_is_in_the_lexicon(tmp_path):
+    strict = "version = 1\n[slips]\none = 40\ntwo = 40"
+    screen = Screen(SafetySettings(lexicons=(written(tmp_path, strict),)))
+
+    assert SCREEN.message("i am suicudal again").alarm
+    assert not screen.message("i am suicudal again").alarm
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        (NEGATABLE, "umbringen: negatable needs a [negation]"),
+        (with_tables("[negation]\nbefore = 'nicht'\n"), "negation.taken_back"),
+        (with_tables(NEGATION.replace('"\\\\b(?:aber|doch)\\\\b"', '""')), "negation.taken_back"),
+        (with_tables(NEGATION.replace("{selbst}", "{selber}")), "negation.before: there is no"),
+        (with_tables(NEGATION.replace("(?:nicht", "((?:nicht")), "negation.before"),
+        (with_tables(NEGATION.replace("keineswegs)", "keineswegs)?")), "takes everything back"),
+        (with_tables(NEGATION + "also = 'x'\n"), "negation.also"),
+        (with_tables(NEGATION + "[censored]\nwords = 'dumm'\n"), "censored.words"),
+        ("version = 1\n[slips]\none = 9\ntwo = 5", "slips: "),
+        ("version = 1\n[slips]\none = 0\ntwo = 5", "slips.one"),
         ("version = ", "not TOML"),
         ("version = 0", "version"),
         ("version = 1\nwrods = 2", "wrods"),
