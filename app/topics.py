@@ -65,6 +65,9 @@ class Topic:
             config["delete.retention.ms"] = str(int(settings.delete_retention * 1000))
         elif self.retention_days is not None:
             config["retention.ms"] = str(int(self.retention_days * _DAY_MS))
+            # Kafka deletes a segment when the newest record in it is past its time: with this,
+            # none outlives its retention by more than a day.
+            config["segment.ms"] = str(_DAY_MS)
         return config
 
 
