@@ -8,18 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.emotion.config import EmotionSettings
-from models.emotion.promotion import promoted
+from models.emotion.promotion import Promotion, promotion
 from models.emotion.serving.reader import EmotionReader
 
 log = logging.getLogger(__name__)
 
 
 def current(settings: EmotionSettings) -> EmotionSettings:
-    """The settings with the promoted artefact, where one is promoted."""
-    if settings.promoted is None:
+    """The settings with the promoted artefact, where one is promoted. Raises OSError."""
+    known = None if settings.promoted is None else promotion(settings.promoted)
+    if known is None:
         return settings
-    artefact = promoted(settings.promoted, settings.artefact)
-    return settings.model_copy(update={"artefact": artefact})
+    return settings.model_copy(update={"artefact": known.folder})
 
 
 async def follow(
@@ -28,29 +28,32 @@ async def follow(
     *,
     failed: Callable[[Path, Exception], None] | None = None,
 ) -> None:
-    """Swap the reader's model whenever the pointer names another artefact; runs until cancelled.
+    """Swap the reader's model whenever something else is promoted; runs until cancelled.
 
-    Start the reader with `current(settings)`. An artefact that cannot be loaded is
-    reported to `failed` once, and the old one goes on reading.
+    Start the reader with `current(settings)`. Something else is another folder, or the same
+    with other weights than the reader has. An artefact that cannot be loaded is reported to
+    `failed` once, and the old one goes on reading; it is tried again when it is promoted again.
     """
     if settings.promoted is None:
         return
-    refused: Path | None = None
+    default = Promotion(settings.artefact, None, 0)
+    tried: Promotion | None = None
     while True:
         await asyncio.sleep(settings.promotion_interval)
         try:
-            wanted = await asyncio.to_thread(current, settings)
+            wanted = await asyncio.to_thread(promotion, settings.promoted) or default
         except OSError as error:
             log.warning("%s cannot be read: %s", settings.promoted, error)
             continue
-        if wanted.artefact in {reader.artefact, refused}:
+        is_read = wanted.folder == reader.artefact and wanted.version in {None, reader.version}
+        if is_read or wanted == tried:
             continue
+        tried = wanted
         try:
-            version = await reader.swap(wanted)
+            version = await reader.swap(settings.model_copy(update={"artefact": wanted.folder}))
         except Exception as error:
-            refused = wanted.artefact
-            log.exception("the promoted model cannot be loaded: %s", refused)
+            log.exception("the promoted model cannot be loaded: %s", wanted.folder)
             if failed is not None:
-                failed(refused, error)
+                failed(wanted.folder, error)
         else:
             log.info("now reading with %s", version)

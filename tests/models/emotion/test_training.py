@@ -89,7 +89,14 @@ def test_a_run_writes_an_artefact_that_learned_and_a_card_that_says_how(
         "goemotions": 48, "emobank": 18, "forum_urgency": 91, "corpus": 8,
     }  # fmt: skip
     assert card["metrics"]["forum_urgency (dev)"]["spearman"] > 0.5
-    per_class = card["metrics"]["goemotions (dev)"]["per_class"]
+    measured = card["metrics"]["goemotions (dev)"]
+    for name in ("macro_f1", "macro_f1_at_half", "ece"):
+        assert 0 <= measured[f"{name}_cross_fitted"] <= 1
+    served = card["metrics"]["the 41 on goemotions (dev)"]
+    assert served["n"] == 12
+    assert set(served["per_class"]) >= {*SAYINGS}
+    assert "boredom" not in served["per_class"]
+    per_class = measured["per_class"]
     assert all(per_class[label]["f1"] > 0.9 for label in SAYINGS)
     assert artefact.version == artefacts.load(out).version
     text = (out / "card.md").read_text()

@@ -8,27 +8,29 @@ import pytest
 from models.emotion import artefact as artefacts
 from models.emotion.artefact import Artefact, ArtefactProblem
 from models.emotion.config import EmotionSettings
-from models.emotion.promotion import promote, promoted
+from models.emotion.promotion import promote, promotion
 from models.emotion.serving import EmotionReader
 from models.emotion.serving.following import current, follow
 
 
-def another(artefact: Artefact, folder: Path) -> Path:
+def another(artefact: Artefact, folder: Path, step: int = 1) -> Path:
     tensors = {name: tensor.clone() for name, tensor in artefact.tensors.items()}
-    tensors["heads.pad.bias"] += 1
+    tensors["heads.pad.bias"] += step
     artefacts.save(folder, artefact.card, tensors)
     return folder
 
 
 def test_without_a_promotion_the_default_is_served(tmp_path: Path) -> None:
-    assert promoted(tmp_path / "pointer", Path("default")) == Path("default")
+    assert promotion(tmp_path / "pointer") is None
     assert current(EmotionSettings()).artefact == EmotionSettings().artefact
 
 
 def test_a_promotion_points_to_the_new_folder(artefact: Artefact, tmp_path: Path) -> None:
     folder, pointer = another(artefact, tmp_path / "new"), tmp_path / "state" / "pointer"
-    promote(folder, pointer)
-    assert promoted(pointer, Path("default")) == folder.resolve()
+    version = promote(folder, pointer).version
+    known = promotion(pointer)
+    assert known is not None
+    assert (known.folder, known.version) == (folder.resolve(), version)
     assert [path.name for path in pointer.parent.iterdir()] == ["pointer"]
 
 
@@ -54,12 +56,25 @@ async def test_a_reader_follows_promotions_and_survives_a_bad_one(
         pointer.write_text(str(tmp_path / "vanished"))
         await failed.wait()
         assert reader.version == artefact.version
+        # Nor is it tried again, until it is there and promoted
+        failed.clear()
+        promote(another(artefact, tmp_path / "vanished"), pointer)
+        async with asyncio.timeout(30):
+            while reader.version == artefact.version:
+                await asyncio.sleep(0.01)
+        assert not failed.is_set()
         # When a good one is promoted, it is taken up
         wanted = promote(another(artefact, tmp_path / "new"), pointer)
         async with asyncio.timeout(30):
             while (await (await reader.submit("hello"))).version != wanted.version:
                 await asyncio.sleep(0.01)
         assert reader.version == wanted.version != artefact.version
+        # When other weights are promoted in the same folder, as a second training leaves them
+        again = promote(another(artefact, tmp_path / "new", step=2), pointer)
+        async with asyncio.timeout(30):
+            while reader.version != again.version:
+                await asyncio.sleep(0.01)
+        assert again.version not in (wanted.version, artefact.version)
     finally:
         following.cancel()
         await reader.stop()
