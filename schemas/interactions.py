@@ -44,14 +44,14 @@ class ContextData(Message):
 
 
 class TaskData(Message):
-    """The exercise at hand, when the page knows it."""
+    """An exercise that is finished, when the page knows it: once for each."""
 
     problem_id: str | None = Field(default=None, max_length=128)
     skill: str | None = Field(default=None, max_length=128)
-    correct: Flag | None = None
-    attempt_count: Tries | None = None
-    hint_count: Tries | None = None
-    hint_total: Tries | None = None
+    correct: Flag | None = Field(default=None, description="whether the first try was right")
+    attempt_count: Tries | None = Field(default=None, description="all tries that it took")
+    hint_count: Tries | None = Field(default=None, description="hints that were used")
+    hint_total: Tries | None = Field(default=None, description="hints on offer")
 
 
 class Interaction(Message):

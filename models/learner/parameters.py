@@ -91,7 +91,7 @@ class SeenSettings(Group):
     window: Seconds = Field(600.0, gt=0, description="seconds of ingest time an event id is kept")
     max_ids: int = Field(
         512,
-        ge=MAX_INTERACTIONS,
+        ge=MAX_INTERACTIONS + 1,
         le=65_535,
-        description="event ids kept; oldest go first (at least one largest batch)",
+        description="event ids kept; oldest go first (at least one largest batch and its own)",
     )

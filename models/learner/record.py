@@ -100,10 +100,7 @@ class LearnerRecord:
     """What was recommended, and what this learner's answers taught."""
 
     def to_bytes(self) -> bytes:
-        """The record in little-endian binary: a few hundred bytes to about 6 KB.
-
-        11 KB where each of the ids remembered came in a batch of its own.
-        """
+        """The record in little-endian binary: a few hundred bytes to about 7 KB."""
         advice = self.advice.to_bytes()
         tail = orjson.dumps(self._tail(len(advice)))
         runs, evidence = self.seen.runs, self.evidence

@@ -115,8 +115,10 @@ def apply_interactions(
     known = record or LearnerRecord()
     if (done := _not_to_apply(record, cause, settings)) is not None:
         return done
+    # A long batch pushes ids out of the memory, its own first ones too: its name stays behind them.
+    whole = (batch.event_id,) if len(ids) > 1 else ()
     fresh = known.seen.unseen(ids)
-    if not fresh:
+    if not fresh or (whole and not known.seen.unseen(whole)):
         return _retry(known, cause, settings)
     interactions = [batch.interactions[index] for index in fresh]
     timed = _times([i.timestamp for i in interactions], batch, known, settings)
@@ -124,7 +126,7 @@ def apply_interactions(
         observe_interaction(interaction, time)
         for interaction, time in zip(interactions, timed.times, strict=True)
     ]
-    advanced = advance(known, cause, [ids[index] for index in fresh], settings)
+    advanced = advance(known, cause, [*(ids[index] for index in fresh), *whole], settings)
     behaved = [
         observe(interaction, time, settings.behaviour.kind_of)
         for interaction, time in zip(interactions, timed.times, strict=True)

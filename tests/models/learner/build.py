@@ -47,15 +47,16 @@ def interaction(event_id: str, time: int = NOW, **fields: Any) -> Interaction:
 def batch(
     interactions: Iterable[Interaction],
     *,
-    batch_id: str = "batch",
+    batch_id: str | None = None,
     ingest: int = NOW,
 ) -> InteractionsReceived:
+    interactions = tuple(interactions)
     return InteractionsReceived(
-        event_id=batch_id,
+        event_id=batch_id or f"batch of {interactions[0].event_id}",
         user_id=USER,
         event_time=NOW,
         ingest_time=ingest,
-        interactions=tuple(interactions),
+        interactions=interactions,
     )
 
 

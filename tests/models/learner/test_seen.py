@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from models.learner.parameters import SeenSettings
 from models.learner.seen import Seen
 
-SETTINGS = SeenSettings(window=600, max_ids=500)
+SETTINGS = SeenSettings(window=600, max_ids=501)
 
 
 @given(st.lists(st.text(max_size=20), unique=True, max_size=50), st.lists(st.text(), max_size=50))
@@ -54,8 +54,8 @@ def test_the_bound_drops_the_oldest() -> None:
     seen = Seen()
     for start in range(0, 700, 70):
         seen = seen.plus(ids[start : start + 70], start, SETTINGS)
-    assert len(seen) == sum(count for _, count in seen.runs) == 500
-    assert seen.unseen(ids) == list(range(200))
+    assert len(seen) == sum(count for _, count in seen.runs) == SETTINGS.max_ids
+    assert seen.unseen(ids) == list(range(700 - SETTINGS.max_ids))
 
 
 @given(st.lists(st.tuples(st.integers(0, 2_000_000), st.integers(0, 300)), max_size=12))
@@ -63,4 +63,4 @@ def test_runs_and_hashes_agree_and_stay_bounded(runs: list[tuple[int, int]]) -> 
     seen = Seen()
     for number, (ingest_time, count) in enumerate(runs):
         seen = seen.plus([f"{number}:{i}" for i in range(count)], ingest_time, SETTINGS)
-        assert len(seen) == sum(count for _, count in seen.runs) <= 500
+        assert len(seen) == sum(count for _, count in seen.runs) <= SETTINGS.max_ids

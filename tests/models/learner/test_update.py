@@ -421,3 +421,13 @@ def test_pad_without_classes_and_classes_without_pad() -> None:
     assert both.emotions == {Emotion.JOY: 0.5, Emotion.PRIDE: 0.5}
     assert both.valence == first.valence
     assert isinstance(only_pad.pad, PAD)
+
+
+def test_a_long_batch_that_comes_again_behind_others_is_known_by_its_own_id() -> None:
+    """Its ids push each other out of the memory, which holds hardly more than one such batch."""
+    many = batch([interaction(f"m{n}", NOW + n) for n in range(500)])
+    few = batch([interaction(f"f{n}", NOW + n) for n in range(20)])
+    step = fold([many, few])
+    again = apply_interactions(step.record, many, at(9), SETTINGS)
+    assert again.effect is Effect.RETRY
+    assert record(again).evidence == record(step).evidence
