@@ -306,6 +306,7 @@ class TrainingRun:
             "average": self._average.state,
             "optimiser": self._optimiser.state_dict(),
             "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
         partial = self._checkpoint.with_suffix(".part")
@@ -325,6 +326,8 @@ class TrainingRun:
         self._average.state = state["average"]
         self._optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"].cpu())
+        if self._device.type == "cuda" and state["random_cuda"]:
+            torch.cuda.set_rng_state_all([each.cpu() for each in state["random_cuda"]])
 
 
 def _drawn(sources: Sequence[SplitSource], recipe: Recipe) -> tuple[list[Example], list[int]]:
