@@ -54,11 +54,29 @@ def markdown(card: NetCard, version: str) -> str:
         lines += ["", f"## {title}", ""]
         for name, values in figures.items():
             lines.append(f"- {name}: " + ", ".join(f"{k} {_shown(v)}" for k, v in values.items()))
+    if notes := _notes(card):
+        lines += ["", "How to read these figures:", "", *[f"- {note}" for note in notes]]
     lines += ["", "## Limits", "", *[f"- {limit}" for limit in card.limits]]
     lines += ["", "## May not be used for", "", *[f"- {use}" for use in card.not_for]]
     lines += ["", "## Reproduce", "", f"`{card.reproduce}`", "", "With:", ""]
     lines += [f"- {name}: {_shown(value)}" for name, value in card.training.items()]
     return "\n".join(lines) + "\n"
+
+
+def _notes(card: NetCard) -> list[str]:
+    """What holds of the figures of every net that was measured so."""
+    notes = []
+    if any("ece" in figures for figures in (*card.metrics.values(), *card.baselines.values())):
+        notes.append(
+            "`ece` is over ten bins of equal counts; that of the behaviour estimators is over ten "
+            "of equal width, so that the two are not to be compared."
+        )
+    if "cognitive_load" in card.trained:
+        notes.append(
+            "The population shares against which the replay reads `cognitive_load` come from "
+            "everybody, the people that a fold leaves out included."
+        )
+    return notes
 
 
 def _shown(value: Any) -> str:

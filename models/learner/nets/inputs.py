@@ -52,7 +52,7 @@ BEHAVIOUR_INPUTS: Final[Mapping[str, int]] = {
 """Inputs of the intervention net beside the affect embedding."""
 
 ANSWERED: Final = ("accuracy", "hints", "attempts")
-"""Inputs that rest on answers; without any, behaviour says nothing of a need for help."""
+"""Inputs that rest on answers; without any, neither net takes behaviour for evidence."""
 
 _PRACTICE: Final = {
     "accuracy": Measure.CORRECT,

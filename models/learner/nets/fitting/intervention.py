@@ -5,8 +5,9 @@
 2. The emotion model has seen those posts, so their embeddings tell too much: slope of
    the text's part and the thresholds are fitted again on the posts it left out (7
    numbers, ordinal likelihood), and behaviour's slope and offset under them.
-Figures are of posts that neither step saw (step 2 cross-fitted by post), and of
-people that no behaviour net saw.
+Figures are of posts that neither step saw (step 2 cross-fitted by post), and of people
+that no behaviour net saw, nor its slope and offset, nor the readiness net whose score is
+an input (crossfitting.py, in the same folds).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from models.learner.nets import figures
 from models.learner.nets.artefact import NetArtefact, save
@@ -24,13 +26,15 @@ from models.learner.nets.card import DataSet, NetCard
 from models.learner.nets.fitting.calibrating import Calibrated, behaviour_output, sigmoid
 from models.learner.nets.fitting.matrices import Bools, matrix, trained_inputs
 from models.learner.nets.fitting.need import Hyper, Taught, fit
+from models.learner.nets.fitting.readiness import FOLDS
 from models.learner.nets.fitting.replay import Moment
 from models.learner.nets.grades import GRADES, Grading
 from models.learner.nets.inputs import ANSWERED, Floats
 from models.learner.nets.intervention import LAYOUT
 from schemas.actions import Level
 
-FOLDS: Final = 5
+Ints = npt.NDArray[np.int64]
+
 DEV_FOLDS: Final = 10
 WHY_UNTRAINED: Final = {
     "trajectory": "no labelled set follows one learner's texts over time; the rules read it",
@@ -44,6 +48,14 @@ LIMITS: Final = [
     "Behaviour's labels are what came of the next exercise in ASSISTments 2009 (about 200 "
     "students); asking for a hint is no more than a sign of wanting help.",
     "People behind the posts are not known: intervals are over post ids.",
+    "Figures of posts left out are after a calibration of 7 numbers (a slope, 6 thresholds), "
+    f"each post's fitted to other posts left out, in {DEV_FOLDS} folds; the shipped one is fitted "
+    "to all of them.",
+    "Readiness, an input, is that of nets fitted without the person scored, in the folds of "
+    "behaviour's figures; those that scored the people a fold was fitted on had seen the people "
+    "it left out. The served readiness net saw everybody.",
+    "Slope and offset of behaviour's part are, in its figures, those of the other folds; the "
+    "shipped ones are fitted to all held-out scores.",
 ]
 NOT_FOR: Final = [
     "Grading, admission, discipline, or any decision that nobody reviews.",
@@ -83,7 +95,8 @@ def fit_intervention(
     level = np.array([grading.of_outcome[m.outcome].rank for m in kept])
     boundaries = [grading.first(step) - 2 for step in list(Level)[1:]]
     train = Taught(posts.affect[~posts.dev], posts.grade[~posts.dev], values, known, level)
-    fold = figures.folds_of(people, FOLDS)
+    # Over everybody, as for readiness: whom a fold leaves out, its readiness net left out too.
+    fold = figures.folds_of([m.person for m in moments], FOLDS)[some]
     held_raw = np.zeros(len(kept))
     for number in range(FOLDS):
         report(f"intervention: fold {number + 1} of {FOLDS}")
@@ -95,9 +108,10 @@ def fit_intervention(
     dev_grade = posts.grade[posts.dev]
     dev_groups = [g for g, d in zip(posts.groups, posts.dev, strict=True) if d]
     calibrated = Calibrated.fit(dev_text, dev_grade)
-    slope, offset = behaviour_output(held_raw, level, calibrated.thresholds[boundaries])
+    behaviour_thresholds = calibrated.thresholds[boundaries]
+    slope, offset = behaviour_output(held_raw, level, behaviour_thresholds)
+    held = held_out(held_raw, level, behaviour_thresholds, fold)
     expected, at_least = _cross_fitted(dev_text, dev_grade, dev_groups, boundaries)
-    held = slope * held_raw + offset
     report("intervention: intervals")
     trained = trained_inputs(LAYOUT, known)
     card = NetCard(
@@ -143,7 +157,7 @@ def fit_intervention(
             },
             **{
                 f"behaviour: {step.value} or more, {FOLDS}-fold by person": _binary(
-                    sigmoid(held - calibrated.thresholds[boundaries[step.rank - 1]]),
+                    sigmoid(held - behaviour_thresholds[step.rank - 1]),
                     (level >= step.rank).astype(float),
                     people,
                 )
@@ -161,6 +175,16 @@ def fit_intervention(
         reproduce="masterx train intervention",
     )
     return save(folder, card, final.tensors(calibrated, slope, offset))
+
+
+def held_out(raw: Floats, level: Floats, thresholds: Floats, fold: Ints) -> Floats:
+    """(n,) raw parts, those of each fold under slope and offset of the others."""
+    part = np.zeros(len(raw))
+    for number in np.unique(fold):
+        held = fold == number
+        slope, offset = behaviour_output(raw[~held], level[~held], thresholds)
+        part[held] = slope * raw[held] + offset
+    return part
 
 
 def _cross_fitted(

@@ -18,7 +18,7 @@ from models.learner.nets.card import DataSet, NetCard
 from models.learner.nets.fitting.matrices import Bools, matrix, standard, trained_inputs
 from models.learner.nets.fitting.replay import Moment
 from models.learner.nets.inputs import Floats, standardised
-from models.learner.nets.readiness import LAYOUT
+from models.learner.nets.readiness import LAYOUT, ON_ANSWERS
 from schemas.state import ReadinessState
 
 FOLDS: Final = 5
@@ -103,6 +103,22 @@ class Fitted:
             found: Floats = self.net(_tensor(z), torch.from_numpy(known)).double().numpy()
         return found
 
+    def tensors(self, output: tuple[float, float], bins: Floats) -> dict[str, Floats]:
+        """What ../readiness.py reads. output: slope and offset that calibrate; bins: (4,)."""
+        net = self.net
+        offset = float(net.offset.detach())
+        return {
+            "embed": _array(net.embed * net.get_buffer("block")),
+            "bias": _array(net.bias),
+            "query": _array(net.query),
+            "attend": _array(net.attend),
+            "readout": _array(net.readout),
+            "centre": self.centre,
+            "scale": self.scale,
+            "output": np.array([output[0], output[0] * offset + output[1]]),
+            "bins": bins,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ReadinessFit:
@@ -122,13 +138,13 @@ def fit_readiness(
     values, known = matrix(LAYOUT, [m.features for m in moments])
     truth = np.array([float(m.correct) for m in moments])
     people = [m.person for m in moments]
-    some: Bools = known.sum(axis=1) > 0
+    some = rest_on_answers(known)
     fold = figures.folds_of(people, FOLDS)
     logits = np.zeros(len(moments))
     for number in range(FOLDS):
         report(f"readiness: fold {number + 1} of {FOLDS}")
         rows, held = (fold != number) & some, (fold == number) & some
-        fitted = _fit(values[rows], known[rows], truth[rows], hyper)
+        fitted = fit(values[rows], known[rows], truth[rows], hyper)
         logits[held] = fitted.logits(values[held], known[held])
     output = platt(logits[some], truth[some])
     prior = float(truth.mean())
@@ -138,10 +154,9 @@ def fit_readiness(
         rows, held = (fold != number) & some, (fold == number) & some
         a, b = platt(logits[rows], truth[rows])
         scores[held] = 1 / (1 + np.exp(-(a * logits[held] + b)))
-    states = len(ReadinessState)
-    bins = np.quantile(scores[some], np.arange(1, states) / states)
+    bins = fifths(scores[some])
     report("readiness: everybody")
-    final = _fit(values[some], known[some], truth[some], hyper)
+    final = fit(values[some], known[some], truth[some], hyper)
     trained = trained_inputs(LAYOUT, known)
     untrained = {
         name: WHY_UNTRAINED.get(name, "not in the rows that this run was given")
@@ -179,20 +194,20 @@ def fit_readiness(
         not_for=NOT_FOR,
         reproduce="masterx train readiness",
     )
-    net = final.net
-    offset = float(net.offset.detach())
-    tensors = {
-        "embed": _array(net.embed * net.get_buffer("block")),
-        "bias": _array(net.bias),
-        "query": _array(net.query),
-        "attend": _array(net.attend),
-        "readout": _array(net.readout),
-        "centre": final.centre,
-        "scale": final.scale,
-        "output": np.array([output[0], output[0] * offset + output[1]]),
-        "bins": bins,
-    }
-    return ReadinessFit(save(folder, card, tensors), scores)
+    return ReadinessFit(save(folder, card, final.tensors(output, bins)), scores)
+
+
+def rest_on_answers(known: Bools) -> Bools:
+    """(n,) of the (n, inputs) masks: the rows that serving reads; of the others it has a prior."""
+    found: Bools = (known & ON_ANSWERS).any(axis=1)
+    return found
+
+
+def fifths(scores: Floats) -> Floats:
+    """(4,) the scores between the states."""
+    states = len(ReadinessState)
+    found: Floats = np.quantile(scores, np.arange(1, states) / states)
+    return found
 
 
 def platt(logits: Floats, truth: Floats) -> tuple[float, float]:
@@ -206,7 +221,8 @@ def platt(logits: Floats, truth: Floats) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
-def _fit(values: Floats, known: Bools, truth: Floats, hyper: Hyper) -> Fitted:
+def fit(values: Floats, known: Bools, truth: Floats, hyper: Hyper) -> Fitted:
+    """Train one net on (n, width) numbers, (n, inputs) masks and (n,) outcomes."""
     centre, scale = standard(LAYOUT, values, known)
     torch.manual_seed(hyper.seed)
     net = Attention(hyper.dim)

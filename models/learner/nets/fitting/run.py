@@ -13,12 +13,10 @@ from models.learner.behaviour.sources import read_assistments
 from models.learner.config import LearnerSettings
 from models.learner.nets.artefact import NetArtefact, NetProblem, load
 from models.learner.nets.fitting import intervention, need, readiness
+from models.learner.nets.fitting.crossfitting import hyper_of, with_readiness
 from models.learner.nets.fitting.posts import embed, read_posts
 from models.learner.nets.fitting.replay import Moment, replay
 from models.learner.nets.grades import load_grading
-from models.learner.nets.inputs import Feature
-from models.learner.nets.readiness import LearningReadinessNet
-from schemas.state import Source
 
 Report = Callable[[str], None]
 
@@ -38,18 +36,20 @@ def train_intervention(
     folder: Path,
     report: Report,
 ) -> NetArtefact:
-    """From forum_urgency and assistments2009, with the readiness net of the settings.
+    """From forum_urgency and assistments2009, with readiness nets like that of the settings.
+
+    Like: fitted anew to the same rows with the same hyperparameters and seed, without the
+    people whom each of them scores (crossfitting.py). The served one knows them all.
 
     Raises NetProblem, BehaviourDataProblem; of the emotion model ArtefactProblem and
     EncoderNotFound.
     """
     if settings.nets.readiness is None:
         raise NetProblem("learner.nets.readiness: names no folder; its score is an input")
-    net = LearningReadinessNet(load(settings.nets.readiness))
-    moments = _moments(data, settings, report)
-    scored = [_with_readiness(moment, net) for moment in moments]
+    hyper = hyper_of(load(settings.nets.readiness).card.training)
     model = load_emotion(emotion.artefact)
     posts = [p for p in read_posts(data / "forum_urgency" / "posts.csv") if p.grade is not None]
+    scored = with_readiness(_moments(data, settings, report), hyper, report)
     report(f"embedding {len(posts)} posts with {model.version}")
     affect = embed(model, [post.text for post in posts], emotion)
     graded = intervention.Graded(
@@ -73,11 +73,3 @@ def _moments(data: Path, settings: LearnerSettings, report: Report) -> Sequence[
     report("replaying assistments2009")
     rows = read_assistments(data / "assistments2009" / "interactions.csv")
     return list(replay(rows, settings))
-
-
-def _with_readiness(moment: Moment, net: LearningReadinessNet) -> Moment:
-    read = net.read(moment.features)
-    if read.source is Source.PRIOR:
-        return moment
-    features = {**moment.features, "readiness": Feature((read.score,), read.confidence)}
-    return Moment(moment.person, features, moment.correct, moment.outcome)

@@ -11,15 +11,22 @@ from models.emotion.artefact import load as load_emotion
 from models.emotion.config import EmotionSettings
 from models.learner.config import NetSettings
 from models.learner.evidence import Evidence
-from models.learner.nets.inputs import Feature, NetInputs, practice_of
+from models.learner.nets.inputs import (
+    ANSWERED,
+    READINESS_INPUTS,
+    Feature,
+    NetInputs,
+    practice_of,
+)
 from models.learner.nets.readiness import LAYOUT as READINESS_LAYOUT
 from models.learner.nets.serving import Nets
 from schemas.actions import Level
 from schemas.state import ReadinessState, Source
-from tests.models.learner.nets.build import affect, any_inputs, practising, shipped
+from tests.models.learner.nets.build import WIDTHS, affect, any_inputs, practising, shipped
 
 NETS = shipped()
 STATES = list(ReadinessState)
+NO_ANSWERS = [n for n in READINESS_INPUTS if n in WIDTHS and n not in ANSWERED]
 
 
 @given(any_inputs())
@@ -47,7 +54,40 @@ def test_nothing_known_is_the_prior_and_no_need():
 
     assert read.readiness is not None
     assert (read.readiness.source, read.readiness.confidence) == (Source.PRIOR, 0.0)
+    assert read.readiness.state is ReadinessState.MODERATE
     assert read.need is None
+
+
+@pytest.mark.parametrize("named", [*([name] for name in NO_ANSWERS), NO_ANSWERS], ids="+".join)
+def test_without_an_answer_readiness_is_the_prior_whatever_else_is_known(named):
+    net = NETS.readiness
+    assert net is not None
+    read = net.read({name: Feature((0.7,) * WIDTHS[name], 0.9) for name in named})
+
+    assert (read.source, read.confidence, read.weights) == (Source.PRIOR, 0.0, {})
+    assert (read.score, read.state) == (net.prior, ReadinessState.MODERATE)
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_any_answer_is_enough_to_measure_readiness(name):
+    read = NETS.read(NetInputs({name: Feature((0.5, 0.5), 0.2)})).readiness
+
+    assert read is not None
+    assert read.source is Source.MEASURED
+    assert read.weights == pytest.approx({name: 1.0})
+
+
+def test_a_prior_readiness_is_no_input_of_the_need(monkeypatch):
+    known = NetInputs(practising(0.5, 0.5))
+    read = NETS.read(known).need
+    monkeypatch.setattr(NETS.readiness, "_trained", np.zeros(len(READINESS_LAYOUT.names), bool))
+    masked = NETS.read(known)
+
+    assert NETS.intervention is not None
+    assert masked.readiness is not None
+    assert masked.readiness.source is Source.PRIOR
+    assert masked.need == NETS.intervention.need(known)
+    assert masked.need != read
 
 
 def test_either_side_works_alone_and_both_add_up():
