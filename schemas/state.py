@@ -50,7 +50,10 @@ class TrajectoryCall(Message):
 
 
 class ReadinessState(StrEnum):
-    """Fifths of the readiness scores that the training run saw, ascending."""
+    """Fifths of the readiness scores that the training run saw, ascending.
+
+    Of a learner of whom nothing is known (source `prior`): the middle one.
+    """
 
     VERY_LOW = "very_low"
     LOW = "low"

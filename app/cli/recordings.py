@@ -120,8 +120,9 @@ def describe(message: dict[str, Any]) -> str:  # noqa: PLR0911 - one a kind of m
 
 
 def _part(state: dict[str, Any], group: str, field: str, name: str = "") -> str:
-    """`readiness low`; nothing where the state does not say."""
-    value = state.get(group, {}).get(field)
+    """`readiness low`; nothing where the state does not say, or only what holds of everybody."""
+    held = state.get(group, {})
+    value = held.get(field) if held.get("source") != "prior" else None
     return f"{name or group} {value}" if value else ""
 
 
