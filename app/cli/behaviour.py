@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from app.cli.context import fail, load_settings
+from app.cli.context import fail, load_settings, writing, writing_into
 from app.cli.learning import evaluating, training
 
 
@@ -39,9 +39,10 @@ def train(
     # Never over the shipped one: that is replaced by the setting, or by a commit.
     folder = out or settings.embedded.data_dir / "models" / "behaviour"
     try:
-        figures = fit(
-            data_dir or settings.data_dir, folder, lambda task: typer.echo(task, err=True)
-        )
+        with writing_into(folder):
+            figures = fit(
+                data_dir or settings.data_dir, folder, lambda task: typer.echo(task, err=True)
+            )
     except BehaviourDataProblem as error:
         fail(str(error))
     for task, found in figures.items():
@@ -66,21 +67,28 @@ def evaluate(
 
     artefact = settings.learner.behaviour.artefact
     try:
-        outcome = measure(task.value, data, artefact, predictions)
+        with writing(predictions):
+            outcome = measure(task.value, data, artefact, predictions)
     except (BehaviourDataProblem, BehaviourArtefactProblem) as error:
         fail(str(error))
-    found: dict[str, object] = {"task": task.value, "n": 0}
-    if outcome.figures is not None:
-        found |= outcome.figures.as_json()
+    found = outcome.as_json()
     if as_json:
         import orjson
 
         typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return
+    notes = found.pop("notes")
     for name, value in found.items():
-        typer.echo(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
-    if outcome.figures is None:
-        typer.echo("no figures: the file does not tell two different outcomes")
+        if value is not None:
+            typer.echo(f"{name}: {_figure(value)}")
+    for note in notes:
+        typer.echo(f"note: {note}")
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(map(_figure, value))
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,7 +1,12 @@
-"""What every command shares: the settings, or why there are none."""
+"""What every command shares: the settings, or why there are none, and files it cannot write."""
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -32,3 +37,54 @@ def fail(text: str, status: int = 1) -> NoReturn:
     """End the command with one line on stderr."""
     typer.echo(f"error: {text}", err=True)
     raise typer.Exit(status)
+
+
+@contextmanager
+def writing(out: Path | None) -> Iterator[None]:
+    """Say in one line that a file cannot be written: before the work in this block if possible.
+
+    Nothing is created or emptied by looking. None: no file was asked for.
+    """
+    with _saying(out, _why_not_file):
+        yield
+
+
+@contextmanager
+def writing_into(folder: Path | None) -> Iterator[None]:
+    """As `writing`, of a folder that the block may create, and of what it writes there."""
+    with _saying(folder, _why_not_folder):
+        yield
+
+
+@contextmanager
+def _saying(out: Path | None, why_not: Callable[[Path], int | None]) -> Iterator[None]:
+    try:
+        number = None if out is None else why_not(out)
+        if number is not None:
+            raise OSError(number, os.strerror(number), str(out))
+        yield
+    except OSError as error:
+        # A full disk names no file; an error that names another file is none of this one's.
+        named = None if error.filename is None else Path(os.fsdecode(error.filename))
+        if out is None or not (named is None or named == out or out in named.parents):
+            raise
+        fail(f"{named or out}: cannot be written: {error.strerror or error}")
+
+
+def _why_not_file(out: Path) -> int | None:
+    if out.is_dir():
+        return errno.EISDIR
+    if not out.parent.exists():
+        return errno.ENOENT
+    if not out.parent.is_dir():
+        return errno.ENOTDIR
+    return _why_not_writable(out if out.exists() else out.parent)
+
+
+def _why_not_folder(folder: Path) -> int | None:
+    standing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return _why_not_writable(standing) if standing.is_dir() else errno.ENOTDIR
+
+
+def _why_not_writable(place: Path) -> int | None:
+    return None if os.access(place, os.W_OK) else errno.EACCES

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import fail, load_settings
+from app.cli.context import fail, load_settings, writing, writing_into
 from app.cli.learning import evaluating, training
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from models.emotion.evaluation import Evaluation
+    from models.emotion.figures import Labelled
 
 
 class DataFormat(StrEnum):
@@ -35,13 +38,11 @@ def train(
 ) -> None:
     """Fit it on the labelled data sets and write its artefact. Goes on where it stopped."""
     settings = load_settings()
-    from pydantic import ValidationError
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     from models.emotion.artefact import ArtefactProblem
     from models.emotion.encoders import EncoderNotFound
-    from models.emotion.examples import DataProblem
     from models.emotion.recipe import load_recipe
     from models.emotion.training import Progress
     from models.emotion.training import train as fit
@@ -56,7 +57,7 @@ def train(
         TextColumn("{task.fields[loss]}"),
     )
     try:
-        with Bar(*columns) as bar:
+        with writing_into(folder), Bar(*columns) as bar:
             task = bar.add_task("starting", total=None, loss="")
 
             def report(now: Progress) -> None:
@@ -70,13 +71,8 @@ def train(
                 )
 
             artefact = fit(load_recipe(profile), settings.data_dir, folder, report)
-    except (
-        FileNotFoundError,
-        DataProblem,
-        ValidationError,
-        ArtefactProblem,
-        EncoderNotFound,
-    ) as error:
+    except (FileNotFoundError, ValueError, ArtefactProblem, EncoderNotFound) as error:
+        # ValueError: of a recipe, of its data, or of a folder that holds another recipe's run.
         fail(str(error))
     typer.echo(f"{folder}: version {artefact.version}. Serve it: masterx models promote {folder}")
 
@@ -99,9 +95,10 @@ def evaluate(
     from models.emotion.examples import DataProblem
 
     try:
-        outcome = measure(
-            data, data_format.value, settings.emotion, predictions=predictions, plot=plot
-        )
+        with writing_into(plot), writing(predictions):
+            outcome = measure(
+                data, data_format.value, settings.emotion, predictions=predictions, plot=plot
+            )
     except (DataProblem, ArtefactProblem, EncoderNotFound) as error:
         fail(str(error))
     if as_json:
@@ -110,6 +107,8 @@ def evaluate(
         typer.echo(orjson.dumps(outcome.figures.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
         _show(outcome)
+    if plot is not None and not outcome.pictures:
+        typer.echo("nothing labelled: no pictures", err=True)
 
 
 models = typer.Typer(help="Trained models that are served.", no_args_is_help=True)
@@ -138,18 +137,55 @@ def promote(
 
 
 def _show(outcome: Evaluation) -> None:
-    from models.emotion.evaluation import confusions
-
     for name, value in outcome.figures.as_json().items():
+        if name == "per_class" or value is None:
+            continue
         if isinstance(value, dict):
             for part, figure in value.items():
-                typer.echo(f"{name}.{part}: {figure}")
-        elif value is not None:
+                typer.echo(f"{name}.{part}: {figure:.4f}")
+        else:
             typer.echo(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
-    if outcome.labelled is not None:
-        typer.echo("most frequent confusions (true, read, texts):")
-        for true, read, texts in confusions(outcome.labelled):
-            typer.echo(f"  {true}, {read}, {texts}")
+    if outcome.labelled is not None and len(outcome.labelled.truth):
+        _show_labelled(outcome.labelled, outcome.figures.per_class or {})
+    for picture in outcome.pictures:
+        typer.echo(f"picture: {picture}")
+
+
+def _show_labelled(part: Labelled, per_class: dict[str, dict[str, Any]]) -> None:
+    from models.emotion.evaluation import confusions
+
+    typer.echo("\nreliability of the most probable label:")
+    _table(
+        ("confidence", "accuracy", "n"),
+        [
+            (
+                f"{b['confidence']:.3f}",
+                f"{b['accuracy']:.3f}",
+                f"{b['share'] * len(part.truth):.0f}",
+            )
+            for b in part.reliability
+        ],
+    )
+    typer.echo(
+        "\nclasses, and what most probable label was read instead (texts); a text of several "
+        "classes counts for each:"
+    )
+    rows = []
+    for name, confused in confusions(part).items():
+        of = per_class[name]
+        scores = (f"{of[figure]:.3f}" for figure in ("precision", "recall", "f1"))
+        read = ", ".join(f"{label} {texts}" for label, texts in confused.instead)
+        rows.append((name, str(of["support"]), *scores, str(confused.first), read))
+    _table(("class", "n", "precision", "recall", "f1", "first", "read instead"), rows)
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns as wide as their cells, whatever the terminal: to be read, and to be piped."""
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  " + "  ".join(cells).rstrip())
 
 
 def register(app: typer.Typer) -> None:

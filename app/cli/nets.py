@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import fail, load_settings
+from app.cli.context import fail, load_settings, writing, writing_into
 from app.cli.learning import evaluating, training
 
 Out = Annotated[
@@ -20,13 +20,15 @@ Out = Annotated[
 def train_readiness(out: Out = None) -> None:
     """Fit the readiness net to next-correct outcomes (assistments2009)."""
     settings = load_settings()
+    from models.learner.behaviour.artefact import BehaviourArtefactProblem
     from models.learner.behaviour.sources import BehaviourDataProblem
     from models.learner.nets.fitting.run import train_readiness as fit
 
     folder = out or settings.embedded.data_dir / "models" / "readiness"
     try:
-        artefact = fit(settings.data_dir, settings.learner, folder, typer.echo)
-    except BehaviourDataProblem as error:
+        with writing_into(folder):
+            artefact = fit(settings.data_dir, settings.learner, folder, typer.echo)
+    except (BehaviourDataProblem, BehaviourArtefactProblem) as error:
         fail(str(error))
     typer.echo(
         f"{folder}: version {artefact.version}. Serve it: MASTERX_LEARNER__NETS__READINESS={folder}"
@@ -39,14 +41,24 @@ def train_intervention(out: Out = None) -> None:
     settings = load_settings()
     from models.emotion.artefact import ArtefactProblem
     from models.emotion.encoders import EncoderNotFound
+    from models.learner.behaviour.artefact import BehaviourArtefactProblem
     from models.learner.behaviour.sources import BehaviourDataProblem
     from models.learner.nets.artefact import NetProblem
     from models.learner.nets.fitting.run import train_intervention as fit
 
     folder = out or settings.embedded.data_dir / "models" / "intervention"
     try:
-        artefact = fit(settings.data_dir, settings.learner, settings.emotion, folder, typer.echo)
-    except (BehaviourDataProblem, NetProblem, ArtefactProblem, EncoderNotFound) as error:
+        with writing_into(folder):
+            artefact = fit(
+                settings.data_dir, settings.learner, settings.emotion, folder, typer.echo
+            )
+    except (
+        BehaviourDataProblem,
+        BehaviourArtefactProblem,
+        NetProblem,
+        ArtefactProblem,
+        EncoderNotFound,
+    ) as error:
         fail(str(error))
     typer.echo(
         f"{folder}: version {artefact.version}. "
@@ -70,7 +82,8 @@ def evaluate_intervention(
     from models.learner.nets.fitting.evaluation import evaluate
 
     try:
-        found = evaluate(data, settings.learner.nets, settings.emotion, predictions).as_json()
+        with writing(predictions):
+            found = evaluate(data, settings.learner.nets, settings.emotion, predictions).as_json()
     except (NetProblem, ArtefactProblem, EncoderNotFound) as error:
         fail(str(error))
     if as_json:

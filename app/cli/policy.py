@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import fail, load_settings
+from app.cli.context import fail, load_settings, writing
 from app.cli.learning import evaluating, training
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ def export(
     from app.decisions import export_decisions
 
     settings = load_settings()
-    with _writing(out):
+    with writing(out):
         done = asyncio.run(export_decisions(settings, out))
     typer.echo(f"{out}: {done.decisions} decisions, {done.answered} recommendations with an answer")
     if done.left_out:
@@ -57,7 +55,7 @@ def train(
         policy = fit_policy(read_log(log), catalogue, settings.recommending)
     except LogProblem as error:
         fail(str(error))
-    with _writing(out):
+    with writing(out):
         write_policy(policy, out)
     kept = len(catalogue.actions) - len(policy.actions)
     typer.echo(
@@ -137,15 +135,6 @@ def evaluate(
         typer.echo(orjson.dumps(comparison.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
         _show(comparison)
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Say in one line that a file cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        fail(f"{out}: cannot be written: {error.strerror or error}")
 
 
 def _show(comparison: Comparison) -> None:

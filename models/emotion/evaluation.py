@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from models.emotion import examples as readers
@@ -36,6 +37,19 @@ class Evaluation:
     form: Format
     figures: Figures
     labelled: Labelled | None
+    pictures: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Confused:
+    """What the texts of one class are read as.
+
+    first: texts whose most probable label it is
+    instead: (most probable label, texts) of the others, the most frequent first
+    """
+
+    first: int
+    instead: tuple[tuple[str, int], ...]
 
 
 def evaluate(
@@ -49,10 +63,10 @@ def evaluate(
     """Read `data`, run the artefact of the settings over it, measure what is labelled.
 
     predictions: JSON lines, one a row of the data in its order
-    plot: folder for reliability.svg and confusion.svg
+    plot: folder for the pictures; none is drawn of a file without labels
 
     Raises DataProblem for a file that cannot be read as `form`, ArtefactProblem,
-    EncoderNotFound.
+    EncoderNotFound; OSError where predictions or pictures cannot be written.
     """
     rows = read(data, form)
     artefact = load(settings.artefact)
@@ -62,17 +76,28 @@ def evaluate(
         part = labelled_part(artefact.card, form, rows, calibrated)
     if predictions is not None:
         write_predictions(predictions, artefact, form, calibrated)
-    if plot is not None and part is not None and len(part.truth):
-        plot.mkdir(parents=True, exist_ok=True)
-        (plot / "reliability.svg").write_text(plots.reliability(part.reliability), "utf-8")
-        (plot / "confusion.svg").write_text(plots.confusion(part.names, part.confusion), "utf-8")
-    elif plot is not None and form == "emobank":
-        plot.mkdir(parents=True, exist_ok=True)
-        rated = [(row.pad, i) for i, row in enumerate(rows) if row.pad is not None]
+    pictures = () if plot is None else draw(plot, rows, calibrated, part)
+    found = figures(artefact.card, form, rows, calibrated)
+    return Evaluation(artefact.version, form, found, part, pictures)
+
+
+def draw(
+    folder: Path, rows: Sequence[Example], calibrated: Calibrated, part: Labelled | None
+) -> tuple[Path, ...]:
+    """Write the pictures of what is labelled: `part`, or without it the ratings of the rows."""
+    drawn: dict[str, str] = {}
+    if part is not None and len(part.truth):
+        drawn["reliability"] = plots.reliability(part.reliability)
+        drawn["confusion"] = plots.confusion(part.names, part.confusion)
+    rated = [(row.pad, i) for i, row in enumerate(rows) if row.pad is not None]
+    if part is None and rated:
         for k, axis in enumerate(AXES):
             points = [(truth[k], float(calibrated.pad[i, k])) for truth, i in rated]
-            (plot / f"{axis}.svg").write_text(plots.scatter(axis, points), "utf-8")
-    return Evaluation(artefact.version, form, figures(artefact.card, form, rows, calibrated), part)
+            drawn[axis] = plots.scatter(axis, points)
+    for name, picture in drawn.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.svg").write_text(picture, "utf-8")
+    return tuple(folder / f"{name}.svg" for name in drawn)
 
 
 def read(data: Path, form: Format) -> list[Example]:
@@ -122,13 +147,17 @@ def write_predictions(path: Path, artefact: Artefact, form: Format, calibrated: 
             file.write(json.dumps(line) + "\n")
 
 
-def confusions(part: Labelled, most: int = 15) -> list[tuple[str, str, int]]:
-    """(true label, most probable label, texts) of the most frequent confusions."""
+def confusions(part: Labelled, most: int = 3) -> dict[str, Confused]:
+    """Of each class that occurs, in the format's order."""
     table = part.confusion
-    pairs = [
-        (part.names[i], part.names[j], int(table[i, j]))
-        for i in range(len(table))
-        for j in range(len(table))
-        if i != j and table[i, j]
-    ]
-    return sorted(pairs, key=lambda pair: -pair[2])[:most]
+    found = {}
+    for i, name in enumerate(part.names):
+        if not table[i].any():
+            continue
+        instead = [
+            (part.names[j], int(table[i, j]))
+            for j in np.argsort(-table[i], kind="stable")
+            if j != i
+        ]
+        found[name] = Confused(int(table[i, i]), tuple(pair for pair in instead[:most] if pair[1]))
+    return found

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from models.emotion.labels import EMOTIONS, GOEMOTIONS, annotated, emotion_of
 from schemas.emotions import Emotion
 
 Pad = tuple[float, float, float]
+
+RATED: Final = (1.0, 5.0)
+"""EmoBank's scale of valence, arousal and dominance."""
+GRADED: Final = (1.0, 7.0)
+"""The scale of the forum posts' urgency."""
 
 
 class DataProblem(ValueError):
@@ -52,30 +58,26 @@ def goemotions(path: Path) -> Iterator[Example]:
             continue
         try:
             chosen = tuple(int(i) for i in ids.split(","))
-            names = [GOEMOTIONS[i] for i in chosen]
-        except (ValueError, IndexError):
-            raise DataProblem(f"{path}:{line}: labels {ids!r}: expected ids 0-27") from None
+        except ValueError:
+            chosen = (-1,)
+        if not all(0 <= i < len(GOEMOTIONS) for i in chosen):
+            raise DataProblem(f"{path}:{line}: labels {ids!r}: expected ids 0-27")
+        names = [GOEMOTIONS[i] for i in chosen]
         taught = {emotion_of("goemotions", name) for name in names}
         yield Example(columns[0], {e: float(e in taught) for e in known}, chosen)
 
 
 def emobank(path: Path, split: str | None = None) -> Iterator[Example]:
     """CSV with text and V, A, D on 1-5 (rescaled to [0, 1]); empty ratings: none known."""
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if split is not None and row.get("split") != split:
-                continue
-            if "text" not in row:
-                raise DataProblem(f"{path}: text: column missing (id,split,V,A,D,text expected)")
-            ratings = [(row.get(axis) or "").strip() for axis in "VAD"]
-            if not all(ratings):
-                yield Example(row["text"])
-                continue
-            try:
-                v, a, d = ((float(rating) - 1) / 4 for rating in ratings)
-            except ValueError:
-                raise DataProblem(f"{path}: V,A,D: not numbers: {ratings}") from None
-            yield Example(row["text"], pad=(v, a, d))
+    for line, row in _csv(path, ("text",)):
+        if split is not None and row.get("split") != split:
+            continue
+        ratings = [(row.get(axis) or "").strip() for axis in "VAD"]
+        if not all(ratings):
+            yield Example(row["text"])
+            continue
+        v, a, d = (_share(path, line, "V,A,D", rating, RATED) for rating in ratings)
+        yield Example(row["text"], pad=(v, a, d))
 
 
 def mathbuddy(path: Path) -> Iterator[tuple[str, Example]]:
@@ -89,10 +91,10 @@ def mathbuddy(path: Path) -> Iterator[tuple[str, Example]]:
 
 def empathy_distress(path: Path) -> Iterator[tuple[str, Example]]:
     """(writer, example) of each essay; distress as its published bin."""
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            writer = row["message_id"].rsplit("_", 1)[0]
-            yield writer, Example(row["essay"], {Emotion.DISTRESS: float(row["distress_bin"])})
+    for line, row in _csv(path, ("message_id", "essay", "distress_bin")):
+        writer = row["message_id"].rsplit("_", 1)[0]
+        distress = _share(path, line, "distress_bin", row["distress_bin"], (0.0, 1.0))
+        yield writer, Example(row["essay"], {Emotion.DISTRESS: distress})
 
 
 def forum_urgency(path: Path) -> Iterator[tuple[str, Example]]:
@@ -100,13 +102,10 @@ def forum_urgency(path: Path) -> Iterator[tuple[str, Example]]:
 
     An id may come several times, so it names the group that stays together.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            grade = (row["Urgency_1_7"] or "").strip()
-            yield (
-                row["id"],
-                Example(row["post_text"], urgency=(float(grade) - 1) / 6 if grade else None),
-            )
+    for line, row in _csv(path, ("id", "post_text", "Urgency_1_7")):
+        grade = row["Urgency_1_7"].strip()
+        urgency = _share(path, line, "Urgency_1_7", grade, GRADED) if grade else None
+        yield row["id"], Example(row["post_text"], urgency=urgency)
 
 
 def tsv(path: Path) -> Iterator[Example]:
@@ -132,3 +131,37 @@ def _tab_separated(path: Path) -> Iterator[tuple[int, list[str]]]:
     with path.open(encoding="utf-8", newline="\n") as file:
         for line, row in enumerate(file, start=1):
             yield line, row.rstrip("\r\n").split("\t")
+
+
+def _csv(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """(the line on which a row ends, the row); every needed column is there and is text."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        try:
+            for row in reader:
+                for column in needed:
+                    if column not in row:
+                        raise DataProblem(
+                            f"{path}: {column}: column missing "
+                            f"(there are {', '.join(reader.fieldnames or ())})"
+                        )
+                    if row[column] is None:
+                        raise DataProblem(
+                            f"{path}:{reader.line_num}: {column}: missing, the row is too short"
+                        )
+                yield reader.line_num, row
+        except csv.Error as error:
+            # A quote that is never closed, most often: the rest of the file is one field then.
+            raise DataProblem(f"{path}:{reader.reader.line_num}: not CSV: {error}") from error
+
+
+def _share(path: Path, line: int, column: str, text: str, scale: tuple[float, float]) -> float:
+    """Where a number stands on its scale, in [0, 1]."""
+    low, high = scale
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise DataProblem(f"{path}:{line}: {column}: {text!r} is not in {low:g}-{high:g}")
+    return (value - low) / (high - low)

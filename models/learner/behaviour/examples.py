@@ -37,6 +37,8 @@ class Examples:
     labels: tuple[bool | None, ...]
     total: int
     """Rows of the file, told or not."""
+    left_out: int = 0
+    """Rows with an outcome of which nothing could be read (n-back blocks without a right trial)."""
 
     def labelled(self) -> tuple[Floats, Bools, list[str], list[int]]:
         """Features, outcomes, people and positions of those that have an outcome."""
@@ -81,10 +83,13 @@ def above_own_mean(blocks: Sequence[BlockRow]) -> dict[int, bool | None]:
 
 def _gather(examples: Iterable[Example], labels: dict[int, bool | None], total: int) -> Examples:
     found = sorted(examples)
+    told = sum(label is not None for label in labels.values())
+    read = sum(labels[example.row] is not None for example in found)
     return Examples(
         rows=tuple(example.row for example in found),
         people=tuple(example.person for example in found),
         features=np.array([example.features for example in found], dtype=np.float64),
         labels=tuple(labels[example.row] for example in found),
         total=total,
+        left_out=told - read,
     )

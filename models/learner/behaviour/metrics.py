@@ -47,7 +47,7 @@ def measure(probability: Floats, truth: Bools, people: Sequence[str]) -> Figures
         positives=int(truth.sum()),
         auc=auc(probability, truth),
         ece=ece(probability, truth),
-        brier=float(np.mean((probability - truth) ** 2)),
+        brier=brier(probability, truth),
         interval=_interval(probability, truth, people),
     )
 
@@ -65,6 +65,11 @@ def ece(probability: Floats, truth: Bools) -> float:
     bins = np.minimum((probability * BINS).astype(int), BINS - 1)
     gaps = np.bincount(bins, probability - truth, minlength=BINS)
     return float(np.abs(gaps).sum() / len(truth))
+
+
+def brier(probability: Floats, truth: Bools) -> float:
+    """Mean squared error of the probabilities; 0 is perfect."""
+    return float(np.mean((probability - truth) ** 2))
 
 
 def _interval(probability: Floats, truth: Bools, people: Sequence[str]) -> tuple[float, float]:

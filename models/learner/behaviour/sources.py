@@ -55,7 +55,12 @@ class BlockRow:
 
     @property
     def is_played(self) -> bool:
-        """Blocks without a single right trial were not played (they carry no ratings)."""
+        """Whether a single trial was right: without one, nothing shows that it was played.
+
+        Most such blocks (512 of 517 in `nback_tlx`) have no rating. Of the others nothing can
+        be read, so they are no examples; their ratings do count in their person's mean, in
+        training as in evaluation.
+        """
         return self.hit > 0 or self.correct_rejections > 0
 
 
@@ -140,13 +145,24 @@ def _rows(file: Path, needed: Sequence[str]) -> list[dict[str, str]]:
             missing = [name for name in needed if name not in (reader.fieldnames or ())]
             if missing:
                 raise BehaviourDataProblem(f"{file}: has no column {', '.join(missing)}")
-            rows = list(reader)
+            try:
+                rows = list(reader)
+            except csv.Error as error:
+                # A quote that is never closed, most often: all that follows is one field.
+                raise BehaviourDataProblem(
+                    f"{file}: line {reader.reader.line_num}: not CSV: {error}"
+                ) from error
     except FileNotFoundError:
         raise BehaviourDataProblem(f"{file}: there is no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BehaviourDataProblem(f"{file}: not a CSV file that can be read: {error}") from error
     if not rows:
         raise BehaviourDataProblem(f"{file}: has no rows")
+    for number, row in enumerate(rows):
+        # What a row is too short for is None.
+        short = [name for name in needed if row[name] is None]
+        if short:
+            raise BehaviourDataProblem(f"{file}: row {number}, {short[0]}: is missing")
     return rows
 
 

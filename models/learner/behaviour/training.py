@@ -27,7 +27,11 @@ from models.learner.behaviour.metrics import Bools, Figures, Floats, ece, measur
 from models.learner.behaviour.observed import skill_key
 from models.learner.behaviour.population import Population
 from models.learner.behaviour.scorer import Scorer, sigmoid
-from models.learner.behaviour.sources import ProblemRow, read_assistments
+from models.learner.behaviour.sources import (
+    BehaviourDataProblem,
+    ProblemRow,
+    read_assistments,
+)
 
 FILES: Final = {
     "next_correct": "assistments2009/interactions.csv",
@@ -45,6 +49,10 @@ CROSSINGS: Final = 6
 _SEED: Final = 7
 
 Report = Callable[[str], None]
+
+
+class TooFewOutcomes(BehaviourDataProblem):
+    """Nothing to learn from: with some people left out, one outcome alone remains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,10 @@ def train(data_dir: Path, out: Path, report: Report = lambda _: None) -> dict[st
 
 
 def cross_validate(task: str, features: Floats, truth: Bools, people: Sequence[str]) -> Floats:
-    """Probabilities of people who were left out of the fit (and of its calibration)."""
+    """Probabilities of people who were left out of the fit (and of its calibration).
+
+    Raises TooFewOutcomes.
+    """
     logits = _out_of_fold(task, features, truth, people)
     return np.array([sigmoid(logit) for logit in logits])
 
@@ -203,6 +214,14 @@ def _out_of_fold(task: str, features: Floats, truth: Bools, people: Sequence[str
     logits = np.zeros(len(truth))
     for held in folds(people, truth, FOLDS, _SEED):
         inner = np.setdiff1d(np.arange(len(truth)), held)
+        if not 0 < truth[inner].sum() < len(inner):
+            # Such a fit says the same of everyone, and next to the other folds' fits the rows
+            # that it is asked about rank by their fold: an AUC of 0, or of 1, that means nothing.
+            raise TooFewOutcomes(
+                f"{task}: cannot be cross-validated by person: {int(truth.sum())} positive of "
+                f"{len(truth)} rows, of {len(set(people))} people, leave a training fold with one "
+                "outcome alone"
+            )
         scorer = _scorer(task, features[inner], truth[inner])
         logits[held] = logits_of(scorer, features[held])
     return logits

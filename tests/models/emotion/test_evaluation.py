@@ -6,12 +6,13 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.emotion.config import EmotionSettings
-from models.emotion.evaluation import confusions, evaluate
+from models.emotion.evaluation import Confused, confusions, evaluate
 from models.emotion.examples import DataProblem
-from models.emotion.figures import Format
+from models.emotion.figures import Format, Labelled
 from models.emotion.labels import EMOTIONS, GOEMOTIONS
 
 KEYS = {
@@ -116,16 +117,44 @@ def test_the_pictures_are_svg(
     tmp_path: Path, settings: EmotionSettings, form: Format, files: set[str]
 ) -> None:
     folder = tmp_path / "plots"
-    evaluate(write(tmp_path, ROWS[form]), form, settings, plot=folder)
+    outcome = evaluate(write(tmp_path, ROWS[form]), form, settings, plot=folder)
     assert {path.name for path in folder.iterdir()} == files
+    assert set(outcome.pictures) == set(folder.iterdir())
     for path in folder.iterdir():
         assert ET.parse(path).getroot().tag.endswith("svg")
 
 
-def test_confusions_name_both_labels(tmp_path: Path, settings: EmotionSettings) -> None:
-    outcome = evaluate(write(tmp_path, "thank you so much\tanger\n"), "tsv", settings)
+@pytest.mark.parametrize(
+    ("form", "rows"),
+    [("goemotions", "thank you\n"), ("tsv", "thanks\t\n"), ("emobank", "id,text\n1,thanks\n")],
+)
+def test_nothing_is_drawn_of_nothing_labelled(
+    tmp_path: Path, settings: EmotionSettings, form: Format, rows: str
+) -> None:
+    folder = tmp_path / "plots"
+    assert evaluate(write(tmp_path, rows), form, settings, plot=folder).pictures == ()
+    assert not folder.exists()
+
+
+def test_confusions_tell_of_each_class_what_was_read(
+    tmp_path: Path, settings: EmotionSettings
+) -> None:
+    rows = "thank you so much\tanger\nthank you!\tanger\nI am furious\tanger\nthanks\tgratitude\n"
+    outcome = evaluate(write(tmp_path, rows), "tsv", settings)
     assert outcome.labelled is not None
-    assert confusions(outcome.labelled) == [("anger", "gratitude", 1)]
+    assert confusions(outcome.labelled) == {
+        "anger": Confused(1, (("gratitude", 2),)),
+        "gratitude": Confused(1, ()),
+    }
+
+
+def test_confusions_begin_with_the_most_frequent() -> None:
+    # Given seven texts of a, read as a, b, c, c, d, d, d by one probability of 1 each
+    read = [0, 1, 2, 2, 3, 3, 3]
+    truth = np.zeros((len(read), 4), dtype=bool)
+    truth[:, 0] = True
+    part = Labelled(("a", "b", "c", "d"), np.eye(4)[read], np.full(4, 0.5), truth)
+    assert confusions(part, most=2) == {"a": Confused(1, (("d", 3), ("c", 2)))}
 
 
 def test_a_missing_file_is_named(tmp_path: Path, settings: EmotionSettings) -> None:

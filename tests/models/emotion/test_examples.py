@@ -31,7 +31,7 @@ def test_goemotions_rows_without_labels_are_kept(tmp_path: Path, row: str) -> No
     assert not example.emotions
 
 
-@pytest.mark.parametrize("labels", ["28", "joy", "3,", "-29"])
+@pytest.mark.parametrize("labels", ["28", "joy", "3,", "-29", "-1", "3,-28"])
 def test_goemotions_labels_out_of_range_name_the_line(tmp_path: Path, labels: str) -> None:
     file = write(tmp_path / "a.tsv", f"fine\t1\nbad\t{labels}\n")
     with pytest.raises(DataProblem, match=r"a\.tsv:2: labels"):
@@ -51,6 +51,52 @@ def test_emobank_is_rescaled_and_may_lack_ratings(tmp_path: Path) -> None:
     assert first.pad == (0.0, 0.5, 1.0)
     assert first.text == "a, b"
     assert second.pad is None
+
+
+@pytest.mark.parametrize("rating", ["nan", "inf", "-inf", "9", "0.9", "5.01", "high"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_emobank_ratings_off_the_scale_name_the_line(
+    tmp_path: Path, rating: str, axis: int
+) -> None:
+    ratings = ["3", "3", "3"]
+    ratings[axis] = rating
+    text = f"id,split,V,A,D,text\n1,dev,1,3,5,a\n2,dev,{','.join(ratings)},b\n"
+    with pytest.raises(DataProblem, match=rf"e\.csv:3: V,A,D: '{rating}' is not in 1-5"):
+        list(examples.emobank(write(tmp_path / "e.csv", text)))
+
+
+def test_an_emobank_row_that_is_too_short_names_the_line(tmp_path: Path) -> None:
+    file = write(tmp_path / "e.csv", "id,split,V,A,D,text\n1,dev,1,3,5,a\n2,dev\n")
+    with pytest.raises(DataProblem, match=r"e\.csv:3: text: missing"):
+        list(examples.emobank(file))
+
+
+def test_a_quote_that_is_never_closed_names_the_line(tmp_path: Path) -> None:
+    rest = "3,dev,3,3,3,c\n" * 12_000
+    file = write(tmp_path / "e.csv", f'id,split,V,A,D,text\n1,dev,1,3,5,a\n2,dev,3,3,3,"b\n{rest}')
+    with pytest.raises(DataProblem, match=r"e\.csv:\d+: not CSV: field larger"):
+        list(examples.emobank(file))
+
+
+def test_posts_and_essays_off_their_scales_name_the_line(tmp_path: Path) -> None:
+    posts = write(tmp_path / "p.csv", "id,post_text,Urgency_1_7\n1,a,7\n2,b,\n3,c,8\n")
+    with pytest.raises(DataProblem, match=r"p\.csv:4: Urgency_1_7: '8' is not in 1-7"):
+        list(examples.forum_urgency(posts))
+    essays = write(tmp_path / "m.csv", "message_id,essay,distress_bin\na_1,x,1\na_2,y,\n")
+    with pytest.raises(DataProblem, match=r"m\.csv:3: distress_bin: '' is not in 0-1"):
+        list(examples.empathy_distress(essays))
+
+
+def test_posts_and_essays_are_rescaled_and_grouped(tmp_path: Path) -> None:
+    posts = write(tmp_path / "p.csv", "id,post_text,Urgency_1_7\n7,a,4.0\n7,b,\n")
+    assert [(i, e.text, e.urgency) for i, e in examples.forum_urgency(posts)] == [
+        ("7", "a", 0.5),
+        ("7", "b", None),
+    ]
+    essays = write(tmp_path / "m.csv", "message_id,essay,distress_bin\nann_2,x,1\n")
+    assert list(examples.empathy_distress(essays)) == [
+        ("ann", examples.Example("x", {Emotion.DISTRESS: 1.0}))
+    ]
 
 
 def test_emobank_without_text_names_the_column(tmp_path: Path) -> None:

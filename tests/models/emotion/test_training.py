@@ -186,8 +186,10 @@ def test_a_group_is_never_split() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PROFILES.glob("*.toml")), ids=lambda p: p.stem)
-def test_every_profile_is_a_recipe(path: Path) -> None:
-    assert load_recipe(path.stem).encoders
+def test_every_profile_is_a_recipe_that_says_its_own_name(path: Path) -> None:
+    recipe = load_recipe(path.stem)
+    assert recipe.encoders
+    assert recipe.profile == path.stem
 
 
 def test_an_unknown_profile_names_those_there_are() -> None:

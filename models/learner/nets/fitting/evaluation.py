@@ -48,7 +48,8 @@ def evaluate(
 
     predictions: JSON lines, one a row of the data in its order
 
-    Raises NetProblem; of the emotion model ArtefactProblem and EncoderNotFound.
+    Raises NetProblem; of the emotion model ArtefactProblem and EncoderNotFound; OSError where
+    the predictions cannot be written.
     """
     if nets.intervention is None:
         raise NetProblem("learner.nets.intervention: names no folder")
