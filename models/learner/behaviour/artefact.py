@@ -67,7 +67,7 @@ def load_behaviour(file: Path) -> Behaviour:
         raise BehaviourArtefactProblem(
             f"{file}: there is no such file; `masterx train behaviour` writes one"
         ) from None
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise BehaviourArtefactProblem(f"{file}: not a behaviour artefact: {error}") from error
 
 
