@@ -67,6 +67,8 @@ def load_behaviour(file: Path) -> Behaviour:
         raise BehaviourArtefactProblem(
             f"{file}: there is no such file; `masterx train behaviour` writes one"
         ) from None
+    except BehaviourArtefactProblem:
+        raise
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BehaviourArtefactProblem(f"{file}: not a behaviour artefact: {error}") from error
 
