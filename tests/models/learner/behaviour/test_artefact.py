@@ -44,5 +44,5 @@ def test_one_that_is_not_there_or_no_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(BehaviourArtefactProblem, match="there is no such file"):
         load_behaviour(tmp_path / "gone.json")
     (tmp_path / "cut.json").write_text('{"format":')
-    with pytest.raises(BehaviourArtefactProblem, match="cut.json: not a behaviour artefact"):
+    with pytest.raises(BehaviourArtefactProblem, match=r"cut\.json: not a behaviour artefact"):
         load_behaviour(tmp_path / "cut.json")
