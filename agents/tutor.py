@@ -58,6 +58,7 @@ _AHEAD: Final = 10_000
 """Records that wait for a place in the window while messages behind them are read, a worker."""
 
 Send = Callable[[Derived], Awaitable[None]]
+"""Sends to the topic of the message; returns when it is delivered."""
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from agents.ports import HistoryKind
 from app.settings import MongoSettings
 from app.stores.history import ERASURES, SUMMARIES
-from models.tutor.context.material import Compressor, Said, Summary
+from models.tutor.context.material import Said, Summary
 from models.tutor.moves.dialogue import Speaker
 from schemas.tutor import ReplyStatus
 
@@ -71,15 +71,7 @@ class Dialogues:
     async def summary(self, user_id: str) -> Summary | None:
         """The running summary."""
         found = await self._database[SUMMARIES].find_one({"_id": user_id})
-        if found is None:
-            return None
-        return Summary(
-            found["text"],
-            found["through"],
-            found["turns"],
-            Compressor(found["by"]),
-            found.get("since", 0),
-        )
+        return None if found is None else Summary.of(found)
 
     async def keep(self, user_id: str, summary: Summary) -> None:
         """Replace the summary by one of later turns; an older or an erased one changes nothing."""
@@ -87,11 +79,7 @@ class Dialogues:
             return
         document = {
             "_id": user_id,
-            "text": summary.text,
-            "since": summary.since,
-            "through": summary.through,
-            "turns": summary.turns,
-            "by": str(summary.by),
+            **summary.document(),
             # By these two it is erased and expires, as all of history.
             "ingestTime": summary.through,
             "expiresAt": datetime.fromtimestamp(summary.since / 1000, UTC)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -25,7 +25,7 @@ from app.stores.dialogue import Dialogues
 from app.tutor.config import ReplySettings
 from app.tutor.conversation_scripts import FILL, FOLD, LOAD
 from app.tutor.store import TutorStore
-from models.tutor.context.material import Compressor, Said, Summary
+from models.tutor.context.material import Said, Summary
 from models.tutor.moves.dialogue import Speaker
 
 log = structlog.get_logger(__name__)
@@ -92,7 +92,7 @@ class Conversations:
 
     async def fold(self, user_id: str, summary: Summary) -> None:
         """This summary takes the place of the turns that are in it, unless one is too old."""
-        document = _summary_document(summary)
+        document = orjson.dumps(summary.document())
         kept = await self._run(
             self._fold,
             user_id,
@@ -115,7 +115,7 @@ class Conversations:
         modes = [turn["mode"] for turn in (*behind, *told) if "mode" in turn]
         found = Conversation(
             tuple(map(_said, told)),
-            _summary(held) if held else None,
+            Summary.of(orjson.loads(held)) if held else None,
             modes[-1] if modes else None,
             tuple(map(_said, behind)),
         )
@@ -131,7 +131,7 @@ class Conversations:
             return False
         turns, summary = found
         pairs = [part for said, mode in turns for part in (said.at, encoded(said, mode))]
-        document = _summary_document(summary) if summary is not None else b""
+        document = orjson.dumps(summary.document()) if summary is not None else b""
         ends = (-1, -1) if summary is None else (summary.since, summary.through)
         most = self._settings.earlier_turns
         await self._run(self._fill, user_id, self._ttl, most, document, *ends, *pairs)
@@ -152,19 +152,3 @@ class Conversations:
 
 def _said(document: dict[str, Any]) -> Said:
     return Said(Speaker(document["who"]), document["text"], document["at"], document["id"])
-
-
-def _summary_document(summary: Summary) -> bytes:
-    fields = ("text", "since", "through", "turns", "by")
-    return orjson.dumps({name: getattr(summary, name) for name in fields})
-
-
-def _summary(document: bytes) -> Summary:
-    found = cast("dict[str, Any]", orjson.loads(document))
-    return Summary(
-        found["text"],
-        found["through"],
-        found["turns"],
-        Compressor(found["by"]),
-        found.get("since", 0),
-    )

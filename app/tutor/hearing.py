@@ -8,26 +8,24 @@ are none. Whatever comes of it has ids of the message, so said twice it is known
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import structlog
 
 from agents.persistence import Waiting, until_stored
+from agents.tutor import Send
 from app.tutor.config import HearingSettings
 from app.tutor.errors import StoreDown
 from app.tutor.messages import human_help, intervention
 from app.tutor.quiet import Quiet
 from app.tutor.texts import Texts, TextUnreachable
 from app.tutor.words import Danger, Words
-from schemas.base import Derived, Event, now_ms
+from schemas.base import Event, now_ms
 from schemas.chat import ChatReceived
 from schemas.emotions import Emotion, EmotionRead
 
 log = structlog.get_logger(__name__)
-
-Send = Callable[[Derived], Awaitable[None]]
-"""Sends to the topic of the message; returns when it is delivered."""
 
 
 class Hearing:
@@ -66,19 +64,17 @@ class Hearing:
         """What was read in a message passes: worth a look where the words alone said nothing."""
         if not reading.probabilities:
             return
-        place = (reading.source_partition, reading.source_offset)
         chat = await until_stored(
-            partial(self._texts.find, *place),
+            partial(self._texts.of, reading),
             store="kafka",
             waits_for=(TextUnreachable,),
             waiting=self._waiting,
         )
-        if chat is None or chat.event_id not in reading.caused_by:
-            return
-        if await self.danger(chat, {}) is not None:
+        if chat is None:
             return
         danger = await self.danger(chat, reading.probabilities)
-        if danger is not None:
+        # What the words alone say was told when they were heard.
+        if danger is not None and await self.danger(chat, {}) is None:
             await self._help(danger, chat, send)
 
     async def danger(self, chat: ChatReceived, reading: Mapping[Emotion, float]) -> Danger | None:

@@ -26,12 +26,13 @@ from redis.exceptions import RedisError
 from agents.persistence import Waiting, until_stored
 from agents.ports import PushLogWriter
 from agents.topics import CHAT
+from agents.tutor import Send
 from app.lanes import Lanes
 from app.tutor.budget import Budgets
 from app.tutor.config import ReplySettings
 from app.tutor.conversations import Conversations, encoded
 from app.tutor.errors import Reason, StoreDown, Unavailable
-from app.tutor.hearing import Hearing, Send
+from app.tutor.hearing import Hearing
 from app.tutor.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
 from app.tutor.messages import final_reply, notice
 from app.tutor.metrics import FEEDBACK, LOST, PUT_OFF, REPLIES
@@ -43,7 +44,6 @@ from models.tutor.context.material import Said
 from models.tutor.moves.dialogue import Speaker
 from schemas.actions import FeedbackReceived
 from schemas.base import now_ms
-from schemas.chat import ChatReceived
 from schemas.operations import ErasureRequested
 from schemas.tutor import ReplyMode, ReplyStatus, RequestKind, TutorReplied, TutorRequested
 
@@ -183,16 +183,10 @@ class Replying:
     async def give_up(self, request: TutorRequested, send: Send) -> None:
         """End a request that cannot be worked on: the learner hears so, or nothing unasked."""
         try:
-            claim = await self._insist(partial(self._ledger.claim, request))
-            if isinstance(claim, Finished):
-                await self._tell(claim.reply, request, send)
-                return
-            interval = self._settings.piece_interval
-            showing = Showing(request, claim, self._ledger, self._pushes, interval)
-            if claim.open:
-                await self._insist(partial(showing.void, claim.open))
-            case = _Case(request, claim, showing, send, asyncio.get_running_loop().time())
-            await self._finish(case, _none("it cannot be answered"))
+            case = await self._open(request, send, asyncio.get_running_loop().time())
+            if case is not None:
+                await self._close_earlier(case)
+                await self._finish(case, _none("it cannot be answered"))
         except (ClaimLost, ClaimGone):
             LOST.inc()
 
@@ -201,32 +195,39 @@ class Replying:
     async def _reply(self, request: TutorRequested, send: Send, crowded: bool) -> None:
         since = asyncio.get_running_loop().time()
         before: Showing | None = None
-        while True:
-            claim = await self._insist(partial(self._ledger.claim, request))
-            if isinstance(claim, Finished):
-                await self._tell(claim.reply, request, send)
-                return
-            if before is not None:
-                # The learner's page has not forgotten what Redis has.
-                claim = replace(claim, attempt=before.highest, open=before.standing)
-            interval = self._settings.piece_interval
-            showing = Showing(request, claim, self._ledger, self._pushes, interval)
+        while (case := await self._open(request, send, since, before)) is not None:
             try:
-                await self._claimed(_Case(request, claim, showing, send, since), crowded)
+                await self._close_earlier(case)
+                worded = await self._worded(case, crowded)
+                if worded is not None:
+                    await self._finish(case, worded)
             except ClaimGone:
-                before = showing
+                before = case.showing
                 log.warning("tutor.ledger_lost", event_id=request.event_id)
             else:
                 return
 
-    async def _claimed(self, case: _Case, crowded: bool) -> None:
+    async def _open(
+        self, request: TutorRequested, send: Send, since: float, before: Showing | None = None
+    ) -> _Case | None:
+        """Claim a request; None where it is finished: then its reply has been told again."""
+        claim = await self._insist(partial(self._ledger.claim, request))
+        if isinstance(claim, Finished):
+            await self._tell(claim.reply, request, send)
+            return None
+        if before is not None:
+            # The learner's page has not forgotten what Redis has.
+            claim = replace(claim, attempt=before.highest, open=before.standing)
+        interval = self._settings.piece_interval
+        showing = Showing(request, claim, self._ledger, self._pushes, interval)
+        return _Case(request, claim, showing, send, since)
+
+    async def _close_earlier(self, case: _Case) -> None:
+        """What an earlier claim left half-shown."""
         claim = case.claim
         if claim.open:
             await self._insist(partial(case.showing.void, claim.open))
             await self._insist(partial(self._ledger.close, claim))
-        worded = await self._worded(case, crowded)
-        if worded is not None:
-            await self._finish(case, worded)
 
     async def _worded(self, case: _Case, crowded: bool) -> Worded | None:
         """The words; None where the request was put off."""
@@ -253,7 +254,7 @@ class Replying:
         request = case.request
         if request.kind is RequestKind.INTERVENTION:
             return await self._unasked(case)
-        chat = await self._message(request)
+        chat = await self._texts.of(request)
         if chat is None:
             return _none("the message is no longer kept")
         danger = await self._hearing.danger(chat, request.reading)
@@ -271,17 +272,13 @@ class Replying:
             return _none("a person was called")
         if request.source_topic != CHAT:
             return None
-        chat = await self._message(request)
+        chat = await self._texts.of(request)
         if chat is None:
             return _none("the message is no longer kept")
         # Where it is heard a person is called; here it matters only that no model speaks.
         if await self._hearing.danger(chat, request.reading) is not None:
             return _none("it is for a person")
         return None
-
-    async def _message(self, request: TutorRequested) -> ChatReceived | None:
-        chat = await self._texts.find(request.source_partition, request.source_offset)
-        return None if chat is None or chat.event_id not in request.caused_by else chat
 
     async def _asked(self, case: _Case) -> Worded:
         """What a model says. Raises Unavailable."""

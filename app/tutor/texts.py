@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from agents.topics import CHAT
 from app.settings import Settings
 from app.topics import physical
-from schemas.base import DecodeError
+from schemas.base import DecodeError, Derived
 from schemas.chat import ChatReceived
 
 
@@ -55,6 +55,14 @@ class Texts:
         """Drop what is remembered of a learner."""
         for place in [p for p, chat in self._recent.items() if chat.user_id == user_id]:
             del self._recent[place]
+
+    async def of(self, event: Derived) -> ChatReceived | None:
+        """The message that an event was made of; None where it is no longer kept.
+
+        Raises TextUnreachable.
+        """
+        chat = await self.find(event.source_partition, event.source_offset)
+        return None if chat is None or chat.event_id not in event.caused_by else chat
 
     async def find(self, partition: int, offset: int) -> ChatReceived | None:
         """The message at this place; None where it is no longer kept.

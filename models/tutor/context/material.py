@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from models.routing.evidence import Situation
 from models.tutor.moves.dialogue import Move, Speaker
@@ -78,6 +80,21 @@ class Summary:
     turns: int
     by: Compressor = Compressor.EXTRACTIVE
     since: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """As it is kept."""
+        return asdict(self) | {"by": str(self.by)}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Summary:
+        """What `document` made, other fields beside it; one kept before `since` was has none."""
+        return cls(
+            document["text"],
+            document["through"],
+            document["turns"],
+            Compressor(document["by"]),
+            document.get("since", 0),
+        )
 
 
 @dataclass(frozen=True, slots=True)
