@@ -13,8 +13,6 @@ from safetensors.torch import save_file
 from models.emotion import artefact as artefacts
 from models.emotion.inference import CPU, outputs
 
-CHUNK = 2_048
-"""Texts between two reports of progress."""
 BATCH_TOKENS = 4_096
 
 Report = Callable[[int, int], None]
@@ -37,18 +35,15 @@ def rated_by(
     name = {"of": hashlib.sha256("\n".join([artefact.version, *texts]).encode()).hexdigest()}
     if (known := _read(kept, name)) is not None:
         return known
-    parts: list[torch.Tensor] = []
-    for start in range(0, len(texts), CHUNK):
-        progress(start, len(texts))
-        raw = outputs(
-            artefact,
-            texts[start : start + CHUNK],
-            max_tokens=artefact.card.max_tokens,
-            batch_tokens=BATCH_TOKENS,
-            device=device,
-        )
-        parts.append(torch.sigmoid(raw.pad))
-    ratings = torch.cat(parts) if parts else torch.empty(0, 3)
+    raw = outputs(
+        artefact,
+        texts,
+        max_tokens=artefact.card.max_tokens,
+        batch_tokens=BATCH_TOKENS,
+        device=device,
+        progress=progress,
+    )
+    ratings = torch.sigmoid(raw.pad)
     kept.parent.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(".part")
     save_file({"pad": ratings}, partial, metadata=name)

@@ -125,13 +125,16 @@ def figures(
     """Every figure that applies to the format."""
     if form == "emobank":
         return _pad_figures(examples, calibrated)
-    part = labelled_part(card, form, examples, calibrated)
+    return label_figures(labelled_part(card, form, examples, calibrated), ranked=form == "tsv")
+
+
+def label_figures(part: Labelled, *, ranked: bool = False) -> Figures:
+    """Of any labels; `ranked`: how often a true one is among the first, too."""
     if not len(part.truth):
         return Figures(0)
     occurs = part.truth.any(0)
     scores = metrics.f1(part.probability >= part.threshold, part.truth)
     at_half = metrics.f1(part.probability >= 0.5, part.truth)
-    ranked = form == "tsv"
     return Figures(
         n=len(part.truth),
         macro_f1=float(scores[occurs].mean()),

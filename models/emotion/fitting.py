@@ -21,10 +21,10 @@ from models.emotion.calibration import (
 from models.emotion.card import Calibration, Card
 from models.emotion.card import Figures as CardFigures
 from models.emotion.examples import Example
-from models.emotion.figures import Format, figures, truth_of
+from models.emotion.figures import Format, Labelled, figures, label_figures, truth_of
 from models.emotion.inference import Calibrated, Output, calibrate, outputs
 from models.emotion.labels import GOEMOTIONS
-from models.emotion.metrics import f1, per_class, spearman
+from models.emotion.metrics import f1, spearman
 from models.emotion.precision import Precision
 from models.emotion.sources import SplitSource
 
@@ -144,20 +144,14 @@ def served_figures(card: Card, dev: Sequence[Example], calibrated: Calibrated) -
     """Of the head that readings carry, on the emotions that GoEmotions annotates."""
     at = [i for i, c in enumerate(card.emotions) if any(c in e.emotions for e in dev)]
     rows = [n for n, e in enumerate(dev) if e.emotions]
-    if not at or not rows:
-        return {"n": 0}
     names = [card.emotions[i] for i in at]
-    truth = np.array([[dev[n].emotions.get(c, 0.0) > 0.5 for c in names] for n in rows])
-    scores = calibrated.emotions[np.ix_(rows, at)]
-    chosen = np.array([card.calibration.emotions_threshold.get(c, 0.5) for c in names])
-    occurs = truth.any(0)
-    return {
-        "n": len(rows),
-        "macro_f1": float(f1(scores >= chosen, truth)[occurs].mean()),
-        "macro_f1_at_half": f1_at_half(scores, truth),
-        "ece": expected_calibration_error(*top_label(scores, truth)),
-        "per_class": per_class([str(c) for c in names], scores, chosen, truth),
-    }
+    part = Labelled(
+        names=tuple(str(c) for c in names),
+        probability=calibrated.emotions[np.ix_(rows, at)],
+        threshold=np.array([card.calibration.emotions_threshold.get(c, 0.5) for c in names]),
+        truth=np.array([[dev[n].emotions.get(c, 0.0) > 0.5 for c in names] for n in rows]),
+    )
+    return label_figures(part).as_json()
 
 
 def _thresholds(scores: Floats, truth: Bools) -> Floats:

@@ -160,6 +160,7 @@ def outputs(
     batch_tokens: int,
     device: torch.device = CPU,
     precision: Precision = Precision.FLOAT32,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Output:
     """Raw outputs of many texts in their order, in batches sorted by length."""
     step = precision.length_step
@@ -175,6 +176,7 @@ def outputs(
         chosen = order[start : start + max(1, batch_tokens // longest)]
         if step > 1:
             chosen = [i for i in chosen if lengths[i] == longest]
+        progress(start, len(order))
         rows.extend(zip(*run(tokenise.collate([tokenised[i] for i in chosen])), strict=True))
         start += len(chosen)
     if not rows:

@@ -29,7 +29,6 @@ def test_ratings_are_the_teachers_and_are_read_once(
     tmp_path: Path, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher, kept = EmotionSettings().artefact, tmp_path / "run" / TAUGHT
-    monkeypatch.setattr(distilling, "CHUNK", 3)
     ratings = rated_by(teacher, TEXTS, kept)
     # Given what the teacher says of them all at once
     raw = outputs(artefact, TEXTS, max_tokens=64, batch_tokens=4096)
