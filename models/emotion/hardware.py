@@ -1,13 +1,14 @@
 """What this CPU can do, found out by trial.
 
 A processor may claim AMX and still die of an illegal instruction at the first bfloat16
-product (seen in a virtual machine). So the trial runs in a process of its own, beside
+product (`tiles` says why, and what helps). So the trial runs in a process of its own, beside
 the loading of the model, and its answer is kept until the machine boots again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import subprocess
 import sys
@@ -15,23 +16,66 @@ from pathlib import Path
 
 import torch
 
+from models.emotion.tiles import TilesUnknown, describe_tiles
+
+log = logging.getLogger(__name__)
+
 TRIAL_SECONDS = 60
-# Rows, inner and outer width of an encoder's feed-forward layer at a usual batch.
+# Right: products of a transformer's shapes, odd ones too, forward and backward, beside float32's.
+# Fast: rows, inner and outer width of an encoder's feed-forward layer at a usual batch.
 TRIAL = """
 import sys, time, torch
+from torch.nn.functional import linear, scaled_dot_product_attention
+from models.emotion.hardware import prepare_bfloat16
 torch.set_num_threads(int(sys.argv[1]))
+prepare_bfloat16()
+
+def gradients(dtype, *tensors):
+    leaves = [t.to(dtype).requires_grad_() for t in tensors]
+    result = linear(*leaves) if len(leaves) == 2 else scaled_dot_product_attention(*leaves)
+    result.float().square().sum().backward()
+    return [result, *(leaf.grad for leaf in leaves)]
+
+def right(*shapes):
+    tensors = [torch.randn(shape) for shape in shapes]
+    pairs = zip(gradients(torch.bfloat16, *tensors), gradients(torch.float32, *tensors))
+    return all((a.float() - b).norm() < 0.05 * b.norm() for a, b in pairs)
+
 def seconds(dtype):
     a, w = torch.ones(1024, 384, dtype=dtype), torch.ones(1536, 384, dtype=dtype)
     for _ in range(5):
-        torch.nn.functional.linear(a, w)
+        linear(a, w)
     best = 9.0
     for _ in range(10):
         start = time.perf_counter()
-        torch.nn.functional.linear(a, w)
+        linear(a, w)
         best = min(best, time.perf_counter() - start)
     return best
-sys.exit(0 if seconds(torch.bfloat16) * 1.5 < seconds(torch.float32) else 3)
+
+heads = [(8, 12, n, 32) for n in (12, 13)]
+correct = all(right((n, 384), (m, 384)) for n in (31, 512) for m in (1, 41, 1536))
+correct = correct and all(right(shape, shape, shape) for shape in heads)
+sys.exit(0 if correct and seconds(torch.bfloat16) * 1.5 < seconds(torch.float32) else 3)
 """
+
+
+def prepare_bfloat16() -> None:
+    """What must precede this process's first bfloat16 product on a CPU."""
+    if torch.cpu._is_amx_tile_supported():
+        try:
+            if describe_tiles():
+                log.info("CPUID hides the shape of AMX's tiles: oneDNN was told it")
+        except TilesUnknown as problem:
+            log.info("oneDNN's knowledge of AMX is left as it is: %s", problem)
+
+
+def trains_in_bfloat16(device: torch.device, threads: int) -> bool:
+    """Whether the encoders' products are best made in bfloat16 there; from then on they can be."""
+    if device.type == "cpu":
+        if not Bfloat16Trial(threads).pays():
+            return False
+        prepare_bfloat16()
+    return True
 
 
 class Bfloat16Trial:
@@ -81,10 +125,10 @@ def _cache_folder() -> Path:
 
 
 def _machine(threads: int) -> str:
-    """Names this boot of this machine, and the library."""
+    """Names this boot of this machine, the library, and the trial."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         boot = "unknown"
-    name = f"{boot} {torch.__version__} {threads}"
+    name = f"{boot} {torch.__version__} {threads} {TRIAL}"
     return hashlib.sha256(name.encode()).hexdigest()[:16]

@@ -15,6 +15,7 @@ from models.emotion.artefact import Artefact
 from models.emotion.calibration import Floats, probabilities
 from models.emotion.card import Card
 from models.emotion.encoders import Tokeniser, Tokens, pad, padded_length
+from models.emotion.hardware import prepare_bfloat16
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.network import EmotionNetwork
 from models.emotion.precision import Precision
@@ -80,6 +81,8 @@ class RunNetwork:
     def __init__(self, network: EmotionNetwork, device: torch.device, precision: Precision) -> None:
         if precision is Precision.INT8:
             quantise(network.encoders)
+        if precision is Precision.BFLOAT16 and device.type == "cpu":
+            prepare_bfloat16()
         self._network = network.to(device=device, dtype=precision.dtype).eval()
         self._network.heads.float()  # small, and the last digits of a probability come from here
         self._device = device
