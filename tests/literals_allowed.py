@@ -86,11 +86,8 @@ ALLOWED: Final = (
         "fits or measures what the card then says; runs in training and evaluation only",
         (f"{_EMOTION}.calibration:BINS", "15"),
         (f"{_EMOTION}.calibration:expected_calibration_error", "*"),
-        (f"{_EMOTION}.calibration:f1_at_half", "0.5"),
-        (f"{_EMOTION}.calibration:fit_decisive", "*"),
         (f"{_EMOTION}.calibration:fit_platt", "*"),
         (f"{_EMOTION}.calibration:fit_temperature", "*"),
-        (f"{_EMOTION}.calibration:fit_threshold", "*"),
     ),
     *_allow(
         "numeric guard: keeps a logarithm, a quotient or an exponential finite",

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from models.emotion.artefact import Artefact
 from models.emotion.calibration import (
-    Bools,
     Floats,
     expected_calibration_error,
-    f1_at_half,
-    fit_decisive,
     fit_temperature,
-    fit_threshold,
     probabilities,
     top_label,
 )
@@ -27,8 +23,10 @@ from models.emotion.labels import GOEMOTIONS
 from models.emotion.metrics import f1, spearman
 from models.emotion.precision import Precision
 from models.emotion.sources import SplitSource
+from models.emotion.thresholds import f1_at_half, fit_cuts, fit_decisive
 
 BATCH_TOKENS = 4_096
+FOLDS = 5
 SERVED = "the 41 on goemotions (dev)"
 """Figures of the head that readings carry; GoEmotions' own 28 labels have a head of their own."""
 
@@ -72,24 +70,18 @@ def fit_calibration(card: Card, dev: Sequence[Example], raw: Output) -> Calibrat
     value = np.array([[e.emotions.get(c, np.nan) for c in card.emotions] for e in dev])
     known, truth = ~np.isnan(value), np.nan_to_num(value) > 0.5
     temperature = fit_temperature(logits, truth.astype(float), known)
-    scores = probabilities(logits, temperature)
     own_rows, own_truth = truth_of("goemotions", dev)
     own_logits = raw.goemotions.numpy().astype(np.float64)[own_rows]
     own_truth = own_truth[own_rows]
     own, shift = fit_decisive(own_logits, own_truth)
-    own_scores = probabilities(own_logits, own, shift)
+    cuts = probabilities(fit_cuts(logits, truth, known), temperature)
+    own_cuts = probabilities(fit_cuts(own_logits, own_truth), own, shift)
     return Calibration(
         emotions_temperature=temperature,
         goemotions_temperature=own,
         goemotions_shift=dict(zip(GOEMOTIONS, shift.tolist(), strict=True)),
-        emotions_threshold={
-            str(c): fit_threshold(scores[known[:, i], i], truth[known[:, i], i])
-            for i, c in enumerate(card.emotions)
-        },
-        goemotions_threshold={
-            name: fit_threshold(own_scores[:, i], own_truth[:, i])
-            for i, name in enumerate(GOEMOTIONS)
-        },
+        emotions_threshold=_named((str(c) for c in card.emotions), cuts),
+        goemotions_threshold=_named(GOEMOTIONS, own_cuts),
     )
 
 
@@ -116,22 +108,23 @@ def int8_cost(
 
 
 def cross_fitted(dev: Sequence[Example], raw: Output) -> CardFigures:
-    """GoEmotions' figures with each half's calibration and thresholds from the other half.
+    """GoEmotions' figures with each fifth's calibration and thresholds from the other four.
 
     The plain dev figures are of the very rows that calibration and thresholds were chosen on;
     these are not, and so the better guess at unseen rows.
     """
     labelled, truth = truth_of("goemotions", dev)
     logits, truth = raw.goemotions.numpy().astype(np.float64)[labelled], truth[labelled]
-    if len(truth) < 2:
+    if len(truth) < FOLDS:
         return {}
-    even = np.arange(len(truth)) % 2 == 0
+    fold = np.arange(len(truth)) % FOLDS
     scores, predicted = np.zeros_like(logits), np.zeros_like(truth)
-    for fit, use in ((even, ~even), (~even, even)):
+    for use in (fold == number for number in range(FOLDS)):
+        fit = ~use
         temperature, shift = fit_decisive(logits[fit], truth[fit])
         scores[use] = probabilities(logits[use], temperature, shift)
-        chosen = _thresholds(probabilities(logits[fit], temperature, shift), truth[fit])
-        predicted[use] = scores[use] >= chosen
+        cuts = fit_cuts(logits[fit], truth[fit])
+        predicted[use] = logits[use] >= np.nan_to_num(cuts, nan=np.inf)
     occurs = truth.any(0)
     return {
         "macro_f1_cross_fitted": float(f1(predicted, truth)[occurs].mean()),
@@ -154,8 +147,9 @@ def served_figures(card: Card, dev: Sequence[Example], calibrated: Calibrated) -
     return label_figures(part).as_json()
 
 
-def _thresholds(scores: Floats, truth: Bools) -> Floats:
-    return np.array([fit_threshold(scores[:, i], truth[:, i]) for i in range(scores.shape[1])])
+def _named(names: Iterable[str], thresholds: Floats) -> dict[str, float]:
+    """.5 for a label that never occurs."""
+    return dict(zip(names, np.nan_to_num(thresholds, nan=0.5).tolist(), strict=True))
 
 
 def _format(source: str) -> Format | None:
