@@ -1,10 +1,11 @@
-"""A larger model's ratings of texts that nobody rated: what distillation teaches from."""
+"""What a larger model reads in the training texts: what distillation teaches from."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -12,20 +13,30 @@ from safetensors.torch import save_file
 
 from models.emotion import artefact as artefacts
 from models.emotion.inference import CPU, outputs
+from models.emotion.precision import Precision
 
 BATCH_TOKENS = 4_096
 
 Report = Callable[[int, int], None]
 
 
+class Ratings(NamedTuple):
+    """A teacher's of n texts, each in [0, 1]."""
+
+    pad: torch.Tensor  # (n, 3) valence, arousal, dominance
+    goemotions: torch.Tensor  # (n, 28) probabilities, not calibrated
+
+
 def rated_by(
     teacher: Path,
     texts: Sequence[str],
     kept: Path,
+    *,
     device: torch.device = CPU,
+    precision: Precision = Precision.FLOAT32,
     progress: Report = lambda _done, _all: None,
-) -> torch.Tensor:
-    """Valence, arousal and dominance (n, 3) in [0, 1] of each text, as the artefact reads them.
+) -> Ratings:
+    """How the artefact reads each text.
 
     They are written to `kept`, so that a run that goes on after an interruption does not
     read them again; ratings of another teacher or of other texts there are replaced.
@@ -41,18 +52,21 @@ def rated_by(
         max_tokens=artefact.card.max_tokens,
         batch_tokens=BATCH_TOKENS,
         device=device,
+        precision=precision,
         progress=progress,
     )
-    ratings = torch.sigmoid(raw.pad)
+    ratings = Ratings(torch.sigmoid(raw.pad), torch.sigmoid(raw.goemotions))
     kept.parent.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(".part")
-    save_file({"pad": ratings}, partial, metadata=name)
+    save_file(ratings._asdict(), partial, metadata=name)
     partial.replace(kept)
     return ratings
 
 
-def _read(kept: Path, name: dict[str, str]) -> torch.Tensor | None:
+def _read(kept: Path, name: dict[str, str]) -> Ratings | None:
     if not kept.is_file():
         return None
     with safe_open(kept, framework="pt") as file:
-        return file.get_tensor("pad") if file.metadata() == name else None
+        if file.metadata() != name:
+            return None
+        return Ratings(*(file.get_tensor(field) for field in Ratings._fields))

@@ -56,7 +56,8 @@ class Tokeniser:
 class Encoder(nn.Module):
     """A transformer with mean pooling: ids and mask (n, length) to (n, width)."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, hidden_dropout: float | None = None) -> None:
+        """`hidden_dropout`: of its layers while it trains; None leaves it as packaged."""
         super().__init__()
         from transformers import AutoConfig, AutoModel  # noqa: PLC0415
         from transformers.utils import logging as hub_logging  # noqa: PLC0415
@@ -67,6 +68,8 @@ class Encoder(nn.Module):
             config = AutoConfig.from_pretrained(locate(name))
             # With dropout inside, attention leaves its fast path on CPUs (training: +10% time).
             config.attention_probs_dropout_prob = 0.0
+            if hidden_dropout is not None:
+                config.hidden_dropout_prob = hidden_dropout
             self.transformer: Any = AutoModel.from_pretrained(
                 locate(name), config=config, dtype=torch.float32
             )

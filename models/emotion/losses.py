@@ -25,7 +25,8 @@ class Targets(NamedTuple):
     pad: torch.Tensor  # (n, 3) in [0, 1]
     urgency: torch.Tensor  # (n,) in [0, 1]
     authored: torch.Tensor  # (n,) bool
-    taught: torch.Tensor  # (n, 3) in [0, 1]: a teacher's PAD
+    taught_pad: torch.Tensor  # (n, 3) in [0, 1], a teacher's
+    taught_goemotions: torch.Tensor  # (n, 28) in [0, 1], a teacher's
 
 
 def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets:
@@ -38,6 +39,7 @@ def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets
         torch.full((n,), UNKNOWN),
         torch.zeros(n, dtype=torch.bool),
         torch.full((n, 3), UNKNOWN),
+        torch.full((n, len(GOEMOTIONS)), UNKNOWN),
     )
     for i, example in enumerate(examples):
         for c, emotion in enumerate(emotions):
@@ -81,7 +83,9 @@ def loss(
     total = weights.goemotions * _binary(logits.goemotions, target.goemotions)
     total = total + weights.emotions * _binary(logits.emotions, target.emotions)
     total = total + weights.pad * _squared(logits.pad, target.pad, variance.pad)
-    total = total + weights.taught * _squared(logits.pad, target.taught, variance.pad)
+    total = total + weights.taught_pad * _squared(logits.pad, target.taught_pad, variance.pad)
+    soft = _binary(logits.goemotions, target.taught_goemotions)
+    total = total + weights.taught_goemotions * soft
     graded = ~target.urgency.isnan()
     if graded.any():
         error = torch.sigmoid(logits.urgency[graded]) - target.urgency[graded]

@@ -95,7 +95,8 @@ class EmotionNetwork(nn.Module):
         self.heads = heads
 
     def forward(self, inputs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Logits:
-        """(ids, mask) for each encoder, each (n, length_e)."""
+        """(ids, mask) for each encoder, each (n, length_e). The heads leave autocast."""
         pooled = [e(ids, mask) for e, (ids, mask) in zip(self.encoders, inputs, strict=True)]
-        logits: Logits = self.heads([p.to(self.heads.affect.weight.dtype) for p in pooled])
+        with torch.autocast(pooled[0].device.type, enabled=False):
+            logits: Logits = self.heads([p.to(self.heads.affect.weight.dtype) for p in pooled])
         return logits

@@ -25,7 +25,10 @@ class LossWeights(BaseModel):
     emotions: float = Field(1.0, ge=0, description="41-way binary cross entropy, masked")
     order: float = Field(0.05, ge=0, description="softmax over the 41, authored texts only")
     pad: float = Field(0.1, ge=0, description="squared error over the source's variance")
-    taught: float = Field(0.0, ge=0, description="the same, against the teacher's PAD")
+    taught_pad: float = Field(0.0, ge=0, description="the same, against the teacher's PAD")
+    taught_goemotions: float = Field(
+        0.0, ge=0, description="28-way cross entropy against the teacher's probabilities"
+    )
     urgency: float = Field(0.1, ge=0, description="squared error over the source's variance")
 
 
@@ -42,13 +45,18 @@ class Recipe(BaseModel):
     reproduce: str = Field("masterx train emotion", description="the command, for the card")
     start_from: Path | None = Field(None, description="artefact whose weights training starts from")
     teacher: Path | None = Field(
-        None, description="artefact whose PAD teaches the texts that nobody rated"
+        None,
+        description="artefact that teaches its PAD of texts that nobody rated, and its "
+        "probabilities of GoEmotions' labels of all texts",
     )
     seed: int = 7
     epochs: int = Field(4, ge=1)
     batch_size: int = Field(64, ge=1, description="texts")
     learning_rate: float = Field(1e-4, gt=0, description="of the encoder, at its peak")
     head_learning_rate: float = Field(5e-4, gt=0)
+    hidden_dropout: float | None = Field(
+        None, ge=0, lt=1, description="of the encoders' layers; None leaves it as packaged"
+    )
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps")
     averaging: float = Field(0.999, ge=0, lt=1, description="decay a step of the averaged weights")

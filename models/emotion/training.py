@@ -19,10 +19,12 @@ from models.emotion.distilling import rated_by
 from models.emotion.encoders import Encoder
 from models.emotion.examples import Example
 from models.emotion.fitting import fit_card
+from models.emotion.hardware import trains_in_bfloat16
 from models.emotion.inference import TokeniseTexts
 from models.emotion.labels import EMOTIONS
-from models.emotion.losses import UNKNOWN, Targets, Variances, loss, targets, variances
+from models.emotion.losses import Targets, Variances, loss, targets, variances
 from models.emotion.network import EmotionNetwork, Heads, Logits
+from models.emotion.precision import Precision
 from models.emotion.recipe import Recipe
 from models.emotion.sources import SplitSource, load_sources
 from schemas.emotions import Emotion
@@ -117,7 +119,7 @@ def _described(recipe: Recipe) -> dict[str, Any]:
 
 def start(recipe: Recipe, card: Card) -> tuple[EmotionNetwork, Tensors]:
     """The network before training, and the packaged encoders' state."""
-    encoders = [Encoder(name) for name in recipe.encoders]
+    encoders = [Encoder(name, recipe.hidden_dropout) for name in recipe.encoders]
     heads = artefacts.build_heads(card, [e.width for e in encoders])
     network = EmotionNetwork(encoders, heads)
     packaged = {
@@ -182,9 +184,14 @@ class TrainingRun:
         self._checkpoint = checkpoint
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network.to(self._device)
+        self._precision = (
+            Precision.BFLOAT16
+            if recipe.tune != "frozen" and trains_in_bfloat16(self._device, torch.get_num_threads())
+            else Precision.FLOAT32
+        )
         self._examples, self._draws = _drawn(sources, recipe)
         self._targets = targets(self._examples, card.emotions)
-        self._targets.taught[:] = self._taught(recipe, checkpoint.with_name(TAUGHT))
+        self._be_taught(recipe, checkpoint.with_name(TAUGHT))
         self._variance = Variances(*(v.to(self._device) for v in variances(self._targets)))
         if recipe.start_from is None:
             begin_at_frequencies(network.heads, self._targets)
@@ -199,19 +206,21 @@ class TrainingRun:
         self._steps = self._per_epoch * recipe.epochs
         self._step = 0
 
-    def _taught(self, recipe: Recipe, kept: Path) -> torch.Tensor:
-        """The teacher's PAD of every text that nobody rated, (n, 3); NaN elsewhere."""
-        taught = torch.full_like(self._targets.pad, UNKNOWN)
-        if recipe.teacher is not None:
-            rows = self._targets.pad.isnan().any(1).nonzero().squeeze(1)
-            taught[rows] = rated_by(
-                recipe.teacher,
-                [self._examples[i].text for i in rows.tolist()],
-                kept,
-                self._device,
-                lambda done, every: self._progress(Progress("the teacher rates", done, every)),
-            )
-        return taught
+    def _be_taught(self, recipe: Recipe, kept: Path) -> None:
+        """The teacher's PAD where nobody rated the text; its GoEmotions' labels everywhere."""
+        if recipe.teacher is None:
+            return
+        ratings = rated_by(
+            recipe.teacher,
+            [example.text for example in self._examples],
+            kept,
+            device=self._device,
+            precision=self._precision,
+            progress=lambda done, every: self._progress(Progress("the teacher rates", done, every)),
+        )
+        unrated = self._targets.pad.isnan().any(1)
+        self._targets.taught_pad[unrated] = ratings.pad[unrated]
+        self._targets.taught_goemotions[:] = ratings.goemotions
 
     def fit(self) -> None:
         """Train to the end and leave the averaged weights in the network, on the CPU."""
@@ -234,11 +243,10 @@ class TrainingRun:
         for group in self._optimiser.param_groups:
             group["lr"] = group["peak"] * self._rate()
         picked = Targets(*(t[batch].to(self._device) for t in self._targets))
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+        half = self._precision is Precision.BFLOAT16
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
             logits = self._forward(batch)
-        value = loss(
-            Logits(*(t.float() for t in logits)), picked, self._recipe.losses, self._variance
-        )
+        value = loss(logits, picked, self._recipe.losses, self._variance)
         self._optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)

@@ -14,7 +14,7 @@ from models.emotion.config import EmotionSettings
 from models.emotion.distilling import rated_by
 from models.emotion.examples import Example
 from models.emotion.inference import outputs
-from models.emotion.losses import Targets, loss, targets, variances
+from models.emotion.losses import loss, targets, variances
 from models.emotion.network import Logits
 from models.emotion.recipe import LossWeights
 from models.emotion.training import TAUGHT, train
@@ -32,14 +32,16 @@ def test_ratings_are_the_teachers_and_are_read_once(
     ratings = rated_by(teacher, TEXTS, kept)
     # Given what the teacher says of them all at once
     raw = outputs(artefact, TEXTS, max_tokens=64, batch_tokens=4096)
-    np.testing.assert_allclose(ratings, torch.sigmoid(raw.pad), atol=1e-3)
+    np.testing.assert_allclose(ratings.pad, torch.sigmoid(raw.pad), atol=1e-3)
+    np.testing.assert_allclose(ratings.goemotions, torch.sigmoid(raw.goemotions), atol=1e-3)
 
     # When they are asked for again, nothing is read again; of other texts they are
     def fail(*_args: object, **_fields: object) -> None:
         raise AssertionError("read again")
 
     monkeypatch.setattr(distilling, "outputs", fail)
-    assert torch.equal(rated_by(teacher, TEXTS, kept), ratings)
+    again = rated_by(teacher, TEXTS, kept)
+    assert all(torch.equal(one, other) for one, other in zip(again, ratings, strict=True))
     with pytest.raises(AssertionError, match="read again"):
         rated_by(teacher, TEXTS[:2], kept)
 
@@ -49,10 +51,10 @@ def test_only_unrated_texts_learn_from_the_teacher() -> None:
     known = targets(examples, [])
     taught = torch.full((3, 3), torch.nan)
     taught[1] = torch.tensor([0.5, 0.5, 0.5])
-    known = Targets(*known[:-1], taught)
+    known = known._replace(taught_pad=taught)
     pad = torch.zeros(3, 3, requires_grad=True)
     logits = Logits(torch.zeros(3, 0), torch.zeros(3, 28), pad, torch.zeros(3, 2), torch.zeros(3))
-    weights = LossWeights(goemotions=0, emotions=0, order=0, urgency=0, pad=0, taught=1)
+    weights = LossWeights(goemotions=0, emotions=0, order=0, urgency=0, pad=0, taught_pad=1)
     value = loss(logits, known, weights, variances(known))
     # sigmoid(0) is what the teacher says: nothing to learn, and from the others nothing either
     assert value.item() == pytest.approx(0)
@@ -65,9 +67,23 @@ def test_only_unrated_texts_learn_from_the_teacher() -> None:
     assert [bool(row.any()) for row in pad.grad] == [False, True, False]
 
 
+def test_every_text_learns_the_teachers_labels() -> None:
+    known = targets([Example("labelled", goemotions=(3,)), Example("not")], [])
+    known.taught_goemotions[:] = 0.5
+    own = torch.zeros(2, 28, requires_grad=True)
+    logits = Logits(torch.zeros(2, 0), own, torch.zeros(2, 3), torch.zeros(2, 2), torch.zeros(2))
+    weights = LossWeights(goemotions=0, emotions=0, order=0, urgency=0, pad=0, taught_goemotions=1)
+    loss(logits, known, weights, variances(known)).backward()
+    # sigmoid(0) is what the teacher says
+    assert own.grad is not None
+    assert not own.grad.any()
+    loss(logits._replace(goemotions=own + 1), known, weights, variances(known)).backward()
+    assert own.grad.bool().all()
+
+
 def test_a_run_with_a_teacher_says_so_and_leaves_nothing_behind(data: Path, tmp_path: Path) -> None:
     teacher = train(recipe(data, epochs=1), data, tmp_path / "teacher")
-    taught = recipe(data, epochs=1, teacher=tmp_path / "teacher", losses={"taught": 1.0})
+    taught = recipe(data, epochs=1, teacher=tmp_path / "teacher", losses={"taught_pad": 1.0})
     student = train(taught, data, tmp_path / "out")
     assert student.card.training["teacher"] == teacher.version
     assert not (tmp_path / "out" / TAUGHT).exists()
