@@ -65,8 +65,10 @@ class Card(BaseModel):
     )
     absent: list[Emotion] = Field(default_factory=list, description="of the 41, without any data")
     calibration: Calibration = Calibration()
-    int8_cost: float | None = Field(
-        None, description="GoEmotions macro-F1 that int8 products cost on dev; None: not measured"
+    rounding_cost: dict[str, float] = Field(
+        default_factory=dict,
+        description="GoEmotions macro-F1 that products in each coarser precision cost on dev; "
+        "absent: not measured",
     )
     sources: list[Source] = Field(default_factory=list)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -87,8 +89,8 @@ LIMITS = [
 
 READ_AS = [
     "Temperatures, shifts and thresholds were chosen on these very rows, so the plain figures are "
-    "a little too good; `cross_fitted` ones have each half's calibration and thresholds from the "
-    "other half, and are the better guess at unseen rows. `goemotions` is its own head of 28 "
+    "a little too good; `cross_fitted` ones have each fifth's calibration and thresholds from the "
+    "other four, and are the better guess at unseen rows. `goemotions` is its own head of 28 "
     "labels; what readings carry is the head of 41, measured on the labels of GoEmotions that are "
     "among them, and on the authored corpus (classes marked authored are known from nowhere else).",
 ]
@@ -118,8 +120,8 @@ def markdown(card: Card, version: str) -> str:
     lines += ["", "## Measured on dev", "", *READ_AS, ""]
     for name, figures in card.metrics.items():
         lines += [f"### {name}", "", *_figures(figures, card.authored), ""]
-    if card.int8_cost is not None:
-        lines += [f"int8 products cost {card.int8_cost:.4f} of GoEmotions macro-F1.", ""]
+    for precision, cost in card.rounding_cost.items():
+        lines += [f"{precision} products cost {cost:.4f} of GoEmotions macro-F1 on a CPU.", ""]
     lines += ["## Limits", "", *[f"- {limit}" for limit in card.limits]]
     lines += ["", "## Reproduce", "", f"`{card.reproduce}`", "", "With:", ""]
     lines += [f"- {name}: {value}" for name, value in card.training.items()]

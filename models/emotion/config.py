@@ -32,8 +32,10 @@ class EmotionSettings(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
-    most_int8_cost: float = Field(
-        0.003, description="macro-F1 that int8 may cost, by the card, for `auto` to choose it"
+    most_rounding_cost: float = Field(
+        0.003,
+        description="macro-F1 that bfloat16 or int8 may cost on a CPU, by the card, for `auto` "
+        "to choose them",
     )
     threads: int = Field(2, ge=1, description="CPU threads of one forward pass")
     max_tokens: int = Field(128, ge=8, description="of one text; longer ones are cut")

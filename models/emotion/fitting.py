@@ -27,6 +27,7 @@ from models.emotion.thresholds import f1_at_half, fit_cuts, fit_decisive
 
 BATCH_TOKENS = 4_096
 FOLDS = 5
+ROUNDED = (Precision.BFLOAT16, Precision.INT8)
 SERVED = "the 41 on goemotions (dev)"
 """Figures of the head that readings carry; GoEmotions' own 28 labels have a head of their own."""
 
@@ -42,8 +43,11 @@ def fit_card(
         artefact, [e.text for e in dev], max_tokens=card.max_tokens, batch_tokens=BATCH_TOKENS
     )
     card = card.model_copy(update={"calibration": fit_calibration(card, dev, raw)})
-    phase("measuring int8")
-    card = card.model_copy(update={"int8_cost": int8_cost(artefact, card, dev, raw)})
+    phase("measuring coarser numbers")
+    costs = {p: rounding_cost(artefact, card, dev, raw, p) for p in ROUNDED}
+    card = card.model_copy(
+        update={"rounding_cost": {str(p): c for p, c in costs.items() if c is not None}}
+    )
     measured: dict[str, CardFigures] = {}
     at = 0
     for source in sources:
@@ -85,10 +89,10 @@ def fit_calibration(card: Card, dev: Sequence[Example], raw: Output) -> Calibrat
     )
 
 
-def int8_cost(
-    artefact: Artefact, card: Card, dev: Sequence[Example], exact: Output
+def rounding_cost(
+    artefact: Artefact, card: Card, dev: Sequence[Example], exact: Output, precision: Precision
 ) -> float | None:
-    """GoEmotions macro-F1 lost by int8 products, thresholds as they are; None without such dev."""
+    """GoEmotions macro-F1 lost by it on a CPU, thresholds as they are; None without such dev."""
     rows = [i for i, e in enumerate(dev) if e.goemotions is not None]
     if not rows:
         return None
@@ -98,7 +102,7 @@ def int8_cost(
         [e.text for e in chosen],
         max_tokens=card.max_tokens,
         batch_tokens=BATCH_TOKENS,
-        precision=Precision.INT8,
+        precision=precision,
     )
     scores = [
         figures(card, "goemotions", chosen, calibrate(card, raw)).macro_f1

@@ -53,14 +53,18 @@ class PrecisionChoice:
         self._trial = Bfloat16Trial(settings.threads) if on_cpu else None
 
     def made(self) -> Precision:
-        """`auto`: bfloat16 on CUDA, and on a CPU where it works and pays; else int8, where the
-        card says that it costs this artefact next to nothing; else float32."""
+        """`auto`: bfloat16 on CUDA. On a CPU bfloat16 where it works and pays, else int8,
+        each if the card says that it costs this artefact next to nothing; else float32."""
         if self._settings.dtype != "auto":
             return Precision(self._settings.dtype)
-        if self._trial is None or self._trial.pays():
+        if self._trial is None:
             return Precision.BFLOAT16
-        cost = self._card.int8_cost
-        cheap = cost is not None and cost <= self._settings.most_int8_cost
-        if cheap and torch.cpu._is_vnni_supported():
+        if self._cheap(Precision.BFLOAT16) and self._trial.pays():
+            return Precision.BFLOAT16
+        if self._cheap(Precision.INT8) and torch.cpu._is_vnni_supported():
             return Precision.INT8
         return Precision.FLOAT32
+
+    def _cheap(self, precision: Precision) -> bool:
+        cost = self._card.rounding_cost.get(precision)
+        return cost is not None and cost <= self._settings.most_rounding_cost

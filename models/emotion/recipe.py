@@ -32,6 +32,20 @@ class LossWeights(BaseModel):
     urgency: float = Field(0.1, ge=0, description="squared error over the source's variance")
 
 
+class Teachers(BaseModel):
+    """Folders of artefacts whose readings of the training texts are learned from, averaged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pad: list[Path] = Field(
+        default_factory=list, description="teach their PAD of texts that nobody rated"
+    )
+    goemotions: list[Path] = Field(
+        default_factory=list,
+        description="teach their probabilities of GoEmotions' labels, of all texts",
+    )
+
+
 class Recipe(BaseModel):
     """Everything that decides what a training run produces."""
 
@@ -44,11 +58,7 @@ class Recipe(BaseModel):
     )
     reproduce: str = Field("masterx train emotion", description="the command, for the card")
     start_from: Path | None = Field(None, description="artefact whose weights training starts from")
-    teacher: Path | None = Field(
-        None,
-        description="artefact that teaches its PAD of texts that nobody rated, and its "
-        "probabilities of GoEmotions' labels of all texts",
-    )
+    teachers: Teachers = Teachers()
     seed: int = 7
     epochs: int = Field(4, ge=1)
     batch_size: int = Field(64, ge=1, description="texts")

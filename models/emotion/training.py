@@ -15,7 +15,7 @@ from models.emotion import artefact as artefacts
 from models.emotion.artefact import Artefact, Tensors
 from models.emotion.averaging import AveragedWeights
 from models.emotion.card import LIMITS, Card
-from models.emotion.distilling import rated_by
+from models.emotion.distilling import Ratings, rated_by
 from models.emotion.encoders import Encoder
 from models.emotion.examples import Example
 from models.emotion.fitting import fit_card
@@ -30,7 +30,7 @@ from models.emotion.sources import SplitSource, load_sources
 from schemas.emotions import Emotion
 
 CHECKPOINT = "checkpoint.pt"
-TAUGHT = "taught.safetensors"
+TAUGHT = "taught-{}.safetensors"
 MEGABATCH = 50  # batches among which texts are sorted by length
 ENCODE_TOKENS = 4_096
 
@@ -57,11 +57,13 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
     """
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     torch.manual_seed(recipe.seed)
-    if recipe.teacher is not None and not recipe.teacher.is_dir():
-        raise FileNotFoundError(
-            f"teacher: no artefact at {recipe.teacher}; make one with "
-            "`masterx train emotion --profile teacher`, or leave it out of the recipe"
-        )
+    for what, folders in recipe.teachers:
+        for folder in folders:
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f"teachers.{what}: no artefact at {folder}; make it with `masterx train "
+                    "emotion` and the profile that is named so, or leave it out of the recipe"
+                )
     sources = load_sources(data, recipe)
     card = new_card(recipe, sources)
     network, packaged = start(recipe, card)
@@ -73,8 +75,8 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
     # Calibrated and measured as stored, rounding included.
     rounded = artefacts.save(out, card, tensors)
     artefact = artefacts.save(out, fit_card(rounded, sources, progress_of(progress)), tensors)
-    for intermediate in (CHECKPOINT, TAUGHT):
-        (out / intermediate).unlink(missing_ok=True)
+    for intermediate in [out / CHECKPOINT, *out.glob(TAUGHT.format("*"))]:
+        intermediate.unlink(missing_ok=True)
     return artefact
 
 
@@ -109,11 +111,13 @@ def new_card(recipe: Recipe, sources: Sequence[SplitSource]) -> Card:
 
 
 def _described(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as the card shows it: the teacher by its version, not by a folder of ours."""
+    """The recipe as the card shows it: teachers by their versions, not by folders of ours."""
     elsewhere = {"profile", "encoders", "tune", "max_tokens", "shape", "corpus", "reproduce"}
     shown = recipe.model_dump(mode="json", exclude=elsewhere)
-    if recipe.teacher is not None:
-        shown["teacher"] = artefacts.load(recipe.teacher).version
+    shown["teachers"] = {
+        what: [artefacts.load(folder).version for folder in folders]
+        for what, folders in recipe.teachers
+    }
     return shown
 
 
@@ -191,7 +195,7 @@ class TrainingRun:
         )
         self._examples, self._draws = _drawn(sources, recipe)
         self._targets = targets(self._examples, card.emotions)
-        self._be_taught(recipe, checkpoint.with_name(TAUGHT))
+        self._be_taught()
         self._variance = Variances(*(v.to(self._device) for v in variances(self._targets)))
         if recipe.start_from is None:
             begin_at_frequencies(network.heads, self._targets)
@@ -206,21 +210,28 @@ class TrainingRun:
         self._steps = self._per_epoch * recipe.epochs
         self._step = 0
 
-    def _be_taught(self, recipe: Recipe, kept: Path) -> None:
-        """The teacher's PAD where nobody rated the text; its GoEmotions' labels everywhere."""
-        if recipe.teacher is None:
-            return
-        ratings = rated_by(
-            recipe.teacher,
+    def _be_taught(self) -> None:
+        """PAD where nobody rated the text; GoEmotions' labels everywhere."""
+        teachers = self._recipe.teachers
+        if teachers.pad:
+            unrated = self._targets.pad.isnan().any(1)
+            pad = torch.stack([self._read_by(folder).pad for folder in teachers.pad]).mean(0)
+            self._targets.taught_pad[unrated] = pad[unrated]
+        if teachers.goemotions:
+            labels = [self._read_by(folder).goemotions for folder in teachers.goemotions]
+            self._targets.taught_goemotions[:] = torch.stack(labels).mean(0)
+
+    def _read_by(self, teacher: Path) -> Ratings:
+        return rated_by(
+            teacher,
             [example.text for example in self._examples],
-            kept,
+            self._checkpoint.with_name(TAUGHT.format(artefacts.load(teacher).version)),
             device=self._device,
             precision=self._precision,
-            progress=lambda done, every: self._progress(Progress("the teacher rates", done, every)),
+            progress=lambda done, every: self._progress(
+                Progress(f"teacher {teacher.name} reads", done, every)
+            ),
         )
-        unrated = self._targets.pad.isnan().any(1)
-        self._targets.taught_pad[unrated] = ratings.pad[unrated]
-        self._targets.taught_goemotions[:] = ratings.goemotions
 
     def fit(self) -> None:
         """Train to the end and leave the averaged weights in the network, on the CPU."""

@@ -17,7 +17,7 @@ from models.emotion.inference import outputs
 from models.emotion.losses import loss, targets, variances
 from models.emotion.network import Logits
 from models.emotion.recipe import LossWeights
-from models.emotion.training import TAUGHT, train
+from models.emotion.training import train
 from tests.models.emotion.test_training import data, recipe
 
 __all__ = ["data"]
@@ -28,7 +28,7 @@ TEXTS = ["what a lovely day", "this is terrible", "a table", "I am so bored of t
 def test_ratings_are_the_teachers_and_are_read_once(
     tmp_path: Path, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    teacher, kept = EmotionSettings().artefact, tmp_path / "run" / TAUGHT
+    teacher, kept = EmotionSettings().artefact, tmp_path / "run" / "kept.safetensors"
     ratings = rated_by(teacher, TEXTS, kept)
     # Given what the teacher says of them all at once
     raw = outputs(artefact, TEXTS, max_tokens=64, batch_tokens=4096)
@@ -81,17 +81,32 @@ def test_every_text_learns_the_teachers_labels() -> None:
     assert own.grad.bool().all()
 
 
-def test_a_run_with_a_teacher_says_so_and_leaves_nothing_behind(data: Path, tmp_path: Path) -> None:
-    teacher = train(recipe(data, epochs=1), data, tmp_path / "teacher")
-    taught = recipe(data, epochs=1, teacher=tmp_path / "teacher", losses={"taught_pad": 1.0})
+def test_a_run_with_teachers_says_so_and_leaves_nothing_behind(data: Path, tmp_path: Path) -> None:
+    first = train(recipe(data, epochs=1), data, tmp_path / "first")
+    second = train(recipe(data, epochs=1, seed=8), data, tmp_path / "second")
+    folders = [tmp_path / "first", tmp_path / "second"]
+    taught = recipe(
+        data,
+        epochs=1,
+        teachers={"pad": folders[:1], "goemotions": folders},
+        losses={"taught_pad": 1.0, "taught_goemotions": 1.0},
+    )
     student = train(taught, data, tmp_path / "out")
-    assert student.card.training["teacher"] == teacher.version
-    assert not (tmp_path / "out" / TAUGHT).exists()
-    # Nothing else differs between the two runs
-    assert not torch.equal(student.tensors["heads.pad.weight"], teacher.tensors["heads.pad.weight"])
+    assert student.card.training["teachers"] == {
+        "pad": [first.version],
+        "goemotions": [first.version, second.version],
+    }
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "card.json",
+        "card.md",
+        "model.safetensors",
+    ]
+    # Nothing else differs from the first run
+    for head in ("heads.pad.weight", "heads.goemotions.weight"):
+        assert not torch.equal(student.tensors[head], first.tensors[head])
 
 
 def test_a_teacher_that_is_not_there_is_missed_before_anything_is_read(tmp_path: Path) -> None:
-    alone = recipe(tmp_path / "no data", teacher=tmp_path / "gone")
-    with pytest.raises(FileNotFoundError, match=r"teacher: no artefact at .*gone; make one with"):
+    alone = recipe(tmp_path / "no data", teachers={"pad": [tmp_path / "gone"]})
+    with pytest.raises(FileNotFoundError, match=r"teachers\.pad: no artefact at .*gone; make it"):
         train(alone, tmp_path / "no data", tmp_path / "out")

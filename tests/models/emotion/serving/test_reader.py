@@ -136,7 +136,7 @@ async def test_pleasant_words_read_more_pleasant_than_unpleasant_ones(engine: En
         assert good.valence > bad.valence + 0.1
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 async def test_a_reading_does_not_depend_on_the_texts_beside_it(
     artefact: Artefact, precision: Any
 ) -> None:
