@@ -1,6 +1,8 @@
-"""Exponential moving average of the trained weights (Polyak and Juditsky, 1992)."""
+"""Averages of weights: of one run's steps (Polyak and Juditsky, 1992), and of several runs."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -38,3 +40,21 @@ class AveragedWeights:
         for name, parameter in network.named_parameters():
             if name in self.state:
                 parameter.copy_(self.state[name])
+
+
+@torch.no_grad()
+def average_with(network: nn.Module, others: Sequence[Mapping[str, torch.Tensor]]) -> None:
+    """Replace every weight by its mean over this network and the others' states.
+
+    Wortsman et al. (2022), Model soups. It works where all began from the same weights and
+    met their texts in the same order (one seed): elsewhere hidden units do not correspond.
+    Raises ValueError, with nothing changed, where a state is of another shape.
+    """
+    own = network.state_dict()
+    for state in others:
+        for name, value in own.items():
+            if name not in state or state[name].shape != value.shape:
+                raise ValueError(f"soup: {name} does not fit")
+    for name, value in own.items():
+        if value.is_floating_point():
+            value.copy_(torch.stack([value, *(state[name] for state in others)]).mean(0))

@@ -59,6 +59,11 @@ class Recipe(BaseModel):
     reproduce: str = Field("masterx train emotion", description="the command, for the card")
     start_from: Path | None = Field(None, description="artefact whose weights training starts from")
     teachers: Teachers = Teachers()
+    soup: list[Path] = Field(
+        default_factory=list,
+        description="artefacts of the same shape and seed; the mean of their weights and of "
+        "this run's is kept",
+    )
     seed: int = 7
     epochs: int = Field(4, ge=1)
     batch_size: int = Field(64, ge=1, description="texts")

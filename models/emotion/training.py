@@ -13,7 +13,7 @@ from torch import nn
 
 from models.emotion import artefact as artefacts
 from models.emotion.artefact import Artefact, Tensors
-from models.emotion.averaging import AveragedWeights
+from models.emotion.averaging import AveragedWeights, average_with
 from models.emotion.card import LIMITS, Card
 from models.emotion.distilling import Ratings, rated_by
 from models.emotion.encoders import Encoder
@@ -57,11 +57,11 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
     """
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     torch.manual_seed(recipe.seed)
-    for what, folders in recipe.teachers:
+    for what, folders in (*recipe.teachers, ("soup", recipe.soup)):
         for folder in folders:
             if not folder.is_dir():
                 raise FileNotFoundError(
-                    f"teachers.{what}: no artefact at {folder}; make it with `masterx train "
+                    f"{what}: no artefact at {folder}; make it with `masterx train "
                     "emotion` and the profile that is named so, or leave it out of the recipe"
                 )
     sources = load_sources(data, recipe)
@@ -71,6 +71,7 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
         recipe, card, network, sources, checkpoint=out / CHECKPOINT, progress=progress
     )
     run.fit()
+    average_with(network, [artefacts.load(f).network().state_dict() for f in recipe.soup])
     tensors = artefacts.pack(network, packaged)
     # Calibrated and measured as stored, rounding included.
     rounded = artefacts.save(out, card, tensors)
@@ -118,6 +119,7 @@ def _described(recipe: Recipe) -> dict[str, Any]:
         what: [artefacts.load(folder).version for folder in folders]
         for what, folders in recipe.teachers
     }
+    shown["soup"] = [artefacts.load(folder).version for folder in recipe.soup]
     return shown
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.emotion import artefact as artefacts
-from models.emotion.averaging import EVERY, AveragedWeights
+from models.emotion.averaging import EVERY, AveragedWeights, average_with
 from models.emotion.examples import DataProblem
 from models.emotion.inference import outputs
 from models.emotion.labels import GOEMOTIONS
@@ -215,3 +215,21 @@ def test_averaged_weights_follow_slowly() -> None:
     assert seen[-1] == pytest.approx(1, abs=1e-3)
     average.copy_to(layer)
     assert float(layer.weight[0, 0].detach()) == seen[-1]
+
+
+def test_a_soup_is_the_mean_of_the_runs(data: Path, tmp_path: Path) -> None:
+    other = train(recipe(data, epochs=2), data, tmp_path / "other")
+    alone = train(recipe(data, epochs=1), data, tmp_path / "alone")
+    mixed = train(recipe(data, epochs=1, soup=[tmp_path / "other"]), data, tmp_path / "mixed")
+    assert mixed.card.training["soup"] == [other.version]
+    for name in ("heads.pad.weight", "heads.emotions.bias"):
+        mean = (other.tensors[name].float() + alone.tensors[name].float()) / 2
+        torch.testing.assert_close(mixed.tensors[name].float(), mean, atol=1e-3, rtol=1e-2)
+
+
+def test_a_soup_of_another_shape_is_refused_whole(data: Path, tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 2)
+    before = network.weight.clone()
+    with pytest.raises(ValueError, match="soup: bias does not fit"):
+        average_with(network, [{"weight": torch.ones(2, 2), "bias": torch.ones(3)}])
+    assert torch.equal(network.weight, before)
