@@ -8,11 +8,23 @@ import pytest
 import torch
 
 from models.emotion import precision as choosing
-from models.emotion.card import Card
+from models.emotion.card import Card, Shape
 from models.emotion.config import EmotionSettings
 from models.emotion.precision import Precision, PrecisionChoice
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def card_of(costs: dict[str, float]) -> Card:
+    return Card(
+        profile="x",
+        encoders=["x"],
+        tune="full",
+        max_tokens=64,
+        shape=Shape(),
+        emotions=[],
+        rounding_cost=costs,
+    )
 
 
 class Trial:
@@ -33,14 +45,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def choose(costs: dict[str, float], *, pays: bool = True, device: torch.device = CPU) -> str:
         monkeypatch.setattr(Trial, "answer", pays)
-        card = Card(
-            profile="x",
-            encoders=["x"],
-            tune="full",
-            max_tokens=64,
-            emotions=[],
-            rounding_cost=costs,
-        )
+        card = card_of(costs)
         return PrecisionChoice(EmotionSettings(), card, device).made()
 
     return choose
@@ -61,5 +66,5 @@ def test_what_was_not_measured_is_not_chosen_on_a_cpu(chosen: Any) -> None:
 
 def test_an_operators_word_is_final() -> None:
     settings = EmotionSettings(dtype="float32")
-    card = Card(profile="x", encoders=["x"], tune="full", max_tokens=64, emotions=[])
+    card = card_of({})
     assert PrecisionChoice(settings, card, CPU).made() is Precision.FLOAT32
