@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+State = Mapping[str, torch.Tensor]
 EVERY = 8  # steps between two updates; the decay is raised to it
 
 
@@ -42,19 +43,21 @@ class AveragedWeights:
                 parameter.copy_(self.state[name])
 
 
+def check_soup(network: nn.Module, others: Sequence[State]) -> None:
+    """Raises ValueError where a state is of another shape than the network."""
+    for state in others:
+        for name, value in network.state_dict().items():
+            if name not in state or state[name].shape != value.shape:
+                raise ValueError(f"soup: {name} does not fit this run's network")
+
+
 @torch.no_grad()
-def average_with(network: nn.Module, others: Sequence[Mapping[str, torch.Tensor]]) -> None:
+def average_with(network: nn.Module, others: Sequence[State]) -> None:
     """Replace every weight by its mean over this network and the others' states.
 
     Wortsman et al. (2022), Model soups. It works where all began from the same weights and
     met their texts in the same order (one seed): elsewhere hidden units do not correspond.
-    Raises ValueError, with nothing changed, where a state is of another shape.
     """
-    own = network.state_dict()
-    for state in others:
-        for name, value in own.items():
-            if name not in state or state[name].shape != value.shape:
-                raise ValueError(f"soup: {name} does not fit")
-    for name, value in own.items():
+    for name, value in network.state_dict().items():
         if value.is_floating_point():
             value.copy_(torch.stack([value, *(state[name] for state in others)]).mean(0))

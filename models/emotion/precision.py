@@ -49,17 +49,16 @@ class PrecisionChoice:
         self._settings = settings
         self._card = card
         self._device = device
-        on_cpu = settings.dtype == "auto" and device.type == "cpu"
-        self._trial = Bfloat16Trial(settings.threads) if on_cpu else None
+        open_question = settings.dtype == "auto" and device.type == "cpu"
+        tried = open_question and self._cheap(Precision.BFLOAT16)
+        self._trial = Bfloat16Trial(settings.threads) if tried else None
 
     def made(self) -> Precision:
         """`auto`: bfloat16 on CUDA. On a CPU bfloat16 where it works and pays, else int8,
         each if the card says that it costs this artefact next to nothing; else float32."""
         if self._settings.dtype != "auto":
             return Precision(self._settings.dtype)
-        if self._trial is None:
-            return Precision.BFLOAT16
-        if self._cheap(Precision.BFLOAT16) and self._trial.pays():
+        if self._device.type != "cpu" or (self._trial is not None and self._trial.pays()):
             return Precision.BFLOAT16
         if self._cheap(Precision.INT8) and torch.cpu._is_vnni_supported():
             return Precision.INT8

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-LONGEST = 512
+LONGEST = 384
 
 
 class SummedLinear(nn.Module):

@@ -13,7 +13,7 @@ from torch import nn
 
 from models.emotion import artefact as artefacts
 from models.emotion.artefact import Artefact, Tensors
-from models.emotion.averaging import AveragedWeights, average_with
+from models.emotion.averaging import AveragedWeights, average_with, check_soup
 from models.emotion.card import LIMITS, Card
 from models.emotion.distilling import Ratings, rated_by
 from models.emotion.encoders import Encoder
@@ -53,10 +53,9 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
 
     An interrupted run goes on from `out/checkpoint.pt` when started again; that file
     is removed once the artefact is written. Raises FileNotFoundError for a missing
-    source or teacher, DataProblem for a broken source.
+    source or teacher, DataProblem for a broken source, ValueError for a soup of other shapes.
     """
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
-    torch.manual_seed(recipe.seed)
     for what, folders in (*recipe.teachers, ("soup", recipe.soup)):
         for folder in folders:
             if not folder.is_dir():
@@ -64,14 +63,17 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
                     f"{what}: no artefact at {folder}; make it with `masterx train "
                     "emotion` and the profile that is named so, or leave it out of the recipe"
                 )
+    soup = [artefacts.load(folder).network().state_dict() for folder in recipe.soup]
+    torch.manual_seed(recipe.seed)
     sources = load_sources(data, recipe)
     card = new_card(recipe, sources)
     network, packaged = start(recipe, card)
+    check_soup(network, soup)
     run = TrainingRun(
         recipe, card, network, sources, checkpoint=out / CHECKPOINT, progress=progress
     )
     run.fit()
-    average_with(network, [artefacts.load(f).network().state_dict() for f in recipe.soup])
+    average_with(network, soup)
     tensors = artefacts.pack(network, packaged)
     # Calibrated and measured as stored, rounding included.
     rounded = artefacts.save(out, card, tensors)

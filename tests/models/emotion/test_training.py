@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.emotion import artefact as artefacts
-from models.emotion.averaging import EVERY, AveragedWeights, average_with
+from models.emotion.averaging import EVERY, AveragedWeights
 from models.emotion.examples import DataProblem
 from models.emotion.inference import outputs
 from models.emotion.labels import GOEMOTIONS
@@ -227,9 +227,11 @@ def test_a_soup_is_the_mean_of_the_runs(data: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(mixed.tensors[name].float(), mean, atol=1e-3, rtol=1e-2)
 
 
-def test_a_soup_of_another_shape_is_refused_whole(data: Path, tmp_path: Path) -> None:
-    network = torch.nn.Linear(2, 2)
-    before = network.weight.clone()
-    with pytest.raises(ValueError, match="soup: bias does not fit"):
-        average_with(network, [{"weight": torch.ones(2, 2), "bias": torch.ones(3)}])
-    assert torch.equal(network.weight, before)
+def test_a_soup_of_another_shape_is_refused_before_training(data: Path, tmp_path: Path) -> None:
+    train(recipe(data, epochs=1, shape={"affect": 16}), data, tmp_path / "other")
+    steps: list[Progress] = []
+    with pytest.raises(ValueError, match=r"soup: heads\.affect\.weight does not fit this run"):
+        train(
+            recipe(data, epochs=1, soup=[tmp_path / "other"]), data, tmp_path / "out", steps.append
+        )
+    assert not steps
