@@ -16,6 +16,7 @@ from tests.workers import WorkerProcess
 
 ENTRY = "tests.crash.worker_entry"
 KILLED = -9
+EVERY_ID = 8_192
 
 
 def fast(settings: Settings, *, instance: str = "") -> Settings:
@@ -24,6 +25,10 @@ def fast(settings: Settings, *, instance: str = "") -> Settings:
     With an `instance` (static membership) a worker takes the place of a dead one of that
     name at once. Without, the group waits until the dead one's session has expired, and
     the embedded broker waits for ever: it keeps a dead leader.
+
+    Nor does a learner forget ids: who catches up after long deaths reads one topic far ahead
+    of the other, so that more than a learner's usual memory may lie between a message and
+    its retry. That bound is a matter of `test_seen`, not of dying.
     """
     worker = settings.worker.model_copy(
         update={
@@ -33,7 +38,9 @@ def fast(settings: Settings, *, instance: str = "") -> Settings:
             "instance": instance,
         }
     )
-    return settings.model_copy(update={"worker": worker})
+    seen = settings.learner.seen.model_copy(update={"max_ids": EVERY_ID})
+    learner = settings.learner.model_copy(update={"seen": seen})
+    return settings.model_copy(update={"worker": worker, "learner": learner})
 
 
 @contextmanager
