@@ -1,4 +1,4 @@
-"""What a larger model reads in the training texts: what distillation teaches from."""
+"""What another model reads in the training texts: what distillation teaches from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from models.emotion import artefact as artefacts
+from models.emotion.artefact import Artefact
 from models.emotion.inference import CPU, outputs
 from models.emotion.precision import Precision
 
@@ -28,7 +28,7 @@ class Ratings(NamedTuple):
 
 
 def rated_by(
-    teacher: Path,
+    teacher: Artefact,
     texts: Sequence[str],
     kept: Path,
     *,
@@ -36,20 +36,18 @@ def rated_by(
     precision: Precision = Precision.FLOAT32,
     progress: Report = lambda _done, _all: None,
 ) -> Ratings:
-    """How the artefact reads each text.
+    """How the teacher reads each text.
 
     They are written to `kept`, so that a run that goes on after an interruption does not
     read them again; ratings of another teacher or of other texts there are replaced.
-    Raises what `artefacts.load` raises.
     """
-    artefact = artefacts.load(teacher)
-    name = {"of": hashlib.sha256("\n".join([artefact.version, *texts]).encode()).hexdigest()}
+    name = {"of": hashlib.sha256("\n".join([teacher.version, *texts]).encode()).hexdigest()}
     if (known := _read(kept, name)) is not None:
         return known
     raw = outputs(
-        artefact,
+        teacher,
         texts,
-        max_tokens=artefact.card.max_tokens,
+        max_tokens=teacher.card.max_tokens,
         batch_tokens=BATCH_TOKENS,
         device=device,
         precision=precision,

@@ -13,6 +13,7 @@ from models.emotion.calibration import (
     probabilities,
     top_label,
 )
+from models.emotion.metrics import f1
 
 LARGEST = 3.9  # log odds: a shift of more would make up a label
 SMALLEST = 1e-6
@@ -20,10 +21,7 @@ SMALLEST = 1e-6
 
 def f1_at_half(probability: Floats, truth: Bools) -> float:
     """Macro-F1 at .5 over the labels that occur."""
-    predicted = probability >= 0.5
-    hits = (predicted & truth).sum(0)
-    total = predicted.sum(0) + truth.sum(0)
-    scores = 2 * hits / np.maximum(total, 1)
+    scores = f1(probability >= 0.5, truth)
     return float(scores[truth.any(0)].mean()) if truth.any() else 0.0
 
 
@@ -56,8 +54,8 @@ def expected_threshold(probability: Floats) -> float:
     Nan et al. (2012), Optimizing F-measure: a tale of two approaches.
     """
     ranked = np.sort(probability)[::-1]
-    f1 = 2 * np.cumsum(ranked) / (np.arange(1, len(ranked) + 1) + ranked.sum())
-    return _between(ranked, int(f1.argmax()))
+    expected = 2 * np.cumsum(ranked) / (np.arange(1, len(ranked) + 1) + ranked.sum())
+    return _between(ranked, int(expected.argmax()))
 
 
 def fit_threshold(probability: Floats, truth: Bools) -> float:
@@ -72,9 +70,9 @@ def fit_threshold(probability: Floats, truth: Bools) -> float:
     order = np.argsort(-probability, kind="stable")
     hits = np.cumsum(truth[order])
     predicted = np.arange(1, len(order) + 1)
-    f1 = 2 * hits / (predicted + positives)
+    reached = 2 * hits / (predicted + positives)
     window = max(1, positives // 4) | 1
-    padded = np.pad(f1, window // 2, mode="edge")
+    padded = np.pad(reached, window // 2, mode="edge")
     smooth = np.convolve(padded, np.ones(window) / window, mode="valid")
     best = int(smooth[: min(len(smooth), 4 * positives + window)].argmax())
     return _between(probability[order], best)

@@ -225,15 +225,16 @@ class TrainingRun:
             labels = [self._read_by(folder).goemotions for folder in teachers.goemotions]
             self._targets.taught_goemotions[:] = torch.stack(labels).mean(0)
 
-    def _read_by(self, teacher: Path) -> Ratings:
+    def _read_by(self, folder: Path) -> Ratings:
+        teacher = artefacts.load(folder)
         return rated_by(
             teacher,
             [example.text for example in self._examples],
-            self._checkpoint.with_name(TAUGHT.format(artefacts.load(teacher).version)),
+            self._checkpoint.with_name(TAUGHT.format(teacher.version)),
             device=self._device,
             precision=self._precision,
             progress=lambda done, every: self._progress(
-                Progress(f"teacher {teacher.name} reads", done, every)
+                Progress(f"teacher {folder.name} reads", done, every)
             ),
         )
 

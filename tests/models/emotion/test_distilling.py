@@ -10,7 +10,6 @@ import torch
 
 from models.emotion import distilling
 from models.emotion.artefact import Artefact
-from models.emotion.config import EmotionSettings
 from models.emotion.distilling import rated_by
 from models.emotion.examples import Example
 from models.emotion.inference import outputs
@@ -28,8 +27,8 @@ TEXTS = ["what a lovely day", "this is terrible", "a table", "I am so bored of t
 def test_ratings_are_the_teachers_and_are_read_once(
     tmp_path: Path, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    teacher, kept = EmotionSettings().artefact, tmp_path / "run" / "kept.safetensors"
-    ratings = rated_by(teacher, TEXTS, kept)
+    kept = tmp_path / "run" / "kept.safetensors"
+    ratings = rated_by(artefact, TEXTS, kept)
     # Given what the teacher says of them all at once
     raw = outputs(artefact, TEXTS, max_tokens=64, batch_tokens=4096)
     np.testing.assert_allclose(ratings.pad, torch.sigmoid(raw.pad), atol=1e-3)
@@ -40,10 +39,10 @@ def test_ratings_are_the_teachers_and_are_read_once(
         raise AssertionError("read again")
 
     monkeypatch.setattr(distilling, "outputs", fail)
-    again = rated_by(teacher, TEXTS, kept)
+    again = rated_by(artefact, TEXTS, kept)
     assert all(torch.equal(one, other) for one, other in zip(again, ratings, strict=True))
     with pytest.raises(AssertionError, match="read again"):
-        rated_by(teacher, TEXTS[:2], kept)
+        rated_by(artefact, TEXTS[:2], kept)
 
 
 def test_only_unrated_texts_learn_from_the_teacher() -> None:
