@@ -40,9 +40,11 @@ def fit(rows: Floats, labels: Labels, classes: int, penalty: float) -> Softmax:
     rows: (n, d), dense or scipy sparse; sparse ones are not standardised (zeros stay zeros)
     labels: (n,) in [0, classes)
     The bias is not penalised: a great penalty leaves the labels' frequencies.
+    The same rows give the same weights on any number of cores.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 (half a second; training only)
     from scipy.sparse import issparse  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     n, d = rows.shape
     if issparse(rows):
@@ -66,7 +68,10 @@ def fit(rows: Floats, labels: Labels, classes: int, penalty: float) -> Softmax:
     frequencies = (wanted.sum(0) + PRIOR) / (n + PRIOR * classes)
     start = np.concatenate([np.zeros(d * classes), np.log(frequencies)])
     options = {"maxiter": STEPS, "maxfun": 2 * STEPS, "gtol": TOLERANCE, "ftol": TOLERANCE**2}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
+    # Products this small gain nothing by a second thread. Its sums would end in other digits,
+    # and beside another busy process BLAS's threads wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
     weights = found[: d * classes].reshape(d, classes) / deviation[:, None]
     bias = found[d * classes :] - mean @ weights
     return Softmax(weights, bias)

@@ -26,7 +26,7 @@ def masterx(*arguments, settings=None, **variables):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,  # ends a command that hangs; a loaded machine is slow, not wrong
     )
 
 

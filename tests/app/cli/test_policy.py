@@ -180,7 +180,7 @@ def test_an_artefact_in_a_file_named_prior_is_not_the_priors(log: Path, tmp_path
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
     )
     assert found.returncode == 0, found.stderr
     assert set(json.loads(found.stdout)["policies"]) == {"prior", str(tmp_path / "prior")}

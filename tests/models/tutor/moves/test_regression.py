@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from models.tutor.moves.regression import fit, softmax
 
@@ -56,3 +57,13 @@ def test_sparse_rows_are_learned_from():
 
 def test_softmax_stands_great_logits():
     assert softmax(np.array([1e4, 0.0])).tolist() == [1, 0]
+
+
+def test_the_number_of_threads_changes_no_digit():
+    made = np.random.default_rng(3)
+    rows, labels = made.normal(size=(3_000, 60)), made.integers(0, 9, 3_000)
+    fitted = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            fitted.append(fit(rows, labels, 9, 0.01))
+    assert (fitted[0].weights == fitted[1].weights).all()
