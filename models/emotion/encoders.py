@@ -81,9 +81,14 @@ class Encoder(nn.Module):
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Mean of the last layer over the tokens that are not padding."""
         hidden = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
-        weight = mask.unsqueeze(-1).to(hidden.dtype)
-        pooled: torch.Tensor = (hidden * weight).sum(1) / weight.sum(1)
-        return pooled
+        return mean_of(hidden, mask)
+
+
+def mean_of(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """(n, length, width) to (n, width): the mean over the tokens that are not padding."""
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    pooled: torch.Tensor = (hidden * weight).sum(1) / weight.sum(1)
+    return pooled
 
 
 def padded_length(length: int, step: int) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from models.emotion.artefact import Artefact
 from models.emotion.calibration import Floats, probabilities
@@ -18,6 +19,7 @@ from models.emotion.encoders import Tokeniser, Tokens, pad, padded_length
 from models.emotion.hardware import prepare_bfloat16
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.network import EmotionNetwork
+from models.emotion.packed import pack
 from models.emotion.precision import Precision
 from models.emotion.quantised import quantise
 from models.emotion.reading import Reading
@@ -82,9 +84,8 @@ class RunNetwork:
     def __init__(self, network: EmotionNetwork, device: torch.device, precision: Precision) -> None:
         if precision is Precision.INT8:
             quantise(network.encoders)
-        if precision is Precision.BFLOAT16 and device.type == "cpu":
-            prepare_bfloat16()
-            keep_sums_whole(network.encoders)
+        elif device.type == "cpu":
+            prepare_for_cpu(network.encoders, precision)
         self._network = network.to(device=device, dtype=precision.dtype).eval()
         self._network.heads.float()  # small, and the last digits of a probability come from here
         self._device = device
@@ -100,6 +101,15 @@ class RunNetwork:
         if not all(torch.isfinite(t).all() for t in output):
             raise ArithmeticError("the model gave values that are not numbers")
         return output
+
+
+def prepare_for_cpu(encoders: nn.ModuleList, precision: Precision) -> None:
+    """Pack the encoders that can be, in place; let the others' digits not depend on the batch."""
+    if precision is Precision.BFLOAT16:
+        prepare_bfloat16()
+    pack(encoders, precision.dtype)
+    if precision is Precision.BFLOAT16:
+        keep_sums_whole(encoders)
 
 
 @dataclass(frozen=True, slots=True)
