@@ -19,7 +19,7 @@ from models.emotion.encoders import Tokeniser, Tokens, pad, padded_length
 from models.emotion.hardware import prepare_bfloat16
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.network import EmotionNetwork
-from models.emotion.packed import pack
+from models.emotion.packed import PackedEncoder, pack
 from models.emotion.precision import Precision
 from models.emotion.quantised import quantise
 from models.emotion.reading import Reading
@@ -89,6 +89,13 @@ class RunNetwork:
         self._network = network.to(device=device, dtype=precision.dtype).eval()
         self._network.heads.float()  # small, and the last digits of a probability come from here
         self._device = device
+
+    @torch.inference_mode()
+    def warm(self, batch_tokens: int) -> None:
+        """Meet every size of batch, so that no reading waits while code for it is made."""
+        for encoder in self._network.encoders:
+            if isinstance(encoder, PackedEncoder):
+                encoder.warm(batch_tokens)
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> Output:

@@ -5,10 +5,14 @@ them anew for every product, which is half the time of a short text. Here they a
 the model is loaded, one product gives query, key and value, and GELU and the residual are part
 of the product before them. These are the operations that `torch.compile` would emit on this
 device, called by name: no compiler, no compilation at the first text of each length.
+
+oneDNN makes code for every number of rows it meets: up to 50 ms in bfloat16, more than a batch
+takes. So rows are rounded up to a few sizes, and all sizes are met when the model is warmed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -23,6 +27,25 @@ KINDS = {"bert", *COUNTS_POSITIONS}
 
 # From this length on torch's fused attention is faster than products over whole batches.
 FUSED_ATTENTION = 64
+
+
+LEAST_ROWS = 16  # what one tile of AMX holds
+SIZES_AN_OCTAVE = 8
+
+
+def size_of(rows: int) -> int:
+    """The next size: a multiple of 16, and above 128 at most an eighth more than needed."""
+    octave = 1 << max(0, rows - 1).bit_length() >> 1  # rows lie in (octave, 2 * octave]
+    step = max(LEAST_ROWS, octave // SIZES_AN_OCTAVE)
+    return -(-rows // step) * step
+
+
+def sizes(most: int) -> Iterator[int]:
+    """All sizes, up to the one for `most` rows."""
+    size = 0
+    while size < most:
+        size = size_of(size + 1)
+        yield size
 
 
 class PackedLinear:
@@ -106,23 +129,29 @@ class PackedLayer:
         self._down = PackedLinear(layer.output.dense.weight, layer.output.dense.bias, dtype)
         self._norm = PackedNorm(layer.output.LayerNorm, dtype)
 
-    def __call__(self, rows: torch.Tensor, texts: int, mask: torch.Tensor | None) -> torch.Tensor:
-        """rows (texts * length, width); mask as of `attend`."""
-        asked = self._attended(rows).view(texts, -1, 3, self._heads, rows.shape[1] // self._heads)
-        rows = self._joined_norm(self._joined.add_to(rows, attend(asked, mask)))
+    def __call__(
+        self, rows: torch.Tensor, shape: tuple[int, int], mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """rows (size, width), of which the first are (texts, length); mask as of `attend`."""
+        texts, length = shape
+        asked = self._attended(rows)[: texts * length].view(texts, length, 3, self._heads, -1)
+        seen = torch.zeros_like(rows)
+        joined = seen[: texts * length].view(texts, length, self._heads, -1)
+        joined.copy_(attend(asked, mask))
+        rows = self._joined_norm(self._joined.add_to(rows, seen))
         return self._norm(self._down.add_to(rows, self._up.gelu(rows)))
 
 
 def attend(asked: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Softmax attention: (n, length, 3, heads, width), queries scaled, to (n * length, all heads).
+    """Softmax attention: (n, length, 3, heads, width) to (n, length, heads, width).
 
-    mask: (n, 1, 1, length), true where a token may be attended to; None: everywhere.
+    Queries are scaled. mask: (n, 1, 1, length), true where a token may be attended to, or None.
     """
     n, length, _, heads, width = asked.shape
     if asked.dtype is torch.float32 or length >= FUSED_ATTENTION:
         query, key, value = asked.permute(2, 0, 3, 1, 4)
         seen = functional.scaled_dot_product_attention(query, key, value, mask, scale=1.0)
-        return seen.transpose(1, 2).reshape(n * length, heads * width)
+        return seen.transpose(1, 2)
     # torch's kernel takes each head of each text by itself: dear, where both are small.
     exact = torch.empty(3, n, heads, length, width).copy_(asked.permute(2, 0, 3, 1, 4))
     query, key, value = exact.view(3, n * heads, length, width)
@@ -130,9 +159,7 @@ def attend(asked: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     if mask is not None:
         scores.masked_fill_(~mask, -torch.inf)
     weights = scores.softmax(-1).view(n * heads, length, length)
-    seen = torch.bmm(weights, value).view(n, heads, length, width)
-    joined = torch.empty(n, length, heads, width, dtype=asked.dtype).copy_(seen.transpose(1, 2))
-    return joined.view(n * length, heads * width)
+    return torch.bmm(weights, value).view(n, heads, length, width).transpose(1, 2)
 
 
 class PackedEncoder(nn.Module):
@@ -156,12 +183,20 @@ class PackedEncoder(nn.Module):
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Mean of the last layer over the tokens that are not padding."""
         texts, length = ids.shape
-        rows = functional.embedding(ids, self._words) + self._positions(ids)
-        rows = self._norm(rows.view(texts * length, -1))
+        embedded = functional.embedding(ids, self._words) + self._positions(ids)
+        rows = embedded.new_zeros(size_of(texts * length), embedded.shape[-1])
+        rows[: texts * length] = embedded.view(texts * length, -1)
+        rows = self._norm(rows)
         seen = None if bool(mask.all()) else mask.bool()[:, None, None, :]
         for layer in self._layers:
-            rows = layer(rows, texts, seen)
-        return mean_of(rows.view(texts, length, -1), mask)
+            rows = layer(rows, (texts, length), seen)
+        return mean_of(rows[: texts * length].view(texts, length, -1), mask)
+
+    def warm(self, most: int) -> None:
+        """Meet every size that up to `most` tokens of a batch can have; all layers share them."""
+        for size in sizes(most):
+            rows = self._words.new_zeros(size, self._words.shape[1])
+            self._layers[0](rows, (size // LEAST_ROWS, LEAST_ROWS), None)
 
     def _positions(self, ids: torch.Tensor) -> torch.Tensor:
         if self._padding is None:

@@ -118,7 +118,7 @@ class ModelRunner:
 
     def _probe(self, engine: Engine) -> Exception | None:
         try:
-            engine.warm(["ok"])
+            engine.try_texts(["ok"])
         except Exception as error:
             return error
         return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from models.emotion.artefact import Artefact, load
 from models.emotion.config import EmotionSettings
@@ -38,8 +39,14 @@ class Engine:
     post: Post
     version: str
     length_step: int = 1  # see Precision.length_step
+    meet_sizes: Callable[[], None] = lambda: None  # of batches
 
-    def warm(self, texts: Sequence[str] = WARM_TEXTS) -> None:
+    def warm(self) -> None:
+        """What makes first calls slow. Raises what the model raises."""
+        self.meet_sizes()
+        self.try_texts(WARM_TEXTS)
+
+    def try_texts(self, texts: Sequence[str]) -> None:
         """Run every step once for each text. Raises what the model raises."""
         for text in texts:
             self.post(self.run(self.collate(self.tokenise([text]))))
@@ -62,11 +69,13 @@ def build_engine(artefact: Artefact, settings: EmotionSettings) -> Engine:
     tokenise = TokeniseTexts(
         settings.encoders or artefact.card.encoders, settings.max_tokens, precision.length_step
     )
+    run = RunNetwork(network, device, precision)
     return Engine(
         tokenise,
         tokenise.collate,
-        RunNetwork(network, device, precision),
+        run,
         PostReadings(artefact.card, artefact.version),
         artefact.version,
         precision.length_step,
+        partial(run.warm, max(settings.batch_tokens, settings.max_tokens)),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,20 @@ def _load(settings: EmotionSettings) -> Engine:
     from models.emotion.serving.engine import load_engine  # noqa: PLC0415
 
     return load_engine(settings)
+
+
+async def _in_own_thread(work: Callable[[], Engine]) -> Engine:
+    """Like `asyncio.to_thread`, but the thread ends with its work.
+
+    OpenMP gives each thread that computed a team of its own, kept until that thread ends. With
+    more team members than cores none waits actively any more, and every step of the model's
+    thread would begin with waking its team: a third of the throughput.
+    """
+    executor = ThreadPoolExecutor(1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+    finally:
+        executor.shutdown(wait=False)
 
 
 class EmotionReader:
@@ -92,7 +107,7 @@ class EmotionReader:
         self._loop = asyncio.get_running_loop()
         self._set_status("starting")
         try:
-            engine = await asyncio.to_thread(self._load, self._settings)
+            engine = await _in_own_thread(lambda: self._load(self._settings))
             breaker = Breaker(self._settings.breaker_failures, self._settings.breaker_cooldown)
             self._runner = ModelRunner(
                 breaker,
@@ -179,8 +194,13 @@ class EmotionReader:
         fails (what loading raises is raised here). Of `settings` only what concerns
         the model is used; the queue and the batches stay as they are.
         """
-        engine = await asyncio.to_thread(self._load, settings)
-        await asyncio.to_thread(engine.warm)
+
+        def load_and_warm() -> Engine:
+            engine = self._load(settings)
+            engine.warm()
+            return engine
+
+        engine = await _in_own_thread(load_and_warm)
         pipeline = self._pipeline
         if pipeline is None:
             raise ReaderStopped("the reader is not running")

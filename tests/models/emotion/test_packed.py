@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from transformers import (
     BertConfig,
@@ -21,7 +25,14 @@ from transformers import (
 
 from models.emotion.encoders import mean_of
 from models.emotion.hardware import prepare_bfloat16
-from models.emotion.packed import FUSED_ATTENTION, PackedEncoder, can_be_packed, pack
+from models.emotion.packed import (
+    FUSED_ATTENTION,
+    PackedEncoder,
+    can_be_packed,
+    pack,
+    size_of,
+    sizes,
+)
 
 WORDS = 500
 KINDS = [
@@ -98,6 +109,35 @@ def test_a_text_does_not_depend_on_the_number_of_texts(dtype: torch.dtype, lengt
         alone = packed(ids[:count], mask[:count]).float()
         # Attention's sums may end in another last digit; no rounding may let it grow.
         torch.testing.assert_close(alone, every[:count], atol=1e-5, rtol=1e-5)
+
+
+@given(st.integers(1, 10_000))
+def test_a_size_holds_its_rows_and_wastes_little(rows: int) -> None:
+    size = size_of(rows)
+    assert rows <= size < rows + max(16, rows / 8)
+    assert size_of(size) == size
+    assert size in sizes(rows)
+
+
+def made(products: Callable[[], Any], capfd: pytest.CaptureFixture[str]) -> int:
+    """How many matrix products oneDNN made code for."""
+    capfd.readouterr()
+    with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON_CREATION):
+        products()
+    ctypes.CDLL(None).fflush(None)
+    lines = capfd.readouterr().out.splitlines()
+    return sum("create:cache_miss" in line and ",inner_product," in line for line in lines)
+
+
+@torch.inference_mode()
+def test_once_warm_no_batch_waits_for_code_to_be_made(capfd: pytest.CaptureFixture[str]) -> None:
+    # Of a width that no other test uses: the code is kept for the whole process.
+    shape = {"hidden_size": 72, "num_attention_heads": 2, "intermediate_size": 104}
+    packed = PackedEncoder(random(BertConfig, BertModel, **shape), torch.float32)
+    assert made(lambda: packed(*texts(2, 7)), capfd) > 0
+    packed.warm(300)
+    batches = [texts(*shape) for shape in ((1, 3), (1, 20), (7, 9), (3, 99), (25, 12))]
+    assert made(lambda: [packed(*batch) for batch in batches], capfd) == 0
 
 
 def test_what_is_not_known_stays_as_it_is() -> None:

@@ -527,3 +527,23 @@ async def test_the_old_model_stays_when_the_new_one_cannot_be_loaded(
         assert reading.version == engine.version
     finally:
         await reader.stop()
+
+
+async def test_no_thread_that_loaded_lives_on(engine):
+    # OpenMP would keep a team for it, and every team beyond the cores slows the model's.
+    loaders = []
+
+    def load(_settings):
+        loaders.append(threading.current_thread())
+        return engine
+
+    reader = EmotionReader(settings(), load=load)
+    await reader.start()
+    try:
+        await reader.swap(settings())
+    finally:
+        await reader.stop()
+    assert len(loaders) == 2
+    for thread in loaders:
+        await asyncio.to_thread(thread.join, 60)
+        assert not thread.is_alive()
