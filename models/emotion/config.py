@@ -37,7 +37,13 @@ class EmotionSettings(BaseModel):
         description="macro-F1 that bfloat16 or int8 may cost on a CPU, by the card, for `auto` "
         "to choose them",
     )
-    threads: int = Field(2, ge=1, description="CPU threads of one forward pass")
+    threads: int = Field(
+        1,
+        ge=1,
+        description="CPU threads of one forward pass. More than one wait for each other actively: "
+        "where other processes need the cores, that is slower. A worker with a machine of its "
+        "own takes all of its cores",
+    )
     max_tokens: int = Field(128, ge=8, description="of one text; longer ones are cut")
     batch_tokens: int = Field(2_048, ge=128, description="padded tokens of one batch, at most")
     queue_size: int = Field(512, ge=1, description="texts waiting for the model, at most")
