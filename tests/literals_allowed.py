@@ -87,7 +87,6 @@ ALLOWED: Final = (
         (f"{_EMOTION}.calibration:BINS", "15"),
         (f"{_EMOTION}.calibration:expected_calibration_error", "*"),
         (f"{_EMOTION}.calibration:fit_platt", "*"),
-        (f"{_EMOTION}.calibration:fit_temperature", "*"),
     ),
     *_allow(
         "numeric guard: keeps a logarithm, a quotient or an exponential finite",

@@ -1,8 +1,9 @@
 """A trained model on disk: `model.safetensors`, `card.json`, `card.md`.
 
-Heads are kept as float16. A fine-tuned encoder is kept as its difference from the
-packaged one, int8 with a scale per row: a quarter of the size of float32, and far
-closer to the trained weights than bfloat16 would be, because the difference is small.
+Heads are kept as float16, the wide part's table as int8. A fine-tuned encoder is kept as
+its difference from the packaged one, int8 with a scale per row: a quarter of the size of
+float32, and far closer to the trained weights than bfloat16 would be, because the
+difference is small.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from safetensors.torch import load_file, save_file
 
 from models.emotion.card import Card, markdown
 from models.emotion.encoders import Encoder
+from models.emotion.labels import GOEMOTIONS
 from models.emotion.network import EmotionNetwork, Heads
+from models.emotion.wide import Wide
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
 CARD_TEXT = "card.md"
 SCALE = "#scale"
+WIDE_TABLE = "wide.table.weight"
 Tensors = dict[str, torch.Tensor]
 
 
@@ -52,7 +56,8 @@ class Artefact:
                 f"emotion.encoders: {len(names)} named, the artefact needs {self.card.encoders}"
             )
         loaded = [Encoder(name) for name in names]
-        network = EmotionNetwork(loaded, build_heads(self.card, [e.width for e in loaded]))
+        heads = build_heads(self.card, [e.width for e in loaded])
+        network = EmotionNetwork(loaded, heads, build_wide(self.card))
         state = network.state_dict()
         with torch.no_grad():
             for name, tensor in self.tensors.items():
@@ -80,11 +85,19 @@ def build_heads(card: Card, widths: Sequence[int]) -> Heads:
     )
 
 
+def build_wide(card: Card) -> Wide | None:
+    """The wide part of the card's shape, all zeros; None where there is none."""
+    buckets = card.shape.wide
+    return Wide(buckets, len(card.emotions) + len(GOEMOTIONS)) if buckets else None
+
+
 def pack(network: EmotionNetwork, packaged: Tensors) -> Tensors:
     """What is kept of a trained network. `packaged`: the encoders' state before training."""
     tensors: Tensors = {}
     for name, value in network.state_dict().items():
-        if name.startswith("heads."):
+        if name == WIDE_TABLE:
+            tensors |= pack_table(name, value.detach().float())
+        elif name.startswith(("heads.", "wide.")):
             tensors[name] = value.detach().to(torch.float16).contiguous()
         elif name in packaged and not torch.equal(value, packaged[name]):
             delta = (value - packaged[name]).detach().float()
@@ -95,6 +108,12 @@ def pack(network: EmotionNetwork, packaged: Tensors) -> Tensors:
             shape = (len(delta), *[1] * (delta.dim() - 1)) if delta.dim() > 1 else (1,)
             tensors[name + SCALE] = scale.reshape(shape).contiguous()
     return tensors
+
+
+def pack_table(name: str, table: torch.Tensor) -> Tensors:
+    """int8, with a scale for each output."""
+    scale = table.abs().amax(0, keepdim=True).clamp_min(1e-12) / 127
+    return {name: (table / scale).round().to(torch.int8).contiguous(), name + SCALE: scale}
 
 
 def save(folder: Path, card: Card, tensors: Tensors) -> Artefact:

@@ -53,19 +53,6 @@ def top_label(probability: Floats, truth: Bools) -> tuple[Floats, Bools]:
     return probability[rows, best], truth[rows, best]
 
 
-def fit_temperature(logits: Floats, truth: Floats, known: Bools) -> float:
-    """The temperature with the least negative log likelihood on the known cells."""
-    if not known.any():
-        return 1.0
-    z, y = logits[known], truth[known]
-    candidates = np.geomspace(0.3, 4.0, 120)
-
-    def loss(t: float) -> float:
-        return float(np.mean(np.logaddexp(0, z / t) - y * z / t))
-
-    return float(min(candidates, key=loss))
-
-
 def fit_platt(logits: Floats, truth: Bools, known: Bools | None = None) -> tuple[float, Floats]:
     """One temperature, and a shift for each label (C,), with the least negative log likelihood.
 

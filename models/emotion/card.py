@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from schemas.emotions import Emotion
 
@@ -21,6 +21,16 @@ class Shape(BaseModel):
     affect: int = Field(64, ge=16, le=64, description="width of the affect embedding")
     attention_heads: int = Field(4, ge=1, description="of the fusion, where there is one")
     dropout: float = Field(0.1, ge=0, lt=1)
+    wide: int = Field(
+        0, ge=0, description="buckets of the wide part, a power of two; 0: no such part"
+    )
+
+    @field_validator("wide")
+    @classmethod
+    def _a_power_of_two(cls, buckets: int) -> int:
+        if buckets & (buckets - 1):
+            raise ValueError("not a power of two")
+        return buckets
 
 
 class Calibration(BaseModel):
@@ -102,7 +112,8 @@ def markdown(card: Card, version: str) -> str:
     lines += [
         f"Encoder{'s' if len(card.encoders) > 1 else ''}: {', '.join(card.encoders)} "
         f"({card.tune}), mean pooled, at most {card.max_tokens} tokens. "
-        f"Affect embedding: {card.shape.affect} wide.",
+        f"Affect embedding: {card.shape.affect} numbers."
+        + (f" Wide part: {card.shape.wide:,} buckets." if card.shape.wide else ""),
         "",
         "## Data",
         "",

@@ -10,7 +10,7 @@ from models.emotion.artefact import Artefact
 from models.emotion.calibration import (
     Floats,
     expected_calibration_error,
-    fit_temperature,
+    fit_platt,
     probabilities,
     top_label,
 )
@@ -69,20 +69,22 @@ def fit_card(
 
 
 def fit_calibration(card: Card, dev: Sequence[Example], raw: Output) -> Calibration:
-    """Temperatures by likelihood; thresholds by F1 on the dev texts that know the class."""
+    """Temperatures and shifts by likelihood, thresholds by F1; on dev texts that know the class."""
     logits = raw.emotions.numpy().astype(np.float64)
     value = np.array([[e.emotions.get(c, np.nan) for c in card.emotions] for e in dev])
     known, truth = ~np.isnan(value), np.nan_to_num(value) > 0.5
-    temperature = fit_temperature(logits, truth.astype(float), known)
+    # A class that no dev text has keeps its place: no shift could be learned for it.
+    temperature, served_shift = fit_platt(logits, truth, known & truth.any(0))
     own_rows, own_truth = truth_of("goemotions", dev)
     own_logits = raw.goemotions.numpy().astype(np.float64)[own_rows]
     own_truth = own_truth[own_rows]
     own, shift = fit_decisive(own_logits, own_truth)
-    cuts = probabilities(fit_cuts(logits, truth, known), temperature)
+    cuts = probabilities(fit_cuts(logits, truth, known), temperature, served_shift)
     own_cuts = probabilities(fit_cuts(own_logits, own_truth), own, shift)
     return Calibration(
         emotions_temperature=temperature,
         goemotions_temperature=own,
+        emotions_shift=_named((str(c) for c in card.emotions), served_shift),
         goemotions_shift=dict(zip(GOEMOTIONS, shift.tolist(), strict=True)),
         emotions_threshold=_named((str(c) for c in card.emotions), cuts),
         goemotions_threshold=_named(GOEMOTIONS, own_cuts),

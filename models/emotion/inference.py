@@ -87,7 +87,10 @@ class RunNetwork:
         elif device.type == "cpu":
             prepare_for_cpu(network.encoders, precision)
         self._network = network.to(device=device, dtype=precision.dtype).eval()
-        self._network.heads.float()  # small, and the last digits of a probability come from here
+        # Small, and the last digits of a probability come from here:
+        self._network.heads.float()
+        if self._network.wide is not None:
+            self._network.wide.float()
         self._device = device
 
     @torch.inference_mode()

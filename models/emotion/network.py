@@ -1,5 +1,7 @@
 """The network: pooled encoders -> fusion (only with several) -> affect embedding -> heads.
 
+A wide part (`wide`) may add its logits to those of emotions and of GoEmotions' labels.
+
 Shapes: n texts, E encoders, C emotions of the artefact. Every head gives logits.
 """
 
@@ -13,6 +15,7 @@ from torch import nn
 
 from models.emotion.encoders import Encoder
 from models.emotion.labels import GOEMOTIONS
+from models.emotion.wide import Wide
 
 
 class Logits(NamedTuple):
@@ -86,17 +89,26 @@ class Heads(nn.Module):
 
 
 class EmotionNetwork(nn.Module):
-    """Encoders and heads."""
+    """Encoders, heads, and the wide part where there is one."""
 
-    def __init__(self, encoders: Sequence[Encoder], heads: Heads) -> None:
+    def __init__(self, encoders: Sequence[Encoder], heads: Heads, wide: Wide | None = None) -> None:
+        """`wide` reads the tokens of the first encoder; it is fitted apart from the rest."""
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.widths = [encoder.width for encoder in encoders]
         self.heads = heads
+        self.wide = wide
 
     def forward(self, inputs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Logits:
         """(ids, mask) for each encoder, each (n, length_e). The heads leave autocast."""
         pooled = [e(ids, mask) for e, (ids, mask) in zip(self.encoders, inputs, strict=True)]
         with torch.autocast(pooled[0].device.type, enabled=False):
             logits: Logits = self.heads([p.to(self.heads.affect.weight.dtype) for p in pooled])
-        return logits
+            if self.wide is None:
+                return logits
+            emotions, goemotions = self.wide(*inputs[0]).split(
+                [logits.emotions.shape[1], len(GOEMOTIONS)], 1
+            )
+            return logits._replace(
+                emotions=logits.emotions + emotions, goemotions=logits.goemotions + goemotions
+            )

@@ -46,6 +46,16 @@ class Teachers(BaseModel):
     )
 
 
+class WidePart(BaseModel):
+    """How the wide part is fitted; `shape.wide` says whether there is one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    inverse_penalty: float = Field(1.0, gt=0, description="C of the logistic regressions")
+    weight: float = Field(0.5, gt=0, le=1, description="of its logits beside the encoder's")
+    least_texts: int = Field(2, ge=1, description="in which a bucket must occur to count")
+
+
 class Recipe(BaseModel):
     """Everything that decides what a training run produces."""
 
@@ -77,6 +87,7 @@ class Recipe(BaseModel):
     averaging: float = Field(0.999, ge=0, lt=1, description="decay a step of the averaged weights")
     max_tokens: int = Field(128, ge=8, description="of one text, in training and as the default")
     shape: Shape = Shape()
+    wide: WidePart = WidePart()
     losses: LossWeights = LossWeights()
     repeats: dict[str, int] = Field(
         default_factory=dict, description="times a source is seen an epoch; 0 leaves it out"

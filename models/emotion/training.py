@@ -27,6 +27,8 @@ from models.emotion.network import EmotionNetwork, Heads, Logits
 from models.emotion.precision import Precision
 from models.emotion.recipe import Recipe
 from models.emotion.sources import SplitSource, load_sources
+from models.emotion.wide import Wide
+from models.emotion.widening import fit_wide
 from schemas.emotions import Emotion
 
 CHECKPOINT = "checkpoint.pt"
@@ -74,6 +76,9 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
     )
     run.fit()
     average_with(network, soup)
+    if recipe.shape.wide:
+        progress(Progress("fitting the wide part", 0, 0))
+        network.wide = widened(recipe, card, sources)
     tensors = artefacts.pack(network, packaged)
     # Calibrated and measured as stored, rounding included.
     rounded = artefacts.save(out, card, tensors)
@@ -81,6 +86,19 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
     for intermediate in [out / CHECKPOINT, *out.glob(TAUGHT.format("*"))]:
         intermediate.unlink(missing_ok=True)
     return artefact
+
+
+def widened(recipe: Recipe, card: Card, sources: Sequence[SplitSource]) -> Wide:
+    """The wide part, fitted on the texts that the run trains on."""
+    used = [e for source in sources if recipe.repeat(source.name) for e in source.train]
+    known = targets(used, card.emotions)
+    tokenise = TokeniseTexts(recipe.encoders[:1], recipe.max_tokens)
+    return fit_wide(
+        [tokens[0] for tokens in tokenise([e.text for e in used])],
+        torch.cat([known.emotions, known.goemotions], 1),
+        recipe.shape.wide,
+        recipe.wide,
+    )
 
 
 def progress_of(report: Report) -> Callable[[str], None]:
@@ -156,7 +174,8 @@ def continue_from(network: EmotionNetwork, card: Card, earlier: Artefact) -> Non
             if emotion in earlier.card.emotions:
                 rows[i] = state[name][earlier.card.emotions.index(emotion)]
         state[name] = rows
-    network.load_state_dict(state)
+    # The wide part is fitted anew.
+    network.load_state_dict({n: v for n, v in state.items() if not n.startswith("wide.")})
 
 
 @torch.no_grad()

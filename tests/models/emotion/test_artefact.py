@@ -53,7 +53,7 @@ def test_a_tuned_encoder_survives_packing(artefact: Artefact, tmp_path: Path) ->
     tensors = artefacts.pack(network, packaged)
     again = artefacts.save(tmp_path, artefact.card, tensors).network()
     # Then only what moved is stored, and comes back to within a step of its row
-    assert all(".layer.0." in name or name.startswith("heads.") for name in tensors)
+    assert all(".layer.0." in name or name.startswith(("heads.", "wide.")) for name in tensors)
     for name, value in again.state_dict().items():
         if ".layer.0." in name:
             torch.testing.assert_close(value, network.state_dict()[name], atol=3e-4, rtol=0)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from models.emotion.calibration import (
     expected_calibration_error,
     fit_platt,
-    fit_temperature,
     probabilities,
     reliability,
     top_label,
@@ -31,17 +30,21 @@ def test_a_probability_is_in_the_unit_interval(logit: float, temperature: float,
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 def test_the_temperature_undoes_over_and_under_confidence(scale: float) -> None:
     logits, truth = drawn(1, scale=scale)
-    known = np.ones_like(truth)
-    assert fit_temperature(logits, truth.astype(float), known) == pytest.approx(scale, rel=0.1)
+    temperature, shift = fit_platt(logits, truth)
+    assert temperature == pytest.approx(scale, rel=0.1)
+    assert shift == pytest.approx(0, abs=0.2)
 
 
-def test_the_temperature_ignores_what_is_unknown() -> None:
+def test_what_is_unknown_teaches_nothing() -> None:
     logits, truth = drawn(2)
     known = np.ones_like(truth)
     known[::2] = False
-    spoiled = truth.copy()
-    spoiled[::2] = ~spoiled[::2]
-    assert fit_temperature(logits, spoiled.astype(float), known) == pytest.approx(1.0, rel=0.15)
+    known[:, 2] = False
+    spoiled = truth ^ ~known
+    temperature, shift = fit_platt(logits, spoiled, known)
+    assert temperature == pytest.approx(1.0, rel=0.15)
+    assert shift[:2] == pytest.approx(0, abs=0.2)
+    assert shift[2] == 0
 
 
 def test_calibrated_confidence_has_a_small_error_and_overconfidence_a_large_one() -> None:

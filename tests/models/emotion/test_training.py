@@ -123,6 +123,28 @@ def test_two_encoders_are_fused_kept_and_read(data: Path, tmp_path: Path) -> Non
     assert torch.equal(*readings)
 
 
+def test_a_wide_part_is_fitted_kept_read_and_made_anew(data: Path, tmp_path: Path) -> None:
+    # Given the same run without and with a wide part
+    plain = train(recipe(data), data, tmp_path / "plain")
+    trained = train(recipe(data, shape={"wide": 1024}), data, tmp_path / "wide")
+    loaded = artefacts.load(tmp_path / "wide")
+    # Then it is kept, reads as it did, and is all that differs
+    assert loaded.tensors["wide.table.weight"].any()
+    assert all(torch.equal(t, trained.tensors[name]) for name, t in plain.tensors.items())
+    texts = ["thank you so much", "it is a table"]
+    thanks = GOEMOTIONS.index("gratitude")
+    without, *with_it = (
+        outputs(a, texts, max_tokens=32, batch_tokens=512).goemotions[:, thanks]
+        for a in (plain, trained, loaded)
+    )
+    assert torch.equal(*with_it)
+    assert with_it[0][0] - with_it[0][1] > without[0] - without[1]
+    # And a run that goes on from it makes its own
+    on = recipe(data, start_from=tmp_path / "wide", shape={"wide": 512}, epochs=1)
+    again = train(on, data, tmp_path / "again")
+    assert len(again.tensors["wide.table.weight"]) == 512 + 1
+
+
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     data: Path, tmp_path: Path
 ) -> None:
