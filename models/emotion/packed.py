@@ -30,11 +30,11 @@ FUSED_ATTENTION = 64
 
 
 LEAST_ROWS = 16  # what one tile of AMX holds
-SIZES_AN_OCTAVE = 8
+SIZES_AN_OCTAVE = 4
 
 
 def size_of(rows: int) -> int:
-    """The next size: a multiple of 16, and above 128 at most an eighth more than needed."""
+    """The next size: a multiple of 16, and above 64 at most a quarter more than needed."""
     octave = 1 << max(0, rows - 1).bit_length() >> 1  # rows lie in (octave, 2 * octave]
     step = max(LEAST_ROWS, octave // SIZES_AN_OCTAVE)
     return -(-rows // step) * step
@@ -194,7 +194,8 @@ class PackedEncoder(nn.Module):
 
     def warm(self, most: int) -> None:
         """Meet every size that up to `most` tokens of a batch can have; all layers share them."""
-        for size in sizes(most):
+        # The largest first: what it leaves free holds the memory of the others.
+        for size in reversed([*sizes(most)]):
             rows = self._words.new_zeros(size, self._words.shape[1])
             self._layers[0](rows, (size // LEAST_ROWS, LEAST_ROWS), None)
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from models.emotion.artefact import Artefact, load
 from models.emotion.config import EmotionSettings
+from models.emotion.hardware import share_heaps
 from models.emotion.inference import (
     Collate,
     Post,
@@ -57,6 +58,7 @@ def load_engine(settings: EmotionSettings) -> Engine:
 
     Raises ArtefactProblem, EncoderNotFound, or torch's error for a device that is not there.
     """
+    share_heaps()
     return build_engine(load(settings.artefact), settings)
 
 

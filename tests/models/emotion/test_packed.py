@@ -114,7 +114,7 @@ def test_a_text_does_not_depend_on_the_number_of_texts(dtype: torch.dtype, lengt
 @given(st.integers(1, 10_000))
 def test_a_size_holds_its_rows_and_wastes_little(rows: int) -> None:
     size = size_of(rows)
-    assert rows <= size < rows + max(16, rows / 8)
+    assert rows <= size < rows + max(16, rows / 4)
     assert size_of(size) == size
     assert size in sizes(rows)
 
