@@ -38,7 +38,7 @@ async def _in_own_thread(work: Callable[[], Engine]) -> Engine:
 
     OpenMP gives each thread that computed a team of its own, kept until that thread ends. With
     more team members than cores none waits actively any more, and every step of the model's
-    thread would begin with waking its team: a third of the throughput.
+    thread would begin with waking its team: a quarter of the throughput.
     """
     executor = ThreadPoolExecutor(1)
     try:
