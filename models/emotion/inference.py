@@ -86,11 +86,9 @@ class RunNetwork:
             quantise(network.encoders)
         elif device.type == "cpu":
             prepare_for_cpu(network.encoders, precision)
-        self._network = network.to(device=device, dtype=precision.dtype).eval()
-        # Small, and the last digits of a probability come from here:
-        self._network.heads.float()
-        if self._network.wide is not None:
-            self._network.wide.float()
+        self._network = network.to(device).eval()
+        # Only the encoders: the rest is small, and a probability's last digits come from there.
+        network.encoders.to(precision.dtype)
         self._device = device
 
     @torch.inference_mode()

@@ -27,8 +27,7 @@ from models.emotion.network import EmotionNetwork, Heads, Logits
 from models.emotion.precision import Precision
 from models.emotion.recipe import Recipe
 from models.emotion.sources import SplitSource, load_sources
-from models.emotion.wide import Wide
-from models.emotion.widening import fit_wide
+from models.emotion.widening import widened
 from schemas.emotions import Emotion
 
 CHECKPOINT = "checkpoint.pt"
@@ -86,19 +85,6 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
     for intermediate in [out / CHECKPOINT, *out.glob(TAUGHT.format("*"))]:
         intermediate.unlink(missing_ok=True)
     return artefact
-
-
-def widened(recipe: Recipe, card: Card, sources: Sequence[SplitSource]) -> Wide:
-    """The wide part, fitted on the texts that the run trains on."""
-    used = [e for source in sources if recipe.repeat(source.name) for e in source.train]
-    known = targets(used, card.emotions)
-    tokenise = TokeniseTexts(recipe.encoders[:1], recipe.max_tokens)
-    return fit_wide(
-        [tokens[0] for tokens in tokenise([e.text for e in used])],
-        torch.cat([known.emotions, known.goemotions], 1),
-        recipe.shape.wide,
-        recipe.wide,
-    )
 
 
 def progress_of(report: Report) -> Callable[[str], None]:

@@ -9,11 +9,27 @@ import torch
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
-from models.emotion.encoders import Tokens, pad
-from models.emotion.recipe import WidePart
+from models.emotion.card import Card
+from models.emotion.encoders import Tokeniser, Tokens, pad
+from models.emotion.losses import targets
+from models.emotion.recipe import Recipe, WidePart
+from models.emotion.sources import SplitSource
 from models.emotion.wide import Wide, grams
 
 CHUNK = 1_024  # texts hashed at once
+
+
+def widened(recipe: Recipe, card: Card, sources: Sequence[SplitSource]) -> Wide:
+    """The wide part for the texts that a run trains on, by the tokens of its first encoder."""
+    used = [e for source in sources if recipe.repeat(source.name) for e in source.train]
+    known = targets(used, card.emotions)
+    tokenise = Tokeniser(recipe.encoders[0], recipe.max_tokens)
+    return fit_wide(
+        tokenise([e.text for e in used]),
+        torch.cat([known.emotions, known.goemotions], 1),
+        recipe.shape.wide,
+        recipe.wide,
+    )
 
 
 def fit_wide(tokens: Sequence[Tokens], wanted: torch.Tensor, buckets: int, how: WidePart) -> Wide:
