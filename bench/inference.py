@@ -8,7 +8,8 @@ one after the other, each three times (the median counts). Ratios count, not abs
 figures: they depend on the machine.
 
 Texts are GoEmotions' dev rows where the data sets are at hand, else made up with the
-same lengths. `same` is ours in float32, as the peers run; `configured` is as served.
+same lengths. `same` is ours in float32, as the peers run; `configured` is as served, but
+for the threads: two here, one by default (docs/emotion.md says why).
 On a GPU (`--device cuda`) all run in bfloat16; `--artefact` measures another profile.
 """
 
