@@ -96,24 +96,20 @@ def pack(network: EmotionNetwork, packaged: Tensors) -> Tensors:
     tensors: Tensors = {}
     for name, value in network.state_dict().items():
         if name == WIDE_TABLE:
-            tensors |= pack_table(name, value.detach().float())
+            tensors |= as_int8(name, value.detach(), over=[0])
         elif name.startswith(("heads.", "wide.")):
             tensors[name] = value.detach().to(torch.float16).contiguous()
         elif name in packaged and not torch.equal(value, packaged[name]):
-            delta = (value - packaged[name]).detach().float()
-            flat = delta.reshape(len(delta), -1) if delta.dim() > 1 else delta.reshape(1, -1)
-            scale = flat.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
-            quantised = (flat / scale).round().to(torch.int8)
-            tensors[name] = quantised.reshape(delta.shape).contiguous()
-            shape = (len(delta), *[1] * (delta.dim() - 1)) if delta.dim() > 1 else (1,)
-            tensors[name + SCALE] = scale.reshape(shape).contiguous()
+            delta = (value - packaged[name]).detach()
+            tensors |= as_int8(name, delta, over=list(range(1, delta.dim())) or [0])
     return tensors
 
 
-def pack_table(name: str, table: torch.Tensor) -> Tensors:
-    """int8, with a scale for each output."""
-    scale = table.abs().amax(0, keepdim=True).clamp_min(1e-12) / 127
-    return {name: (table / scale).round().to(torch.int8).contiguous(), name + SCALE: scale}
+def as_int8(name: str, values: torch.Tensor, over: list[int]) -> Tensors:
+    """int8 under its name, and beside it the scale that the dimensions `over` share."""
+    values = values.float()
+    scale = values.abs().amax(over, keepdim=True).clamp_min(1e-12) / 127
+    return {name: (values / scale).round().to(torch.int8).contiguous(), name + SCALE: scale}
 
 
 def save(folder: Path, card: Card, tensors: Tensors) -> Artefact:

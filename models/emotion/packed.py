@@ -12,7 +12,7 @@ takes. So rows are rounded up to a few sizes, and all sizes are met when the mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +27,6 @@ KINDS = {"bert", *COUNTS_POSITIONS}
 
 # From this length on torch's fused attention is faster than products over whole batches.
 FUSED_ATTENTION = 64
-
 
 LEAST_ROWS = 16  # what one tile of AMX holds
 SIZES_AN_OCTAVE = 4
@@ -65,32 +64,34 @@ class PackedLinear:
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """The layer's outputs."""
-        return self._rest(rows, self._first(rows, "none"))
+        first, *rest = self._parts(rows)
+        return self._add_rest(self._product(first, "none"), rest)
 
     def gelu(self, rows: torch.Tensor) -> torch.Tensor:
         """The layer, then GELU."""
         if len(self._weights) == 1:
-            return self._first(rows, "gelu")
+            return self._product(rows, "gelu")
         return functional.gelu(self(rows))
 
     def add_to(self, total: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """The layer's outputs plus `total` (n, out)."""
-        first = rows.chunk(len(self._weights), -1)[0]
+        first, *rest = self._parts(rows)
         total = torch.ops.mkldnn._linear_pointwise.binary(
             first, total, self._weights[0], self._bias, "add"
         )
-        return self._rest(rows, total)
+        return self._add_rest(total, rest)
 
-    def _first(self, rows: torch.Tensor, then: str) -> torch.Tensor:
-        first = rows.chunk(len(self._weights), -1)[0]
+    def _parts(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return rows.chunk(len(self._weights), -1)
+
+    def _product(self, first: torch.Tensor, then: str) -> torch.Tensor:
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
             first, self._weights[0], self._bias, then, [], "none"
         )
         return product
 
-    def _rest(self, rows: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
-        parts = rows.chunk(len(self._weights), -1)[1:]
-        for part, weight in zip(parts, self._weights[1:], strict=True):
+    def _add_rest(self, total: torch.Tensor, rest: Sequence[torch.Tensor]) -> torch.Tensor:
+        for part, weight in zip(rest, self._weights[1:], strict=True):
             total = torch.ops.mkldnn._linear_pointwise.binary(part, total, weight, None, "add")
         return total
 
