@@ -31,7 +31,21 @@ _SECONDS_BELOW = 100_000_000_000
 _MAX_MILLIS = 253_402_300_799_999
 # A number in ASCII digits. float() alone would also take "1_000", "\u0661" and "nan".
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+# What an id may not hold: controls, blanks other than U+0020, marks that are not seen, lone
+# surrogates, private use, noncharacters. Written out, because Python's own tables change
+# from version to version. ZWNJ and ZWJ (U+200C, U+200D) are absent on purpose: names of
+# people are spelled with them.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f"
+    "\u205f-\u206f\u3000\ud800-\uf8ff\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "\U0001d173-\U0001d17a\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe-\U000e00ff"
+    "\U000f0000-\U0010ffff]"
+)
+_UNSEEN_AT_AN_END = " \u200c\u200d"
 _A_TIME_IS = "a time is a number of seconds or milliseconds since the epoch, or ISO 8601"
+
+MAX_ID_LENGTH: Final = 64
+"""Characters of a client's id, at most."""
 
 MAX_INT64: Final = 2**63 - 1
 """The largest integer of Kafka, MongoDB and orjson."""
@@ -80,6 +94,8 @@ def _sentence(error: ErrorDetails) -> str:
             return str(error["ctx"]["error"])
         case "string_unicode":
             return "has a lone surrogate, which UTF-8 cannot express"
+        case "finite_number":
+            return "is not a finite number"
         case "model_type" | "model_attributes_type":
             return "should be a JSON object"
         case _:
@@ -153,15 +169,19 @@ def integral(value: Any) -> Any:
     return value
 
 
-def _no_controls(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("has control characters")
+def _seen(value: str) -> str:
+    if unseen := _UNSEEN.search(value):
+        raise ValueError(f"has a character that cannot be seen (U+{ord(unseen[0]):04X})")
+    if not value.strip(_UNSEEN_AT_AN_END):
+        raise ValueError("is blank")
     return value
 
 
-def _printable(value: str) -> str:
-    if _no_controls(value) != value.strip():
+def _addressable(value: str) -> str:
+    if value != value.strip(_UNSEEN_AT_AN_END):
         raise ValueError("has surrounding blanks")
+    if value in {".", ".."}:
+        raise ValueError("is . or .., which no browser can put into an address")
     return value
 
 
@@ -175,6 +195,22 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode(errors="replace").decode()
     return value
+
+
+def measured(least: float, most: float) -> BeforeValidator:
+    """A figure outside [least, most] is absent, not an error.
+
+    A real clock is set back while it measures (a time below 0), or its machine sleeps over
+    a weekend (above a day): the event happened all the same. What is no finite number is
+    left to the type to refuse.
+    """
+
+    def within(value: Any) -> Any:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        outside = number and (value < least or value > most)
+        return None if outside and abs(value) != math.inf else value
+
+    return BeforeValidator(within)
 
 
 def _json_object(value: dict[str, Any]) -> dict[str, Any]:
@@ -216,14 +252,20 @@ Timestamp = Annotated[
 
 OpaqueId = Annotated[
     str,
-    Field(min_length=1, max_length=64),
-    AfterValidator(_no_controls),
-    AfterValidator(_not_blank),
+    Field(min_length=1, max_length=MAX_ID_LENGTH),
+    AfterValidator(_seen),
 ]
-"""An id that only its owner can read: 1-64 printable characters. Ours are UUIDv7."""
+"""An id that only its owner can read: 1-64 characters that can be seen, ZWJ and ZWNJ among
+them. Ours are UUIDv7."""
 
-UserId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
-"""A learner: printable, 1-128 characters. Its UTF-8 bytes are the key of every topic."""
+UserId = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    AfterValidator(_seen),
+    AfterValidator(_addressable),
+]
+"""A learner: as an `OpaqueId`, of 1-128 characters, without surrounding blanks, neither `.`
+nor `..`. Its UTF-8 bytes are the key of every topic."""
 
 Words = Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
 """What somebody wrote: any Unicode text but blanks only."""

@@ -25,6 +25,7 @@ from schemas.base import (
     Unit,
     UserId,
     Words,
+    new_event_id,
 )
 from schemas.interactions import MAX_INTERACTIONS, Interaction
 from schemas.state import UserState
@@ -62,11 +63,22 @@ class CloseCode:
 # -- client to server ---------------------------------------------------------------------
 
 
+ClientId = Annotated[
+    OpaqueId,
+    Field(
+        default_factory=new_event_id,
+        description="makes a retry harmless; without it the server makes one, and a message "
+        "that is sent again is a new event",
+    ),
+]
+"""The id of a message with effects."""
+
+
 class InteractionBatch(Message):
     """A batch of interactions; `id` makes a retry harmless."""
 
     type: Literal["interaction_batch"] = "interaction_batch"
-    id: OpaqueId
+    id: ClientId
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
 
 
@@ -74,7 +86,7 @@ class ChatMessage(Message):
     """What the learner wrote; `id` makes a retry harmless."""
 
     type: Literal["chat_message"] = "chat_message"
-    id: OpaqueId
+    id: ClientId
     event_id: OpaqueId | None = None
     timestamp: Timestamp
     text: Words
@@ -90,7 +102,7 @@ class Feedback(Message):
     """What came of a recommendation, intervention or reply."""
 
     type: Literal["feedback"] = "feedback"
-    id: OpaqueId
+    id: ClientId
     target_type: TargetType
     target_id: OpaqueId
     outcome: str = Field(min_length=1, max_length=64)
@@ -170,6 +182,14 @@ class Hello(Message):
     limits: Limits
 
 
+class Rejected(Message):
+    """An interaction that was not accepted; the others of its batch were."""
+
+    index: Count = Field(description="where it stood in the batch as sent, from 0")
+    field: str | None = Field(default=None, description="path within the interaction")
+    message: str
+
+
 class Ack(Message):
     """The events are in Kafka, acknowledged by all in-sync replicas."""
 
@@ -178,6 +198,9 @@ class Ack(Message):
     event_ids: tuple[OpaqueId, ...]
     duplicates: tuple[OpaqueId, ...] = Field(
         default=(), description="those of event_ids that had been accepted before"
+    )
+    rejected: tuple[Rejected, ...] = Field(
+        default=(), description="interactions that are not what they should be, left out"
     )
 
 
@@ -325,6 +348,7 @@ class Accepted(Message):
     id: OpaqueId
     event_ids: tuple[OpaqueId, ...]
     duplicates: tuple[OpaqueId, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
 
 
 class Problem(Message):

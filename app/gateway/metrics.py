@@ -23,6 +23,10 @@ PRODUCE_HELD = Gauge(
 )
 PRODUCE_FAILED = Counter("masterx_gateway_produce_failed_total", "Records that Kafka did not take")
 DUPLICATES = Counter("masterx_gateway_duplicates_total", "Events recognised as accepted before")
+REJECTED = Counter(
+    "masterx_gateway_rejected_interactions_total",
+    "Interactions left out of a batch whose others were accepted",
+)
 PUSHES = Counter("masterx_gateway_pushes_total", "Pushes handed to connections", ["kind"])
 CONFLATED = Counter(
     "masterx_gateway_conflated_total", "Pushes that a newer one took the place of, for slow clients"
