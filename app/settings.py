@@ -145,7 +145,11 @@ class GatewaySettings(Group):
         ("http://127.0.0.1:8000", "http://localhost:8000"),
         description="for CORS and for the WebSocket's Origin; a client that sends none may pass",
     )
-    max_message_bytes: int = Field(64 * 1024, ge=1024, description="of a message or body")
+    max_message_bytes: int = Field(
+        256 * 1024,
+        ge=1024,
+        description="of a message or body; 500 interactions of the usual size fit",
+    )
     max_text_length: int = Field(8_000, ge=1, description="characters of a chat message")
     requests_per_minute: int = Field(100, ge=1, description="REST, per user")
     messages_per_second: float = Field(30, gt=0, description="WebSocket, per user")

@@ -17,9 +17,10 @@ from app.auth import issue
 from app.settings import AuthSettings
 from schemas.base import now_ms
 from schemas.chat import ChatReceived
-from schemas.interactions import InteractionsReceived
+from schemas.interactions import MAX_INTERACTIONS, InteractionsReceived
 from schemas.wire import Ack, Error, Hello, Pong
 from tests.app.gateway.edge import Edge, an_interaction, records, serving
+from tests.app.gateway.test_wire_document import EXAMPLES as DOCUMENTED
 
 pytestmark = pytest.mark.services
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -216,6 +217,94 @@ async def test_of_a_batch_only_what_is_new_is_produced(edge: Edge):
     assert ids == [["a"], ["b"]]
 
 
+@pytest.mark.parametrize("remembered", [True, False], ids=["Redis up", "Redis away"])
+async def test_one_id_for_events_of_three_kinds_loses_none(edge: Edge, remembered, monkeypatch):
+    if not remembered:
+        # As with Redis away: nothing is found, nothing is kept.
+        monkeypatch.setattr(edge.gateway.intake._retries, "_paused_until", float("inf"))
+    now = now_ms()
+    said = {"type": "chat_message", "id": "1", "eventId": "1", "timestamp": now, "text": "hi"}
+    did = {"type": "interaction_batch", "id": "1", "interactions": [an_interaction(eventId="1")]}
+    rated = {
+        "type": "feedback", "id": "1", "targetType": "reply", "targetId": "r", "outcome": "helpful"
+    }  # fmt: skip
+    async with edge.client() as client:
+        await client.until("hello")
+        for message in (said, did, rated):
+            ack = Ack.read(await client.call(**message))
+            assert ack.duplicates == ()
+        for message in (said, did, rated) if remembered else ():
+            ack = Ack.read(await client.call(**message))
+            assert ack.duplicates == ack.event_ids
+    for topic in (CHAT, INTERACTIONS, FEEDBACK):
+        assert len(await records(edge.settings, topic, 1)) == 1
+
+
+async def test_a_message_without_id_is_accepted_and_told_the_id_it_was_given(edge: Edge):
+    chat = {"type": "chat_message", "timestamp": now_ms(), "text": "hi"}
+    batch = {"type": "interaction_batch", "interactions": [an_interaction()]}
+    async with edge.client() as client:
+        await client.until("hello")
+        acks = []
+        for message in (batch, chat, chat):
+            await client.send(**message)
+            acks.append(Ack.read(await client.next()))
+    assert len({ack.id for ack in acks}) == 3
+    assert all(ack.duplicates == () for ack in acks)
+    assert len(await records(edge.settings, CHAT, 2)) == 2, "without an id a retry is a new event"
+
+
+async def test_of_a_batch_the_good_interactions_are_accepted(edge: Edge):
+    async with edge.client() as client:
+        await client.until("hello")
+        ack = Ack.read(
+            await client.call(
+                type="interaction_batch",
+                id="b",
+                interactions=[
+                    an_interaction(eventId="a"),
+                    an_interaction(taskData={"correct": 1}),
+                    an_interaction(timingData={"dwellTime": 90_000}),
+                    an_interaction(timestamp=20_260_105_093_000),
+                ],
+            )
+        )
+    assert len(ack.event_ids) == 2
+    assert [(one.index, one.field) for one in ack.rejected] == [
+        (1, "taskData.correct"),
+        (3, "timestamp"),
+    ]
+    [record] = await records(edge.settings, INTERACTIONS, 1)
+    kept = InteractionsReceived.parse(record.value).interactions
+    assert tuple(one.event_id for one in kept) == ack.event_ids
+    assert kept[1].timing_data is not None
+    assert kept[1].timing_data.dwell_time is None
+
+
+async def test_a_bad_interaction_of_another_learner_refuses_the_batch(edge: Edge):
+    async with edge.client() as client:
+        await client.until("hello")
+        error = Error.read(
+            await client.call(
+                type="interaction_batch",
+                id="b",
+                interactions=[an_interaction(), {"userId": "bob"}],
+            )
+        )
+    assert (error.code, error.field) == ("forbidden", "interactions.1.userId")
+
+
+async def test_as_many_interactions_as_documented_fit_into_a_message(edge: Edge):
+    example = next(one for one in DOCUMENTED if one["type"] == "interaction_batch")
+    one = {**example["interactions"][0], "timestamp": now_ms()}
+    several = [{**one, "eventId": f"e-{number}"} for number in range(MAX_INTERACTIONS)]
+    async with edge.client() as client:
+        await client.until("hello")
+        ack = Ack.read(await client.call(type="interaction_batch", id="b", interactions=several))
+    assert len(ack.event_ids) == MAX_INTERACTIONS
+    await records(edge.settings, INTERACTIONS, 1)
+
+
 async def test_every_bad_input_gets_an_error_and_the_connection_lives_on(edge: Edge):
     long = "x" * (edge.settings.gateway.max_text_length + 1)
     huge = "x" * (edge.settings.gateway.max_message_bytes + 1)
@@ -240,6 +329,12 @@ async def test_every_bad_input_gets_an_error_and_the_connection_lives_on(edge: E
             "interactions.3.userId",
         ),
         ({"type": "resume", "epoch": "e"}, None, "invalid_message", "offset"),
+        (
+            b'{"type":"chat_message","id":"6","timestamp":NaN,"text":"hi"}',
+            "6",
+            "invalid_message",
+            "timestamp",
+        ),
     ]
     async with edge.client() as client:
         await client.until("hello")
