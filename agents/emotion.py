@@ -147,6 +147,7 @@ class EmotionAgent:
             user_id=chat.user_id,
             event_time=chat.event_time,
             ingest_time=chat.ingest_time,
+            clock_offset=chat.clock_offset,
             caused_by=(chat.event_id,),
             source_topic=CHAT,
             source_partition=source.partition,

@@ -163,6 +163,23 @@ class GatewaySettings(Group):
     shutdown_timeout: float = Field(5, gt=0)
 
 
+class ClockSettings(Group):
+    """When a device's clock is guessed from its events, which say no `sentAt`."""
+
+    least: float = Field(
+        300, gt=0, description="seconds off from which a clock is corrected; below, it is delay"
+    )
+    most: float = Field(
+        43_200, gt=0, description="seconds off up to which it is; above, the page was offline"
+    )
+
+    @model_validator(mode="after")
+    def _least_is_below_most(self) -> ClockSettings:
+        if self.least >= self.most:
+            raise ValueError("clock.least must be below clock.most")
+        return self
+
+
 class EmbeddedSettings(Group):
     """Services that `masterx up` starts itself when they are not named elsewhere."""
 
@@ -203,6 +220,7 @@ class Settings(BaseSettings):
     mongo: MongoSettings = MongoSettings()
     auth: AuthSettings = AuthSettings()
     gateway: GatewaySettings = GatewaySettings()
+    clock: ClockSettings = ClockSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     log: LogSettings = LogSettings()
     emotion: EmotionSettings = EmotionSettings()

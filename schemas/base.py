@@ -28,14 +28,14 @@ SCHEMA_VERSION: Final = 1
 # Everything below is taken for seconds, everything from it on for milliseconds.
 _SECONDS_BELOW = 100_000_000_000
 # The last millisecond that datetime can express (9999-12-31).
-_MAX_MILLIS = 253_402_300_799_999
+MAX_MILLIS = 253_402_300_799_999
 # A number in ASCII digits. float() alone would also take "1_000", "\u0661" and "nan".
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 # What an id may not hold: controls, blanks other than U+0020, marks that are not seen, lone
 # surrogates, private use, noncharacters. Written out, because Python's own tables change
 # from version to version. ZWNJ and ZWJ (U+200C, U+200D) are absent on purpose: names of
 # people are spelled with them.
-_UNSEEN = re.compile(
+UNSEEN: Final = re.compile(
     "[\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f"
     "\u205f-\u206f\u3000\ud800-\uf8ff\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\U0001d173-\U0001d17a\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe-\U000e00ff"
@@ -135,7 +135,7 @@ def _text_to_millis(text: str) -> int:
 
 def _number_to_millis(value: float) -> int:
     # Compared before any arithmetic: an integer of 400 digits does not fit a float.
-    if not -_MAX_MILLIS <= value <= _MAX_MILLIS:
+    if not -MAX_MILLIS <= value <= MAX_MILLIS:
         raise ValueError("a time is finite, and not after the year 9999")
     return _seconds_to_millis(value) if value < _SECONDS_BELOW else int(value)
 
@@ -157,7 +157,7 @@ def _to_millis(value: Any) -> int:
         # Sent as milliseconds, it would be taken for seconds when it is read again.
         # In practice it is a duration (a page's performance.now()), not a time.
         raise ValueError("a time is not before March 1973 (is it a duration?)")
-    if millis > _MAX_MILLIS:
+    if millis > MAX_MILLIS:
         raise ValueError("a time is not after the year 9999")
     return millis
 
@@ -170,7 +170,7 @@ def integral(value: Any) -> Any:
 
 
 def _seen(value: str) -> str:
-    if unseen := _UNSEEN.search(value):
+    if unseen := UNSEEN.search(value):
         raise ValueError(f"has a character that cannot be seen (U+{ord(unseen[0]):04X})")
     if not value.strip(_UNSEEN_AT_AN_END):
         raise ValueError("is blank")
@@ -235,7 +235,7 @@ def _has_non_finite(value: Any) -> bool:
 
 Millis = Annotated[
     int,
-    Field(description="UTC, milliseconds since the epoch", ge=0, le=_MAX_MILLIS, strict=True),
+    Field(description="UTC, milliseconds since the epoch", ge=0, le=MAX_MILLIS, strict=True),
     BeforeValidator(integral),
 ]
 """Time in a record: exact, so that reading what was written gives the same message."""
@@ -249,6 +249,20 @@ Timestamp = Annotated[
     ),
 ]
 """Time as a client gives it. Kept as milliseconds."""
+
+ClockOffset = Annotated[
+    int,
+    Field(
+        default=0,
+        ge=-MAX_MILLIS,
+        le=MAX_MILLIS,
+        strict=True,
+        description="milliseconds that the sender's clock was behind ours: add it to the times "
+        "that the client gave; absent in records of earlier versions",
+    ),
+    BeforeValidator(integral),
+]
+"""What a device's clock was off by, when its message came."""
 
 OpaqueId = Annotated[
     str,

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.auth import InvalidToken, KeysUnavailable
 from app.gateway import metrics, trace
+from app.gateway.clocks import DeviceClock
 from app.gateway.connection import Connection
 from app.gateway.intake import Sender
 from app.gateway.protocol import STATE_KEY, GatewayProtocol
@@ -100,7 +101,12 @@ class WebSocketDoor:
         if not principal.may_see(user_id):
             return Refused(CloseCode.FORBIDDEN, "this token may not see this learner")
         traceparent = headers.get("traceparent")
-        return Sender(principal, user_id, traceparent if trace.valid(traceparent) else None)
+        return Sender(
+            principal,
+            user_id,
+            traceparent if trace.valid(traceparent) else None,
+            DeviceClock(self._gateway.settings.clock),
+        )
 
 
 def _token(scope: Scope, headers: Headers) -> str | None:
