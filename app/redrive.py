@@ -32,7 +32,7 @@ from app.admin import list_topics
 from app.probes import Unavailable
 from app.settings import Settings
 from app.topics import MAX_DEAD_LETTER_BYTES, catalogue, physical
-from schemas.base import DecodeError
+from schemas.base import DecodeError, UnknownVersion
 from schemas.emotions import EmotionRead
 from schemas.operations import DeadLetter
 
@@ -55,7 +55,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter with its original key; the last one, if the record was buried twice."""
+    """A dead letter with the key of its record; the last one, if a record was buried twice."""
 
     key: bytes | None
     letter: DeadLetter
@@ -126,13 +126,20 @@ async def replay(
             if isinstance(record, str):
                 results.append(Replayed(letter, Result.REFUSED, record))
                 continue
-            await producer.send_and_wait(
-                physical(settings, record.topic),
-                key=record.key,
-                value=record.value,
-                partition=record.partition,
-                headers=[*record.headers, (REPLAY_OF, letter.id.encode())],
-            )
+            try:
+                await producer.send_and_wait(
+                    physical(settings, record.topic),
+                    key=record.key,
+                    value=record.value,
+                    partition=record.partition,
+                    headers=[*record.headers, (REPLAY_OF, letter.id.encode())],
+                )
+            except aiokafka.errors.MessageSizeTooLargeError:
+                # It came compressed, or its topic took more then.
+                results.append(
+                    Replayed(letter, Result.REFUSED, "it is larger than its topic takes")
+                )
+                continue
             before.add(letter.id)
             results.append(Replayed(letter, Result.REPLAYED))
     return results
@@ -144,7 +151,7 @@ class _Record:
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
 
 
 async def _what_to_send(
@@ -159,14 +166,28 @@ async def _what_to_send(
         return "its topic is compacted: newer records took its place"
     if topic.name == EMOTIONS:
         return await _source_of_reading(settings, consumer, letter)
+    if letter.letter.omitted_bytes is not None:
+        found = await _kept(settings, consumer, letter.place)
+        return "it fitted no letter, and its topic no longer keeps it" if found is None else found
     return _Record(
         letter.letter.topic,
         letter.letter.partition,
         letter.key,
         _bytes(letter.letter.value_base64),
-        tuple((name, text.encode()) for name, text in letter.letter.headers.items()
-              if name != REPLAY_OF),
-    )  # fmt: skip
+        _without_replay_of(_headers(letter.letter)),
+    )
+
+
+def _headers(letter: DeadLetter) -> Iterable[tuple[str, bytes | None]]:
+    if letter.raw_headers is None:  # of an earlier release
+        return [(name, text.encode()) for name, text in letter.headers.items()]
+    return [(name, _bytes(text)) for name, text in letter.raw_headers]
+
+
+def _without_replay_of(
+    headers: Iterable[tuple[str, bytes | None]],
+) -> tuple[tuple[str, bytes | None], ...]:
+    return tuple((name, value) for name, value in headers if name != REPLAY_OF)
 
 
 async def _source_of_reading(
@@ -174,23 +195,33 @@ async def _source_of_reading(
 ) -> _Record | str:
     try:
         reading = EmotionRead.parse(_bytes(letter.letter.value_base64) or b"")
+    except UnknownVersion:
+        return "this release does not read its version either"
     except DecodeError:
         return "it is no reading, so its chat message is not known"
     if reading.source_offset < 0:
         return "it does not say which chat message it was read from"
-    name = physical(settings, reading.source_topic)
-    place = TopicPartition(name, reading.source_partition)
-    first = (await consumer.beginning_offsets([place]))[place]
-    end = (await consumer.end_offsets([place]))[place]
-    if not first <= reading.source_offset < end:
-        return "its chat message is no longer kept"
-    consumer.assign([place])
-    consumer.seek(place, reading.source_offset)
+    if reading.source_topic != CHAT or reading.source_partition != letter.letter.partition:
+        return "it was not read from a chat message of its partition"
+    place = (reading.source_topic, reading.source_partition, reading.source_offset)
+    found = await _kept(settings, consumer, place)
+    return "its chat message is no longer kept" if found is None else found
+
+
+async def _kept(settings: Settings, consumer: AIOKafkaConsumer, place: Place) -> _Record | None:
+    """The record at a place; None where its topic no longer keeps it."""
+    topic, partition, offset = place
+    tp = TopicPartition(physical(settings, topic), partition)
+    first = (await consumer.beginning_offsets([tp]))[tp]
+    end = (await consumer.end_offsets([tp]))[tp]
+    if not first <= offset < end:
+        return None
+    consumer.assign([tp])
+    consumer.seek(tp, offset)
     record = await consumer.getone()
-    return _Record(
-        reading.source_topic, record.partition, record.key, record.value,
-        tuple((name, bytes(value)) for name, value in record.headers if name != REPLAY_OF),
-    )  # fmt: skip
+    if record.offset != offset:
+        return None
+    return _Record(topic, partition, record.key, record.value, _without_replay_of(record.headers))
 
 
 async def _replayed_before(
@@ -211,7 +242,9 @@ async def _replayed_before(
         place = physical(settings, name)
         async for record in scan(consumer, counts, place, partitions[name], since):
             found |= {
-                bytes(v).decode(errors="replace") for k, v in record.headers if k == REPLAY_OF
+                value.decode(errors="replace")
+                for name, value in record.headers
+                if name == REPLAY_OF and value is not None
             }
     return found
 
