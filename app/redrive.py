@@ -131,13 +131,7 @@ async def replay(
                 results.append(Replayed(letter, Result.REFUSED, record))
                 continue
             try:
-                await producer.send_and_wait(
-                    physical(settings, record.topic),
-                    key=record.key,
-                    value=record.value,
-                    partition=record.partition,
-                    headers=[*record.headers, (REPLAY_OF, letter.id.encode())],
-                )
+                await _send(settings, producer, record, letter.id)
             except aiokafka.errors.MessageSizeTooLargeError:
                 # It came compressed, or its topic took more then. A refused record leaves a gap in
                 # the sequence of an idempotent producer; only another one goes on.
@@ -158,6 +152,27 @@ class _Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
+
+
+async def _send(
+    settings: Settings, producer: AIOKafkaProducer, record: _Record, replay_of: str
+) -> None:
+    """Raises KafkaError."""
+    topic = physical(settings, record.topic)
+    headers = [*record.headers, (REPLAY_OF, replay_of.encode())]
+    if record.key is not None or record.value is not None:
+        await producer.send_and_wait(
+            topic,
+            key=record.key,
+            value=record.value,
+            partition=record.partition,
+            headers=headers,
+        )
+        return
+    # `send` takes no record without both, which Kafka and other clients do.
+    batch = producer.create_batch()
+    batch.append(key=None, value=None, timestamp=None, headers=headers)
+    await (await producer.send_batch(batch, topic, partition=record.partition))
 
 
 async def _what_to_send(
