@@ -105,7 +105,7 @@ class Graveyard:
                 {"key_base64": _base64(record.key), "headers": _as_text(pairs)},
                 {},  # the letter's own key is the record's, and the raw headers are exact
             ):
-                whole = DeadLetter.read({**dict(letter), **exact, **told_twice}).json_bytes()
+                whole = DeadLetter(**{**dict(letter), **exact, **told_twice}).json_bytes()
                 if len(whole) + len(record.key or b"") <= self._room:
                     return record.key, whole
         log.warning("letter_without_bytes", topic=letter.topic, offset=letter.offset, bytes=size)

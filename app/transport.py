@@ -132,7 +132,6 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
 
         coordinator._send_req = send_and_renew
 
-
     def passed(self, tp: Any) -> int | None:
         """Offset behind all that was fetched of a partition; None while it is not known.
 

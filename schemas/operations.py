@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, WithJsonSchema
 
 from schemas.base import Count, Event, Millis, Position, Reported, Versioned
+
+HeaderValue = Annotated[
+    str | None, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})
+]
+"""Base64, or null. Unlike an absent field, an absent item of a list has to be told."""
 
 
 class ErasureRequested(Event):
@@ -34,7 +41,7 @@ class DeadLetter(Versioned):
     headers: dict[Reported, Reported] = Field(
         default_factory=dict, description="short ones, as text for people"
     )
-    raw_headers: tuple[tuple[Reported, str | None], ...] | None = Field(
+    raw_headers: tuple[tuple[Reported, HeaderValue], ...] | None = Field(
         default=None,
         description="every header as [name, value in base64 or null], in order and with repeats; "
         "absent in letters of earlier releases",
