@@ -4,6 +4,7 @@ Errors:
     DecodeError            a payload that is not the message it should be
       InvalidJson          the bytes are not JSON
       InvalidMessage       JSON, but not this message; names the field
+      UnknownVersion       a record of a schema version that this release does not read
 """
 
 from __future__ import annotations
@@ -86,6 +87,18 @@ class InvalidMessage(DecodeError):
         suffix = f" (and {more} more)" if more else ""
         path = ".".join(str(part) for part in first["loc"]) or None
         return cls(f"{_sentence(first)}{suffix}", path)
+
+
+class UnknownVersion(DecodeError):
+    """A record of a schema version that this release does not read; a later one may.
+
+    Its message is the same for every record: `unknown_version`.
+    """
+
+    code = "unknown_version"
+
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__(self.code, field)
 
 
 def _sentence(error: ErrorDetails) -> str:
@@ -351,7 +364,23 @@ class Message(BaseModel):
         return orjson.dumps(self.document())
 
 
-class Event(Message):
+class Versioned(Message):
+    """A message that says its version, which is looked at before any other field."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+    @classmethod
+    def read(cls, document: Any) -> Self:
+        """Read from parsed JSON. Raises UnknownVersion and InvalidMessage."""
+        if isinstance(document, dict):
+            # A newer version may have other fields: its own are not held against ours.
+            version = document.get("schemaVersion", document.get("schema_version", SCHEMA_VERSION))
+            if isinstance(version, bool) or version != SCHEMA_VERSION:
+                raise UnknownVersion("schemaVersion")
+        return super().read(document)
+
+
+class Event(Versioned):
     """A record on a topic.
 
     `event_id` names the event for ever: a redelivery and a client's retry carry
@@ -359,7 +388,6 @@ class Event(Message):
     `ingest_time` when we received it; both UTC milliseconds.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     event_id: OpaqueId
     user_id: UserId
     event_time: Millis

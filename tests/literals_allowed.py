@@ -56,6 +56,7 @@ ALLOWED: Final = (
         (f"{_TUTOR}.replying:_LEASE", "30.0"),
         (f"{_TUTOR}.showing:_PATIENCE", "2.0"),
         (f"{_TUTOR}.store:_CONNECTIONS", "16"),
+        (f"{_TUTOR}.texts:_POLL_MS", "500"),
     ),
     *_allow(
         "how long Redis keeps what a redelivery or a day's sum still needs; nobody is judged by it",
