@@ -17,6 +17,7 @@ import asyncio
 import socket
 from asyncio import BaseTransport, Transport
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 import h11
@@ -27,7 +28,6 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidState
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 
 from app.gateway import metrics
 from app.gateway.connections import Handshakes
@@ -226,12 +226,13 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         """The client is in: the handshake is over."""
         self.config.handshakes.done(self)
 
-    def _refuse(self) -> None:
+    def _refuse(self, status: int = 400, text: str = "not a WebSocket handshake") -> None:
+        # The library may have an answer of its own to what it could not read.
         answer = b"".join(self.conn.data_to_send())
         if not answer:
-            body = b"not a WebSocket handshake\n"
-            headers = Headers({"Content-Length": str(len(body)), "Connection": "close"})
-            answer = Response(400, "Bad Request", headers, body).serialize()
+            headers = Headers({"Content-Length": str(len(text)), "Connection": "close"})
+            phrase = HTTPStatus(status).phrase
+            answer = Response(status, phrase, headers, text.encode("ascii")).serialize()
         self.handshake_complete = self.close_sent = True
         self.transport.write(answer)
         self.transport.close()
@@ -337,11 +338,10 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         """The server ends. Never raises: others are to be shut down, too."""
         if self.handshake_complete:
             self.close_now(SERVICE_RESTART, "the server restarts")
-        elif self.conn.state is State.CONNECTING and not self.conn.eof_sent:
-            super().shutdown()
-            self._cut_soon()
         else:
-            self.transport.abort()
+            # The endpoint need not wait for whatever it waits for.
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
+            self._refuse(503, "the server restarts")
 
     def keepalive_timeout(self) -> None:
         """The client has not answered a ping."""

@@ -63,11 +63,9 @@ class WebSocketDoor:
         protocol = scope["state"].get(STATE_KEY)
         if not isinstance(protocol, GatewayProtocol):
             raise RuntimeError("the server runs without GatewayProtocol (app.gateway.server)")
-        try:
-            async with asyncio.timeout(self._within):
-                sender = await self._admit(scope, headers)
-        except TimeoutError:
-            sender = Refused(CloseCode.TRY_AGAIN, "the token could not be checked in time")
+        sender = await self._admit_in_time(scope, headers, receive)
+        if sender is None:
+            return
         await send({"type": "websocket.accept", "subprotocol": chosen, "headers": []})
         if isinstance(sender, Refused):
             await _close(send, sender)
@@ -93,6 +91,26 @@ class WebSocketDoor:
             metrics.CLOSES.labels(_label(code)).inc()
         finally:
             self._gateway.connections.remove(connection)
+
+    async def _admit_in_time(
+        self, scope: Scope, headers: Headers, receive: Receive
+    ) -> Sender | Refused | None:
+        """As `_admit`; None when the client has gone, or the server ends, before that."""
+        admission = asyncio.ensure_future(self._admit(scope, headers))
+        # Before it is accepted a client has nothing to send: whatever comes is its end.
+        gone = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait(
+                {admission, gone}, timeout=self._within, return_when=asyncio.FIRST_COMPLETED
+            )
+            if gone.done():
+                return None
+            if admission.done():
+                return admission.result()
+            return Refused(CloseCode.TRY_AGAIN, "the token could not be checked in time")
+        finally:
+            admission.cancel()
+            gone.cancel()
 
     async def _admit(self, scope: Scope, headers: Headers) -> Sender | Refused:
         user_id = scope["path_params"]["user_id"]
