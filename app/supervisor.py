@@ -43,8 +43,6 @@ _STEADY_AFTER: Final = 30.0
 _CRASHES_BEFORE_READY: Final = 5
 _WORKER_GRACE: Final = 15.0
 _GATEWAY_GRACE: Final = 2.0
-_GATEWAY_PHASES: Final = 3.5
-"""Times `gateway.shutdown_timeout` that a gateway takes at most to end (docs/operations.md)."""
 
 Report = Callable[[str, str, str], None]
 """Called with (name, state, detail) whenever something changes; state is one word."""
@@ -74,7 +72,7 @@ class Program:
 def programs(settings: Settings) -> tuple[Program, ...]:
     """The gateway, one worker of each role, and a local language model where one is wanted."""
     python = [sys.executable, "-m", "app.cli"]
-    grace = _GATEWAY_PHASES * settings.gateway.shutdown_timeout + _GATEWAY_GRACE
+    grace = 3.5 * settings.gateway.shutdown_timeout + _GATEWAY_GRACE  # docs/operations.md
     workers: dict[str, list[str]] = {role: ["worker", role] for role in ROLES}
     if settings.tutor.local.enabled:
         workers["llm"] = ["llm"]

@@ -89,8 +89,8 @@ async def test_a_page_of_a_foreign_origin_is_refused_before_the_handshake(edge: 
 async def test_expiry_closes_at_the_moment(topics):
     auth = topics.auth.model_copy(update={"leeway": 0})
     async with serving(topics.model_copy(update={"auth": auth})) as edge:
-        token = edge.token(ttl=1.0)
         due = time.time() + 1.0
+        token = edge.token(ttl=1.0)
         async with edge.client(token=token) as client:
             await client.until("hello")
             assert (await client.call(type="ping", id="1"))["type"] == "pong"
