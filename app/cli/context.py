@@ -27,7 +27,10 @@ def load_settings() -> Settings:
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             place = "__".join(str(part).upper() for part in problem["loc"])
-            typer.echo(f"error: MASTERX_{place}: {problem['msg']}", err=True)
+            # What concerns several settings names them itself.
+            where = f"MASTERX_{place}: " if place else ""
+            said = str(problem["msg"]).removeprefix("Value error, ")
+            typer.echo(f"error: {where}{said}", err=True)
         raise typer.Exit(2) from None
     except SettingsError as error:
         fail(str(error), status=2)

@@ -219,9 +219,7 @@ def check(message: Submission, sender: Sender, max_text: int) -> None:
     if not principal.may_act_as(sender.user_id):
         raise Refusal(ErrorCode.FORBIDDEN, "this token may not send for this learner")
     if not principal.consent:
-        raise Refusal(
-            ErrorCode.CONSENT_REQUIRED, "the token says of no consent; nothing is processed without"
-        )
+        raise Refusal(ErrorCode.CONSENT_REQUIRED, principal.why_no_consent)
     if isinstance(message, ChatMessage) and len(message.text) > max_text:
         raise Refusal(ErrorCode.TOO_LARGE, f"a text has at most {max_text} characters", "text")
     if isinstance(message, Batch):
