@@ -104,9 +104,10 @@ class Drive:
 
     def retries(self) -> list[Planned]:
         """The last record of each learner again, as a client does that got no answer."""
-        now = now_ms()
+        # Not now: what is planned for later turns was received later than this.
+        at = {"ingest_time": self._newest}
         return [
-            Planned(one.topic, one.message.model_copy(update={"ingest_time": now}))
+            Planned(one.topic, one.message.model_copy(update=at))
             for user, one in self._latest.items()
             if user not in self.erased
         ]
@@ -285,12 +286,14 @@ async def test_two_releases_share_a_group(
             await sending
             await settled(settings, "learner")
             await drive.turn(drive.retries())
+        await settled(settings, "learner")
     finally:
         for worker in workers:
             worker.kill()
     verdict = await judge(settings, ("learner",), same_bodies=False)
     print(verdict, ended)
     assert verdict.problems == []
+    assert verdict.records == drive.records + len(order)
     assert ended == [0, KILLED, 0, KILLED]
     assert set((await written(settings)).values()) == {PREVIOUS}
 
