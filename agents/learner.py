@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agents import envelope, metrics
@@ -30,7 +30,14 @@ from agents.topics import (
     USER_STATE,
 )
 from models.learner.config import LearnerSettings
-from models.learner.record import LearnerRecord
+from models.learner.record import (
+    FORMAT,
+    CorruptRecord,
+    LearnerRecord,
+    RecordError,
+    UnknownFormat,
+    version_of,
+)
 from models.learner.update import (
     Outputs,
     Position,
@@ -69,6 +76,7 @@ class LearnerAgent:
         window: acknowledges in order.
         settings: decays, bounds and policy.
         logical: the catalogue's name of a topic on the broker.
+        writes: the format to write records in; one that is already newer stays so.
     """
 
     def __init__(
@@ -80,6 +88,7 @@ class LearnerAgent:
         window: InFlight,
         settings: LearnerSettings,
         logical: Callable[[str], str],
+        writes: Callable[[], int] = lambda: FORMAT,
     ) -> None:
         self._table = table
         self._outbox = outbox
@@ -87,11 +96,16 @@ class LearnerAgent:
         self._window = window
         self._settings = settings
         self._logical = logical
+        self._writes = writes
         # Bounded by the window: nothing enters without a slot.
         self._applied: asyncio.Queue[_Applied] = asyncio.Queue()
 
     async def run(self, events: AsyncIterator[Acknowledgeable]) -> None:
-        """Apply every event, until the stream ends."""
+        """Apply every event, until the stream ends.
+
+        Raises UnknownFormat: a record in the table is of a format that this version cannot
+        read. No event of it is acknowledged or dead-lettered.
+        """
         emitting = asyncio.create_task(self._emit())
         applying = asyncio.create_task(self._apply(events))
         try:
@@ -141,8 +155,13 @@ class LearnerAgent:
         try:
             step = self._step(topic, source)
             value = step.record.to_bytes() if step.changed and step.record is not None else None
+        except UnknownFormat:
+            # The table's fault and not the event's: a release that reads it goes on here.
+            raise
         except Exception as error:
             # Whatever the update raises, the record was not touched: it is replaced whole.
+            # So it is with a corrupt one: its learner's events wait in `dead-letters`, whole and
+            # in order, until the learner is erased; every other learner goes on.
             metrics.RECORDS.labels(topic, "dead_letter").inc()
             return _Applied(event, await self._dead_letters.bury(source, error), None)
         metrics.RECORDS.labels(topic, step.effect).inc()
@@ -157,21 +176,43 @@ class LearnerAgent:
         return _Applied(event, stored, step.outputs, forgets)
 
     def _step(self, topic: str, source: SourceRecord) -> Step:
-        """Read the record, apply the message. Raises DecodeError, or what the update raises."""
+        """Read the record, apply the message.
+
+        Raises DecodeError, RecordError, or what the update raises.
+        """
         position = Position(topic, source.partition, source.offset)
         stored = self._table.get(source.partition, _key(source))
-        record = None if stored is None else LearnerRecord.from_bytes(stored)
         settings = self._settings
+        if topic == ERASURES:
+            erasure = envelope.read(ErasureRequested, source)
+            return apply_erasure(self._erasable(stored), erasure, position, settings)
+        record = self._record(stored)
         if topic == INTERACTIONS:
             batch = envelope.read(InteractionsReceived, source)
             return apply_interactions(record, batch, position, settings)
         if topic == EMOTIONS:
             return apply_emotion(record, envelope.read(EmotionRead, source), settings)
-        if topic == FEEDBACK:
-            feedback = envelope.read(FeedbackReceived, source)
-            return apply_feedback(record, feedback, position, settings)
-        erasure = envelope.read(ErasureRequested, source)
-        return apply_erasure(record, erasure, position, settings)
+        feedback = envelope.read(FeedbackReceived, source)
+        return apply_feedback(record, feedback, position, settings)
+
+    def _record(self, stored: bytes | None) -> LearnerRecord:
+        """What is known of the learner, in the format to write. Raises RecordError."""
+        writes = self._writes()
+        if stored is None:
+            return LearnerRecord.empty(writes)
+        record = LearnerRecord.from_bytes(stored)
+        return record.lifted() if record.format < writes else record
+
+    def _erasable(self, stored: bytes | None) -> LearnerRecord:
+        """As `_record`; of a corrupt one what its header still says, for a marker replaces it."""
+        try:
+            return self._record(stored)
+        except CorruptRecord:
+            empty = LearnerRecord.empty(self._writes())
+            try:
+                return replace(empty, version=version_of(stored or b""))
+            except RecordError:
+                return empty
 
     async def _forget(self, source: SourceRecord) -> Future[Any]:
         # This worker is the only writer of states: no state of before can come in behind.

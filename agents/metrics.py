@@ -35,6 +35,10 @@ IN_FLIGHT = Gauge("masterx_in_flight_records", "Records read and not yet acknowl
 LAG = Gauge("masterx_lag_records", "Records not yet acknowledged", ["topic", "partition"])
 ACKNOWLEDGED = Counter("masterx_acknowledged_total", "Records acknowledged, in offset order")
 TABLE_RECORDS = Gauge("masterx_table_records", "Records in the table of this worker")
+TABLE_CORRUPT = Counter(
+    "masterx_table_corrupt_total", "Records of the table that recovery could not read"
+)
+RECORD_FORMAT = Gauge("masterx_record_format", "Format that this worker writes its records in")
 TABLE_REPAIRED = Counter(
     "masterx_table_repaired_total", "Records whose newest version recovery wrote again"
 )

@@ -28,7 +28,7 @@ class Exit(IntEnum):
     STALLED = 72
     """No progress for too long although there is work."""
     CONFIG = 78
-    """Settings that cannot be used; a restart does not help."""
+    """Settings, an artefact or a stored record that cannot be used; a restart does not help."""
 
 
 def end_now(code: Exit, reason: str) -> NoReturn:

@@ -84,6 +84,13 @@ class WorkerSettings(Group):
         description="seconds in which the group must give a worker its partitions; it ends itself "
         "after them, to begin anew with the broker there is",
     )
+    format_hold: float = Field(
+        600.0,
+        ge=0,
+        description="seconds for which every fresh worker of a role must have said that it reads a "
+        "new format of its records before this one writes it: how long a rolling deploy can be "
+        "rolled back",
+    )
     status_host: str = "127.0.0.1"
     status_port: int = Field(
         0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free"

@@ -11,16 +11,22 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from agents import metrics
 from agents.ports import NotOwned, Outbox
 from app.settings import Settings
 from app.topics import physical
+from models.learner.record import CorruptRecord, UnknownFormat
 
 log = structlog.get_logger(__name__)
+
+
+_OFFSETS_NAMED = 20
+"""Of corrupt records in one line of the log."""
 
 
 class RecoveryStalledError(RuntimeError):
@@ -34,6 +40,10 @@ class Recovered:
     records: dict[bytes, bytes]
     stale: dict[bytes, bytes]
     """Winners behind which a record of a lower version stands in the log."""
+    unknown: dict[bytes, tuple[int, UnknownFormat]] = field(default_factory=dict)
+    """Offset and error of records of a format that this version cannot read."""
+    corrupt: dict[bytes, int] = field(default_factory=dict)
+    """Offsets of records that hold not even a version, and stand behind all of their key."""
 
 
 class VersionedTable:
@@ -43,11 +53,16 @@ class VersionedTable:
         settings: where the broker is.
         topic: logical name of the changelog topic.
         outbox: where changes go.
-        version_of: reads a record's version.
+        version_of: reads a record's version. Raises UnknownFormat or CorruptRecord.
+        on_unknown: called with the reason when a recovery finds a record of a format that this
+            version cannot read; expected to end the process.
         stall_timeout: seconds without progress after which a recovery has failed.
 
     One event loop, one writer. `assign` follows the group's assignments; inside
     `writing` the partition is owned and recovered, and stays so until the block ends.
+
+    A corrupt record is kept as it is: nothing older comes up in its place, and what is put
+    behind it replaces it. Whoever reads it finds that it is corrupt.
     """
 
     def __init__(
@@ -57,12 +72,14 @@ class VersionedTable:
         outbox: Outbox,
         version_of: Callable[[bytes], int],
         *,
+        on_unknown: Callable[[str], object] = lambda _reason: None,
         stall_timeout: float = 30.0,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._outbox = outbox
         self._version_of = version_of
+        self._on_unknown = on_unknown
         self._stall_timeout = stall_timeout
         self._partitions: dict[int, asyncio.Task[dict[bytes, bytes]]] = {}
         self._records: dict[int, dict[bytes, bytes]] = {}
@@ -116,7 +133,8 @@ class VersionedTable:
 
         Raises:
             NotOwned: it is not assigned to this worker.
-            RecoveryStalledError, aiokafka.errors.KafkaError: it could not be recovered.
+            RecoveryStalledError, aiokafka.errors.KafkaError, UnknownFormat: it could not be
+                recovered.
         """
         async with self._gate:
             while partition not in self._records:
@@ -208,7 +226,7 @@ class VersionedTable:
                 batches = await consumer.getmany(*remaining, timeout_ms=500)
                 for tp, records in batches.items():
                     for record in records:
-                        self._replay(found[tp.partition], record.key, record.value)
+                        self._replay(found[tp.partition], record.key, record.value, record.offset)
                 if batches:
                     progressed_at = time.monotonic()
                 elif time.monotonic() - progressed_at > self._stall_timeout:
@@ -217,6 +235,7 @@ class VersionedTable:
                     )
         finally:
             await consumer.stop()
+        self._report_unreadable(name, found)
         log.info(
             "table recovered",
             partitions=sorted(partitions),
@@ -225,14 +244,45 @@ class VersionedTable:
         )
         return found
 
-    def _replay(self, into: Recovered, key: bytes, value: bytes | None) -> None:
+    def _replay(self, into: Recovered, key: bytes, value: bytes | None, offset: int) -> None:
         if value is None:
-            into.records.pop(key, None)
-            into.stale.pop(key, None)
+            for known_by_key in (into.records, into.stale, into.unknown, into.corrupt):
+                known_by_key.pop(key, None)
             return
-        known = into.records.get(key)
-        if known is not None and self._version_of(known) > self._version_of(value):
+        try:
+            version = self._version_of(value)
+        except UnknownFormat as error:
+            into.unknown[key] = offset, error
+            return
+        except CorruptRecord:
+            into.records[key] = value
+            into.stale.pop(key, None)
+            into.corrupt[key] = offset
+            return
+        known = None if into.corrupt.pop(key, None) is not None else into.records.get(key)
+        if known is not None and self._version_of(known) > version:
             into.stale[key] = known
         else:
             into.records[key] = value
             into.stale.pop(key, None)
+
+    def _report_unreadable(self, name: str, found: dict[int, Recovered]) -> None:
+        """Log where corrupt records stand. Raises UnknownFormat that names topic and offset."""
+        for partition, recovered in found.items():
+            if recovered.corrupt:
+                log.error(
+                    "table.corrupt_records",
+                    topic=name,
+                    partition=partition,
+                    offsets=sorted(recovered.corrupt.values())[:_OFFSETS_NAMED],
+                    count=len(recovered.corrupt),
+                    action="events of these learners go to dead-letters",
+                )
+            metrics.TABLE_CORRUPT.inc(len(recovered.corrupt))
+            for offset, error in sorted(recovered.unknown.values(), key=lambda each: each[0]):
+                more = len(recovered.unknown) - 1
+                reason = f"topic {name}, partition {partition}, offset {offset}: {error}" + (
+                    f" (and {more} more records of the partition)" if more else ""
+                )
+                self._on_unknown(reason)
+                raise UnknownFormat(reason)

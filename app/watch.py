@@ -54,6 +54,8 @@ class Watch:
         self.degraded: Callable[[], str | None] = lambda: None
         self.recovering: Callable[[], int] = lambda: 0
         self.lag: int | None = None
+        self.reads: int | None = None
+        """The newest format of its role's records that this worker reads, where there are any."""
         self._settings = settings
         self._window = window
         self._app: Any = None
@@ -200,7 +202,7 @@ class Watch:
         self.lag = total
 
     def _beat(self) -> Beat:
-        return Beat(
+        one = Beat(
             role=self.role,
             instance=self.instance,
             state=self.state,
@@ -209,6 +211,9 @@ class Watch:
             at=now_ms(),
             metrics=self.address,
         )
+        if self.reads is not None:
+            one["reads"] = self.reads
+        return one
 
     def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")

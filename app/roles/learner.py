@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -13,13 +14,21 @@ from agents import metrics
 from agents.learner import TOPICS, LearnerAgent
 from agents.topics import LEARNER_CHANGELOG
 from app.exits import Exit, end_now
+from app.formats import RecordFormat
 from app.roles import Agent, Parts
 from app.table import VersionedTable
 from app.topics import logical
 from models.learner.behaviour.artefact import BehaviourArtefactProblem
 from models.learner.config import LearnerSettings
 from models.learner.nets.artefact import NetProblem
-from models.learner.record import LearnerRecord, version_of
+from models.learner.record import (
+    FORMAT,
+    PREVIOUS,
+    CorruptRecord,
+    LearnerRecord,
+    UnknownFormat,
+    version_of,
+)
 from models.learner.rules import PolicyError
 from models.learner.update import may_forget_marker
 from schemas.base import now_ms
@@ -33,14 +42,20 @@ SWEEP_SECONDS = 3600.0
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Recover the table as partitions come, then apply events."""
+    # Before the first heartbeat: one that says nothing is taken for one of the last release.
+    parts.watch.reads = FORMAT
+    refuse = partial(end_now, Exit.CONFIG)
     try:
         parts.settings.learner.load()
     except (NetProblem, BehaviourArtefactProblem, PolicyError) as problem:
-        end_now(Exit.CONFIG, str(problem))
+        refuse(str(problem))
     outdated = parts.settings.learner.recommending_policy.expectations.outdated
     if outdated:
         log.warning("learned_policy_outdated", actions=outdated, held="their priors")
-    table = VersionedTable(parts.settings, LEARNER_CHANGELOG, parts.outbox, version_of)
+    table = VersionedTable(
+        parts.settings, LEARNER_CHANGELOG, parts.outbox, version_of, on_unknown=refuse
+    )
+    record_format = RecordFormat("learner", parts.settings, previous=PREVIOUS, current=FORMAT)
     parts.watch.recovering = lambda: table.recovering
     metrics.TABLE_RECORDS.set_function(lambda: len(table))
     agent = LearnerAgent(
@@ -50,7 +65,14 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         window=parts.window,
         settings=parts.settings.learner,
         logical=partial(logical, parts.settings),
+        writes=record_format.writes,
     )
+
+    async def run(events: AsyncIterator[Any]) -> None:
+        try:
+            await agent.run(events)
+        except UnknownFormat as error:
+            refuse(str(error))
 
     async def revoked() -> None:
         # No update begins; what the last ones say stands in the topics before the next
@@ -59,19 +81,27 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         await agent.drain()
         await parts.outbox.flush()
 
-    sweeping = asyncio.create_task(_sweep(table, parts.settings.learner))
+    beside = {
+        asyncio.create_task(_sweep(table, parts.settings.learner)),
+        asyncio.create_task(record_format.follow()),
+    }
     try:
-        yield Agent(TOPICS, agent.run, revoked, table.assign)
+        yield Agent(TOPICS, run, revoked, table.assign)
     finally:
-        sweeping.cancel()
-        await asyncio.wait({sweeping})
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
 
 
 async def _sweep(table: VersionedTable, settings: LearnerSettings) -> None:
     """Delete the markers of erased learners whose time is over."""
 
     def expired(value: bytes) -> bool:
-        return may_forget_marker(LearnerRecord.from_bytes(value), now_ms(), settings)
+        try:
+            record = LearnerRecord.from_bytes(value)
+        except CorruptRecord:
+            return False
+        return may_forget_marker(record, now_ms(), settings)
 
     while True:
         await asyncio.sleep(SWEEP_SECONDS)

@@ -25,14 +25,15 @@ from app.tutor.quiet import Quiet
 from app.tutor.replying import Replying
 from app.tutor.store import TutorStore, connect
 from app.tutor.texts import Texts
+from models.tutor.moves.artefact import ArtefactProblem, shipped
 
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Reply to those who ask.
 
-    Ends the process where a key, a template, a lexicon or a tokenizer is not where the settings
-    say: a restart would not find it either.
+    Ends the process where a key, a template, a lexicon, a tokenizer or the packaged model of
+    teachers' moves cannot be read: a restart would not find it either.
     """
     settings = parts.settings
     tutor = settings.tutor
@@ -51,9 +52,11 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         store = TutorStore(accounts, settings.redis, tutor.timeouts.store)
         layers = LayerOutcomes(store, tutor.context.learning, tutor.outcomes_refresh)
         try:
+            # Read now: at the first message that needs it, it would be too late to say so.
+            shipped()
             asking = router.build(settings, accounts)
             composer = Composer(tutor, asking, layers)
-        except ValueError as error:
+        except (ValueError, ArtefactProblem) as error:
             end_now(Exit.CONFIG, str(error))
         stack.push_async_callback(asking.close)
         conversations = Conversations(redis, settings.redis, dialogues, tutor.replies)

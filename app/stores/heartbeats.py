@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import orjson
 from redis.asyncio import Redis
@@ -28,6 +28,8 @@ class Beat(TypedDict):
     """UTC milliseconds."""
     metrics: str
     """Where its /metrics are, host:port."""
+    reads: NotRequired[int]
+    """The newest format of its role's records that it reads (app/formats.py)."""
 
 
 def _key(settings: RedisSettings, role: str, instance: str) -> str:

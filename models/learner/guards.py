@@ -9,6 +9,7 @@ from typing import Final
 from models.learner.config import LearnerSettings
 from models.learner.outputs import Cause, Position
 from models.learner.record import LearnerRecord
+from models.learner.seen import EventId
 from schemas.base import Event
 
 _DAY_MS: Final = 86_400_000
@@ -24,10 +25,17 @@ def is_applied(record: LearnerRecord, position: Position) -> bool:
     return position.offset <= record.applied.get(position.topic, -1)
 
 
+def remembering(record: LearnerRecord, event: Event, settings: LearnerSettings) -> LearnerRecord:
+    """The record with the memory of ids that it has when the event arrives."""
+    now = max(record.ingested, event.ingest_time)
+    seen = record.seen.without_old_kindless(now, settings.seen)
+    return record if seen is record.seen else replace(record, seen=seen)
+
+
 def advance(
     record: LearnerRecord,
     cause: Cause,
-    ids: Sequence[str],
+    ids: Sequence[EventId],
     settings: LearnerSettings,
 ) -> LearnerRecord:
     """Version, offset, memory of ids: what every applied record moves."""
@@ -47,7 +55,8 @@ def advance(
 
 def may_forget_marker(record: LearnerRecord, now: int, settings: LearnerSettings) -> bool:
     """Whether a record is only an erasure's marker, older than `marker_days`. `now` in ms."""
-    bare = LearnerRecord(
+    bare = replace(
+        LearnerRecord.empty(record.format),
         version=record.version,
         ingested=record.ingested,
         erased_at=record.erased_at,

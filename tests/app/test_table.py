@@ -11,6 +11,8 @@ from agents.topics import LEARNER_CHANGELOG
 from app.producer import Producer
 from app.settings import Settings
 from app.table import VersionedTable
+from app.topics import physical
+from models.learner.record import CorruptRecord, UnknownFormat
 from tests.topics import read_all
 
 pytestmark = pytest.mark.services
@@ -21,11 +23,24 @@ def record(version: int, text: str = "") -> bytes:
 
 
 def version_of(value: bytes) -> int:
+    if value.startswith(b"new "):
+        raise UnknownFormat("record of format 9; this version reads 1")
+    if not value[:1].isdigit():
+        raise CorruptRecord("no version")
     return int(value.split(b":")[0])
 
 
-def table(settings: Settings, producer: Producer) -> VersionedTable:
-    return VersionedTable(settings, LEARNER_CHANGELOG, producer, version_of)
+def table(
+    settings: Settings, producer: Producer, refused: list[str] | None = None
+) -> VersionedTable:
+    on_unknown = [].append if refused is None else refused.append
+    return VersionedTable(settings, LEARNER_CHANGELOG, producer, version_of, on_unknown=on_unknown)
+
+
+async def logged(producer: Producer, records: list[tuple[bytes, bytes | None]]) -> None:
+    for key, value in records:
+        await producer.send(LEARNER_CHANGELOG, key=key, value=value, partition=2)
+    await producer.flush()
 
 
 async def test_what_was_put_is_recovered(topics: Settings):
@@ -61,6 +76,49 @@ async def test_a_stale_record_behind_its_successor_loses_and_is_repaired(topics:
     # And version 7 is the last one in the log again, which compaction keeps
     log = [r.value for r in await read_all(topics, LEARNER_CHANGELOG)]
     assert log == [record(1), record(7), record(3), record(7)]
+
+
+async def test_a_record_of_an_unknown_format_is_named_and_nothing_is_recovered(topics: Settings):
+    """Given it is its key's only record, Then it is found before any event of it comes."""
+    async with Producer(topics, client_id="test") as producer:
+        await logged(producer, [(b"ada", record(1)), (b"bob", b"new 1"), (b"cy", b"new 2")])
+        refused: list[str] = []
+        mine = table(topics, producer, refused)
+        mine.assign({2})
+        with pytest.raises(UnknownFormat):
+            async with mine.writing(2):
+                raise AssertionError("entered")
+    name = physical(topics, LEARNER_CHANGELOG)
+    assert refused == [
+        f"topic {name}, partition 2, offset 1: record of format 9; this version reads 1"
+        " (and 1 more records of the partition)"
+    ]
+
+
+async def test_an_unknown_record_that_was_deleted_since_is_nothing(topics: Settings):
+    async with Producer(topics, client_id="test") as producer:
+        await logged(producer, [(b"bob", b"new 1"), (b"bob", None), (b"ada", record(1))])
+        mine = table(topics, producer)
+        mine.assign({2})
+        async with mine.writing(2):
+            assert (mine.get(2, b"ada"), mine.get(2, b"bob")) == (record(1), None)
+
+
+async def test_a_corrupt_record_stands_for_its_key_and_the_others_are_recovered(topics: Settings):
+    """Given an older one of its key is whole, Then that does not come up in its place."""
+    async with Producer(topics, client_id="test") as producer:
+        await logged(
+            producer,
+            [(b"ada", record(7)), (b"ada", b"?"), (b"bob", record(3)), (b"cy", b"?"),
+             (b"cy", record(1))],
+        )  # fmt: skip
+        mine = table(topics, producer)
+        mine.assign({2})
+        async with mine.writing(2):
+            assert mine.get(2, b"ada") == b"?"
+            assert mine.get(2, b"bob") == record(3)
+            # And what was put behind a corrupt one replaces it
+            assert mine.get(2, b"cy") == record(1)
 
 
 async def test_a_partition_that_is_not_assigned_is_not_written(topics: Settings):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import httpx
@@ -38,6 +40,59 @@ async def test_a_missing_artefact_ends_a_worker_with_its_name(
     assert await worker.ended(60) == Exit.CONFIG
     assert str(missing) in worker.tail()
     assert "Traceback" not in worker.tail()
+
+
+def later(shipped: Path, folder: Path) -> Path:
+    """A copy of an artefact as a later version might write it."""
+    shutil.copytree(shipped, folder)
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "format": 2}))
+    return folder
+
+
+async def ended_with_config(role: Role, settings: Settings, log: Path, named: str) -> None:
+    worker = WorkerProcess(role, settings, log)
+    worker.spawn()
+    try:
+        assert await worker.ended(100) == Exit.CONFIG
+    finally:
+        worker.kill()
+    assert named in worker.tail()
+    assert "Traceback" not in worker.tail()
+
+
+async def test_an_emotion_model_of_another_format_ends_the_worker(
+    topics: Settings, tmp_path: Path
+) -> None:
+    folder = later(topics.emotion.artefact, tmp_path / "emotion")
+    emotion = topics.emotion.model_copy(update={"artefact": folder, "promoted": None})
+    settings = topics.model_copy(update={"emotion": emotion})
+    named = f"{folder / 'card.json'}: of format 2"
+    await ended_with_config("emotion", settings, tmp_path / "log", named)
+
+
+@pytest.mark.parametrize("net", ["readiness", "intervention"])
+async def test_a_net_of_another_format_ends_the_learner_worker(
+    topics: Settings, tmp_path: Path, net: str
+) -> None:
+    folder = later(getattr(topics.learner.nets, net), tmp_path / net)
+    nets = topics.learner.nets.model_copy(update={net: folder})
+    settings = topics.model_copy(
+        update={"learner": topics.learner.model_copy(update={"nets": nets})}
+    )
+    named = f"{folder / 'card.json'}: of format 2"
+    await ended_with_config("learner", settings, tmp_path / "log", named)
+
+
+async def test_a_learned_policy_of_another_format_ends_the_learner_worker(
+    topics: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "learned.json"
+    file.write_text('{"format": 2}')
+    recommending = topics.learner.recommending.model_copy(update={"learned": file})
+    learner = topics.learner.model_copy(update={"recommending": recommending})
+    settings = topics.model_copy(update={"learner": learner})
+    await ended_with_config("learner", settings, tmp_path / "log", f"{file}: of format 2")
 
 
 async def test_a_worker_that_is_given_no_partitions_ends_itself(
