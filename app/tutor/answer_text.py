@@ -85,6 +85,8 @@ class AnswerText:
         self._thought_before = ""
         """The last character of the thought so far."""
         self._closed = False
+        self._strip = False
+        """Whether the text begins behind a thought: blank lines stand between the two."""
         self._ticks = 0
         """Backticks in a row, just now."""
         self._code = 0
@@ -216,8 +218,10 @@ class AnswerText:
         """Follow a tag; False where it is only text."""
         closing = self._closing.get(tag)
         if closing is not None:
-            if self._held and (self._lead_visible or visible("".join(out))):
+            begun = self.spoken or self._lead_visible or visible("".join(out))
+            if self._held and begun:
                 return False  # spoken of, in a thought that goes on
+            self._strip = self._strip or not begun
             # What it opens here it did not open before.
             self._held = False
             self._thought_ends, self._thought_before = closing, ""
@@ -228,7 +232,7 @@ class AnswerText:
         if self._standing + self._waiting + before > self._most:
             return False
         # Nothing opened it: all before it was thought.
-        self.only_closed = self._closed = True
+        self.only_closed = self._closed = self._strip = True
         self._thought += self._dropped() + before
         out.clear()
         self._held = False
@@ -279,8 +283,7 @@ class AnswerText:
                 return Shown(thought=self._taken_thought(), void=void)
             text = "".join(self._lead)
             self._dropped()
-            if self._closed:
-                # Between a thought and its answer stand blank lines.
+            if self._strip:
                 text = text.lstrip()
             self.spoken = True
         self._standing += len(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.tutor.answer_text import AnswerText, visible
@@ -34,6 +34,8 @@ def seen(deltas: list[str], *, held: bool = False, cut: bool = False) -> tuple[s
 
 
 @given(ANSWERS, st.lists(st.integers(0, 60), max_size=8), st.booleans(), st.booleans())
+@example("\n<[THINK][/THINK]", [3], False, False)
+@example("`a`<think>`</think>`</think>b", [5, 12, 20], False, False)
 def test_how_it_is_split_changes_nothing(answer: str, cuts: list[int], held: bool, cut: bool):
     places = sorted({0, len(answer), *(place for place in cuts if place < len(answer))})
     deltas = [answer[start:end] for start, end in itertools.pairwise(places)]
