@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 import structlog
+from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -24,6 +25,7 @@ from app.gateway.clocks import DeviceClock
 from app.gateway.connection import Connection
 from app.gateway.intake import Sender
 from app.gateway.protocol import STATE_KEY, GatewayProtocol
+from schemas.base import UserId
 from schemas.wire import CloseCode
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL: Final = "masterx.v1"
 _BEARER: Final = "bearer."
+_USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
 _TOKEN_PARAMETERS: Final = frozenset({"token", "access_token", "jwt", "bearer", "authorization"})
 
 log = structlog.get_logger(__name__)
@@ -127,6 +130,12 @@ class WebSocketDoor:
             return Refused(CloseCode.TRY_AGAIN, str(error))
         if not principal.may_see(user_id):
             return Refused(CloseCode.FORBIDDEN, "this token may not see this learner")
+        try:
+            # A service names anybody, and a record of this learner has to be possible.
+            _USER_ID.validate_python(user_id)
+        except ValidationError as error:
+            why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            return Refused(CloseCode.FORBIDDEN, f"the user id {why}")
         traceparent = headers.get("traceparent")
         return Sender(
             principal,

@@ -240,6 +240,15 @@ async def test_any_user_id_is_one_path(edge: Edge):
 # -- what is sent -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("user_id", [".", "..", "a\u200bb", "x" * 129])
+async def test_a_service_cannot_name_a_learner_that_no_record_can_have(edge: Edge, user_id):
+    token = edge.token("lms", role="service")
+    async with edge.raw(user_id, additional_headers={"Authorization": f"Bearer {token}"}) as socket:
+        await asyncio.wait_for(socket.wait_closed(), 10)
+        assert socket.close_code == 4403
+        assert "user id" in socket.close_reason
+
+
 async def test_accepted_means_produced(edge: Edge):
     async with edge.client(headers={"traceparent": TRACE}) as client:
         batch = await client.call(
