@@ -40,7 +40,7 @@ class _SlowBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
-        self._buffer = _Bytes(self._buffer)
+        self._buffer = _Bytes(self._buffer)  # type: ignore[has-type]
 
 
 class _Batch:
