@@ -30,6 +30,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 
 from agents.topics import CHAT, DEAD_LETTERS, EMOTIONS
 from app.admin import list_topics
+from app.header_names import forgive
 from app.probes import Unavailable
 from app.settings import Settings
 from app.topics import MAX_DEAD_LETTER_BYTES, catalogue, physical
@@ -321,6 +322,7 @@ async def scan(
 @asynccontextmanager
 async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group. Raises Unavailable."""
+    forgive()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka.bootstrap,
         enable_auto_commit=False,

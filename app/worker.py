@@ -26,6 +26,7 @@ from app import logs
 from app.admin import max_message_bytes
 from app.deadletters import Graveyard
 from app.exits import Exit, end_now
+from app.header_names import forgive
 from app.lease import Lease
 from app.probes import Unavailable, probe_kafka
 from app.producer import Producer
@@ -47,6 +48,7 @@ def run(role: Role, settings: Settings) -> None:
     Ends the process with a code of `app.process.Exit` when it cannot go on safely.
     """
     logs.configure(settings.log, role=role)
+    forgive()
     try:
         uvloop.run(_run(role, settings))
     except Unavailable as error:
