@@ -161,7 +161,9 @@ ALLOWED: Final = (
     *_allow(
         "number of bits, bytes or parts in a layout",
         (f"{_LEARNER}.ids:_VARIANTS", "4"),
-        (f"{_LEARNER}.record:FORMAT", "3"),
+        (f"{_LEARNER}.record:FORMAT", "4"),
+        (f"{_LEARNER}.record:PREVIOUS", "3"),
+        (f"{_LEARNER}.record:_HAS_KINDLESS", "32"),
         (
             f"{_LEARNER}.record:_HAS_EVIDENCE,_UNAVAILABLE,_ERASED,_HAS_AFFECT,_HAS_BEHAVIOUR",
             *("4", "8", "16"),

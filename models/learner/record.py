@@ -33,6 +33,9 @@ READABLE: Final = frozenset((1, 2, PREVIOUS, FORMAT))
 without the names of exercises, which begins anew; format 3 ids without their kind. All are
 still read; a record of 1 or 2 is written as one of 3."""
 
+_OTHER_BEHAVIOUR: Final = frozenset((1, 2))
+"""Formats whose behaviour is not read."""
+
 _HAS_EVIDENCE, _UNAVAILABLE, _ERASED, _HAS_AFFECT, _HAS_BEHAVIOUR = 1, 2, 4, 8, 16
 _HAS_KINDLESS = 32
 # format, flags, version, newest ingest time, erased at, runs of seen, ids seen, bytes of tail
@@ -210,7 +213,7 @@ class LearnerRecord:
         if flags & _HAS_BEHAVIOUR:
             start = at + _BEHAVIOUR.size
             at = start + _BEHAVIOUR.unpack_from(value, at)[0]
-            if written >= 3:
+            if written not in _OTHER_BEHAVIOUR:
                 behaviour = BehaviourRecord.from_bytes(value[start:at])
         kindless = 0
         if written == FORMAT and flags & _HAS_KINDLESS:

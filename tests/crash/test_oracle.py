@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.topics import CHAT, EMOTIONS, FEEDBACK, INTERACTIONS
+from agents.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, INTERACTIONS
 from models.learner.config import LearnerSettings
 from models.learner.record import LearnerRecord
 from models.learner.update import (
@@ -17,8 +17,12 @@ from models.learner.update import (
     apply_feedback,
     apply_interactions,
 )
+from schemas.actions import FeedbackReceived
 from schemas.base import Message
+from schemas.chat import ChatReceived
 from schemas.emotions import PAD, EmotionRead
+from schemas.interactions import Interaction, InteractionsReceived
+from schemas.operations import ErasureRequested
 from tests.crash import oracle
 from tests.crash.driver import Load, Sent, plan
 from tests.crash.reader import reading_of
@@ -202,3 +206,53 @@ def test_it_finds_two_bodies_of_one_version() -> None:
     other = as_record("ada", message.model_copy(update={"model_version": "x"}), 1)
     assert oracle.contradictions([one, one], EMOTIONS, ("userId",)) == []
     assert len(oracle.contradictions([one, other], EMOTIONS, ("userId",))) == 1
+
+
+# -- ids by kind, and erasures ------------------------------------------------------------
+
+
+def one_of_each(id_: str, ingest: int) -> dict[str, Message]:
+    head = {"user_id": "ada", "event_time": ingest, "ingest_time": ingest}
+    click = Interaction(event_id=id_, timestamp=ingest, interaction_type="click")
+    return {
+        INTERACTIONS: InteractionsReceived(
+            event_id=f"batch {ingest}", interactions=(click,), **head
+        ),
+        CHAT: ChatReceived(event_id=id_, text="again", **head),
+        FEEDBACK: FeedbackReceived(
+            event_id=id_, target_type="reply", target_id="r", outcome="helpful", **head
+        ),
+    }
+
+
+def wanted(*moments: int, erased_at: int | None = None) -> oracle.Expected:
+    """What the oracle expects of one id, sent of each kind at each of these moments."""
+    sources: dict[str, list[Record]] = {INTERACTIONS: [], CHAT: [], FEEDBACK: [], ERASURES: []}
+    readings = []
+    for offset, moment in enumerate(moments):
+        for topic, message in one_of_each("1", moment).items():
+            sources[topic].append(as_record("ada", message, offset))
+            if topic == CHAT:
+                readings.append(read(Sent(CHAT, 0, offset, message)))  # type: ignore[arg-type]
+    if erased_at is not None:
+        erasure = ErasureRequested(
+            event_id="erasure", user_id="ada", event_time=erased_at, ingest_time=erased_at
+        )
+        sources[ERASURES].append(as_record("ada", erasure, 0))
+    first, wrong = oracle.first_readings([as_record("ada", r, i) for i, r in enumerate(readings)])
+    expected, unread = oracle.expected(sources, first, DECAYS)
+    assert wrong + unread == []
+    return expected["ada"]
+
+
+def test_an_id_counts_once_of_each_kind() -> None:
+    want = wanted(START, START + 10)
+    assert (want.interactions, want.messages, want.feedback) == (1, 1, {"reply": 1})
+    assert want.records == 6
+
+
+def test_what_came_up_to_an_erasure_counts_neither_then_nor_as_seen() -> None:
+    want = wanted(START, START + 10, erased_at=START)
+    assert (want.interactions, want.messages, want.feedback) == (1, 1, {"reply": 1})
+    assert want.newest == START + 10
+    assert wanted(START, erased_at=START).events == []
