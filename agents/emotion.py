@@ -20,7 +20,7 @@ from agents.ports import DeadLetters, EmotionSource, Outbox, SourceRecord
 from agents.topics import CHAT, EMOTIONS
 from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
-from models.emotion.serving.errors import ModelUnavailable
+from models.emotion.serving.errors import ModelUnavailable, NothingToRead
 from schemas.base import now_ms
 from schemas.chat import ChatReceived
 from schemas.emotions import PAD, EmotionRead
@@ -91,7 +91,7 @@ class EmotionAgent:
             return _Pending(event, None, error, now)
         try:
             return _Pending(event, chat, await self._source.submit(chat.text), now)
-        except ModelUnavailable as error:
+        except (ModelUnavailable, NothingToRead) as error:
             return _Pending(event, chat, error, now)
 
     async def _emit(self) -> None:
@@ -106,9 +106,12 @@ class EmotionAgent:
             return await self._bury(source, pending.outcome)
         try:
             reading = await self._reading(pending)
+            outcome = "read" if reading is not None else "unavailable"
+        except NothingToRead:
+            # Said as what it is: not read, and no evidence. "Neutral" would be an invention.
+            reading, outcome = None, "nothing_to_read"
         except Exception as error:
             return await self._bury(source, error)
-        outcome = "read" if reading is not None else "unavailable"
         metrics.RECORDS.labels(CHAT, outcome).inc()
         metrics.STAGE_SECONDS.labels("emotion").observe(time.monotonic() - pending.since)
         return await self._send(source, pending.chat, reading)
