@@ -35,7 +35,7 @@ _APOSTROPHES: Final = (
     "\u2018\u2019\u201b\u00b4\uff07"  # quotation marks, acute accent, full-width
     "\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\u0384\u0374"  # modifier letters, tonos
     "\u1fbd\u1fbf\u1ffd\u1ffe"  # Greek signs: NFKC makes blanks and marks of them
-    "\u2032\u2035\u275b\u275c\u055a\u05f3\u05f4\u07f4\u07f5\ua78b\ua78c"  # primes, other scripts
+    "\u2032\u2035\u275b\u275c\u055a\u05f3\u07f4\ua78b\ua78c"  # primes, other scripts
 )
 _DROPPED: Final = (
     "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufffc\U0001d159"  # joiner, fillers, placeholders
@@ -47,7 +47,10 @@ _TABLE: Final = str.maketrans(
     {
         **dict.fromkeys(_APOSTROPHES, "'"),
         **dict.fromkeys(_DROPPED, None),
+        **dict.fromkeys([*map(chr, range(32)), "\x7f"], None),
         **dict.fromkeys(_BREAKS, "\n"),
+        "\t": "\t",
+        "\n": "\n",
         "\u2800": " ",  # Braille without a dot
         "\u1680": " ",  # a blank that NFKC leaves as it is
     }
@@ -97,7 +100,8 @@ _TAG: Final = re.compile(
     rf"""
       <(?: /(?P<ended>[a-z][a-z0-9]*+)\s*+
          | (?P<begun>[a-z][a-z0-9]*+)(?:[\s/]++{_ATTRIBUTE})*+[\s/]*+ )>
-    | <!doctype\s[^<>]*+> | <!--|-->  # of a comment, its words stay: nothing said may be lost
+    | <!doctype\s[^<>]*+>
+    | <!--|-->  # only a comment's marks: on a page of plain text its words are said
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -138,18 +142,25 @@ def without_markup(text: str) -> Unmarked:
 
     Tags first: an attribute may hold `&quot;`.
     """
-    read = Unmarked(text, range(len(text)), range(1, len(text) + 1))
-    read = _replaced(read, _TAG, _shown)
-    if "&" in text:
-        read = _replaced(_replaced(read, _ENTITY, _decoded), _TAG, _shown)
-    return read
+    read = _replaced(as_it_stands(text), _TAG, _shown)
+    return _replaced(_replaced(read, _ENTITY, _decoded), _TAG, _shown) if "&" in text else read
+
+
+def without_entities(text: str) -> Unmarked:
+    """Decode entities once, and leave all tags."""
+    return _replaced(as_it_stands(text), _ENTITY, _decoded)
+
+
+def as_it_stands(text: str) -> Unmarked:
+    """The text itself, with the places of its characters."""
+    return Unmarked(text, range(len(text)), range(1, len(text) + 1))
 
 
 def _signs(text: str) -> str:
     """Line ends as LF, apostrophes as U+0027, nothing invisible, NFKC."""
     lines = text.replace("\r\n", "\n")
     if lines.isascii():
-        return "".join(c for c in lines.translate(_TABLE) if c >= " " or c in "\n\t")
+        return lines.translate(_TABLE)
     folded = "".join(_without_long_runs(lines.translate(_TABLE)))
     folded = _TAKEN_APART.sub("'", folded)
     # NFKC takes a double prime apart, into two apostrophes.
@@ -162,8 +173,7 @@ def _without_long_runs(text: str) -> list[str]:
     for character in text:
         if character.isascii():
             marks = 0
-            if character >= " " or character in "\n\t":
-                kept.append(character)
+            kept.append(character)
             continue
         category = unicodedata.category(character)
         if category in _UNSEEN:
@@ -209,9 +219,7 @@ def _decoded(match: re.Match[str]) -> str | None:
 
 
 def _shown(match: re.Match[str]) -> str | None:
-    ended, begun = match["ended"], match["begun"]
-    if ended is None and begun is None:
-        return ""
-    if begun is not None and begun.lower() == "li":
-        return _ITEM
-    return _INSTEAD.get((begun or ended).lower())
+    name = (match["begun"] or match["ended"] or "").lower()
+    if not name:
+        return "\n"
+    return _ITEM if name == "li" and match["begun"] else _INSTEAD.get(name)

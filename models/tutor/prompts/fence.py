@@ -20,7 +20,7 @@ import unicodedata
 from enum import StrEnum
 from typing import Final
 
-from models.judged import Unmarked, without_markup
+from models.judged import Unmarked, as_it_stands, without_entities, without_markup
 
 
 class Fence(StrEnum):
@@ -144,16 +144,18 @@ def _role_lines(shown: str) -> set[int]:
 
 
 def _readings(shown: str) -> list[Unmarked]:
-    """As it stands, and as its HTML says; both folded, with the places in the text itself.
+    """As it stands, and as HTML says it; folded, with the places in the text itself.
 
-    Both, since a name of ours may also be one of HTML's: `<s>` opens a turn for some models.
+    Tags count in one reading and are dropped in another: `<s>` is one of HTML's, and a model's
+    token as well.
     """
     folded = _folded(shown)
-    stands = Unmarked(folded, range(len(folded)), range(1, len(folded) + 1))
-    says = without_markup(folded)
-    if says.text == folded:
-        return [stands]
-    return [stands, Unmarked(_folded(says.text), says.begins, says.ends)]
+    readings = [as_it_stands(folded)]
+    if "&" in folded:
+        readings.append(without_entities(folded))
+    if "<" in folded or "&" in folded:
+        readings.append(without_markup(folded))
+    return [Unmarked(_folded(read.text), read.begins, read.ends) for read in readings]
 
 
 def fenced(fence: Fence, text: str) -> str:

@@ -28,7 +28,9 @@ _ENDS: Final = r"[.!?\u2026\n;]"
 SENTENCE_END: Final = re.compile(rf"(?<!{_ENDS}){_ENDS}+(?=\s|$)|[\u3002\uff01\uff1f\n]+")
 # A full stop ends a sentence; dots in a row may be a pause, and a line end may be the page's.
 _PAUSE: Final = re.compile(r"(?:\.(?:[ \t]*+\.)++|\n)\s*+")
-_LIST_MARK: Final = re.compile(r"(?:[-*+\u2022\u2023\u25e6\u2013\u2014]|(?:\d{1,3}|[a-zA-Z])[.)])\s")
+_LIST_MARK: Final = re.compile(
+    r"(?:[-*+\u2022\u2023\u25e6\u2013\u2014]|(?:\d{1,3}|[a-zA-Z])[.)])\s"
+)
 _OPENING: Final = re.compile(r"[\s\"'(\[{>*_~`\u201c\u00ab]*+")
 _PRONOUN: Final = re.compile(r"I(?:'?(?:m|d|ll|ve))?(?!\w)")
 _AHEAD: Final = 20
