@@ -74,6 +74,7 @@ ALLOWED: Final = (
         (f"{_SAFETY}.plain:_LONGEST", "600"),
         (f"{_SAFETY}.plain:_OVERLAP", "150"),
         (f"{_SAFETY}.plain:_LONGEST_WORD", "40"),
+        (f"{_SAFETY}.plain:_AHEAD", "20"),
         (f"{_SAFETY}.screening:_LONGEST", "600"),
         (f"{_SAFETY}.screening:_KEPT", "160"),
     ),

@@ -32,7 +32,6 @@ _LIST_MARK: Final = re.compile(
     r"(?:[-*+\u2022\u2023\u25e6\u2013\u2014]|(?:\d{1,3}|[a-zA-Z])[.)])\s"
 )
 _OPENING: Final = re.compile(r"[\s\"'(\[{>*_~`\u201c\u00ab]*+")
-_PRONOUN: Final = re.compile(r"I(?:'?(?:m|d|ll|ve))?(?!\w)")
 _AHEAD: Final = 20
 """Characters behind a pause that say whether a sentence begins there."""
 _CLAUSE_END: Final = re.compile(r",(?!\d)|(?:^|\s)-+(?:\s|$)|[\u2013\u2014\uff0c\u3001\u060c]")
@@ -94,7 +93,7 @@ def _continued(pause: re.Match[str]) -> str:
     if not word or ("\n" in pause[0] and _LIST_MARK.match(ahead)):
         return pause[0]
     # "I" is written large anywhere, and so is each letter of who shouts.
-    begins = word[0].isupper() and not word[1:2].isupper() and not _PRONOUN.match(word)
+    begins = word[0].isupper() and word[1:2].islower()
     return pause[0] if begins else " "
 
 

@@ -182,7 +182,7 @@ EDITORS = [
     'trailingBreak">to die</p>',
     '<p><span style="font-family: &quot;Lato Extended&quot;, Lato, sans-serif;">i want to&nbsp;'
     "</span><span>kill&nbsp;myself</span></p>",
-    '<p>I don&rsquo;t want to <a href="https://x.test?a=1&amp;b=2" rel=nofollow>live</a> anymore</p>',
+    '<p>I don&rsquo;t want to <a href="https://x.test?a=1&amp;b=2" rel=x>live</a> anymore</p>',
     "<ul><li><p>hello</p></li><li data-list=bullet><span class=ql-ui contenteditable=false></span>"
     "i want to <u>die</u></li></ul>",
     '<p class=MsoNormal><!--StartFragment-->i want to <font size="2">kill myself</font>'
