@@ -20,7 +20,7 @@ from agents.ports import DeadLetters, EmotionSource, Outbox, SourceRecord
 from agents.topics import CHAT, EMOTIONS
 from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
-from models.emotion.serving.errors import ModelUnavailable, ReaderStopped
+from models.emotion.serving.errors import ModelUnavailable, NothingToRead, ReaderStopped
 from schemas.base import now_ms
 from schemas.chat import ChatReceived
 from schemas.emotions import PAD, EmotionRead
@@ -114,7 +114,7 @@ class EmotionAgent:
             assert isinstance(pending.outcome, Exception)
             return await self._bury(source, pending.outcome)
         try:
-            reading = await self._reading(pending)
+            reading, outcome = await self._outcome(pending)
             # A reading that its schema refuses is a fault of this one record, too.
             message = self._message(source, pending.chat, reading)
             value = message.json_bytes()
@@ -122,7 +122,6 @@ class EmotionAgent:
             raise
         except Exception as error:
             return await self._bury(source, error)
-        outcome = "read" if reading is not None else "unavailable"
         metrics.RECORDS.labels(CHAT, outcome).inc()
         metrics.STAGE_SECONDS.labels("emotion").observe(time.monotonic() - pending.since)
         metrics.SINCE_INGEST_SECONDS.labels("emotion").observe(
@@ -135,6 +134,15 @@ class EmotionAgent:
             partition=source.partition,
             headers=envelope.headers(EmotionRead, source),
         )
+
+    async def _outcome(self, pending: _Pending) -> tuple[Reading | None, str]:
+        """The reading and what the metric calls it. Raises what the model raised."""
+        try:
+            reading = await self._reading(pending)
+        except NothingToRead:
+            # Said as what it is: not read, and no evidence. "Neutral" would be an invention.
+            return None, "nothing_to_read"
+        return reading, "read" if reading is not None else "unavailable"
 
     async def _reading(self, pending: _Pending) -> Reading | None:
         """The reading, or None when the model stayed down for as long as a message waits.

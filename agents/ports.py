@@ -94,7 +94,8 @@ class EmotionSource(Protocol):
     async def submit(self, text: str) -> Future[Reading]:
         """Queue one text; waits while the queue is full.
 
-        Raises ModelUnavailable (or the future fails with it) while the model is down;
+        Raises NothingToRead where nothing can be seen in the text, and
+        ModelUnavailable (or the future fails with it) while the model is down;
         the future fails with another error when this text cannot be read.
         """
         ...

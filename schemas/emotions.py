@@ -68,7 +68,8 @@ class EmotionRead(Derived):
 
     `probabilities` holds only classes that the model was trained on; a class
     without training data is absent, not zero. When the model could not be used
-    within its bound, `status` is `unavailable` and there are no probabilities.
+    within its bound, or nothing can be seen in the text, `status` is
+    `unavailable` and there are no probabilities.
     """
 
     clock_offset: ClockOffset

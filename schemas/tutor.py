@@ -94,7 +94,10 @@ class ReplyFields(Message):
     model: str | None = None
     usage: TokenUsage | None = None
     latency: Latency | None = None
-    cut_short: Flag = Field(default=False, description="ended at the limit of its length")
+    cut_short: Flag = Field(
+        default=False,
+        description="ended at the limit of its length, or in a way that masterx does not know",
+    )
     prompt_version: str | None = None
     retry_until: Millis | None = Field(default=None, description="with `unavailable`, not final")
 

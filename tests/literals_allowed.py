@@ -71,6 +71,17 @@ ALLOWED: Final = (
         (f"{_TUTOR}.failures:_of_status", "500"),
     ),
     *_allow(
+        "standards' own: Unicode's longest NFKC expansion, marks in a row of a Stream-Safe text, "
+        "and attributes that HTML writes without a value; they say nothing of a person",
+        ("models.judged:LONGEST_EXPANSION", "18"),
+        ("models.judged:_MOST_MARKS", "30"),
+        ("models.judged:_ATTRIBUTE", "words"),
+    ),
+    *_allow(
+        "how far behind a pause a list mark or the next word's first two letters are looked for",
+        (f"{_SAFETY}.plain:_AHEAD", "20"),
+    ),
+    *_allow(
         "bounds what one search may cost, in characters. A text is cut into parts of that length "
         "that overlap by more than a match in ordinary words is long; left out is what stands "
         "behind the 40th character of one word",

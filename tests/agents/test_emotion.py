@@ -66,6 +66,31 @@ async def test_messages_become_readings_in_the_order_of_their_offsets(
         )
 
 
+async def test_where_nothing_can_be_seen_nothing_is_measured(
+    topics: Settings, tmp_path: Path
+) -> None:
+    # Given an angry message among such in which a learner sees nothing
+    sent = [chat("ada", text) for text in ("&nbsp;", "i hate this!", "<p><br></p>", "&#8203;")]
+    async with WorkerProcess("emotion", topics, tmp_path / "log"):
+        # When they are produced
+        await produce(topics, CHAT, [("ada", each) for each in sent])
+        readings = await eventually(
+            lambda: read_all(topics, EMOTIONS), lambda seen: len(seen) >= len(sent)
+        )
+        assert await read_all(topics, DEAD_LETTERS) == []
+    # Then only the one is read; of the others there is no figure that a state could take in
+    read = {r.document["causedBy"][0]: r.document for r in readings}
+    assert [read[each.event_id]["status"] for each in sent] == [
+        "unavailable", "ok", "unavailable", "unavailable",
+    ]  # fmt: skip
+    for each in sent:
+        document = read[each.event_id]
+        known = document["status"] == "ok"
+        assert bool(document.get("probabilities")) is known
+        assert (document.get("pad") is not None) is known
+        assert (document.get("top") is not None) is known
+
+
 def first(records: list) -> str:
     return records[0][1].event_id
 
