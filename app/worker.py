@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import faust
 import structlog
@@ -21,6 +21,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from agents.inflight import InFlight
+from agents.persistence import Fatal
 from app import logs
 from app.deadletters import Graveyard
 from app.exits import Exit, end_now
@@ -70,7 +71,7 @@ async def _run(role: Role, settings: Settings) -> None:
         await stack.enter_async_context(producer)
         window = InFlight(
             settings.worker.in_flight,
-            fail=lambda error: end_now(Exit.SEND_FAILED, f"an output was not delivered: {error!r}"),
+            fail=lambda error: _end(error, f"an output was not delivered: {error!r}"),
         )
         watch = Watch(role, settings, window)
         await stack.enter_async_context(watch)
@@ -165,8 +166,9 @@ def _faust_app(
         try:
             await agent.run(_events(stream))
         except Exception as error:
-            log.exception("the agent raised")
-            end_now(Exit.SEND_FAILED, f"the agent raised {error!r}")
+            if not isinstance(error, Fatal):
+                log.exception("the agent raised")
+            _end(error, f"the agent raised {error!r}")
 
     consume.__name__ = consume.__qualname__ = role
     app.agent(topic, name=role)(consume)
@@ -182,6 +184,13 @@ def _faust_app(
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_partitions_assigned.connect(assigned, weak=False)  # type: ignore[arg-type]
     return app
+
+
+def _end(error: BaseException, otherwise: str) -> NoReturn:
+    if isinstance(error, Fatal):
+        # A restart helps once the store's side has been put right.
+        end_now(Exit.UNAVAILABLE, str(error))
+    end_now(Exit.SEND_FAILED, otherwise)
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:

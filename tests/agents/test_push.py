@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 from agents import push
 from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, TUTOR_REPLIES, USER_STATE
 from app.embedded import RedisServer
+from app.redis.client import connect
 from app.settings import RedisSettings
-from app.stores.pushlog import PushLog, StoredPush, redis_client
+from app.stores.pushlog import PushLog, StoredPush
 from schemas.state import UserState
 from schemas.wire import Intervention, Recommendations, ServerMessage, TutorReply, UserStateUpdate
 from tests.agents.records import Around, Event, message, stream
@@ -29,7 +30,7 @@ async def server(tmp_path) -> AsyncIterator[RedisServer]:
 @pytest.fixture
 async def log(server: RedisServer) -> AsyncIterator[PushLog]:
     settings = RedisSettings(url=server.endpoint)
-    client = redis_client(settings)
+    client = connect(settings, "push")
     yield PushLog(client, settings)
     await client.aclose()
 
@@ -47,7 +48,7 @@ async def run(events: list[Event], log: PushLog, around: Around, batch_size: int
         window=around.window,
         logical=str,
         batch_size=batch_size,
-        waiting_for=around.waiting_for,
+        waits=around.waits,
     )
 
 
@@ -151,7 +152,7 @@ async def test_while_redis_is_away_nothing_is_acknowledged_and_nothing_is_lost(
     await server.stop()
     events = [around.event(USER_STATE, "ada", message(USER_STATE, "ada", n)) for n in (2, 3, 4)]
     running = asyncio.create_task(run(events, log, around, batch_size=2))
-    await asyncio.wait_for(around.waits.wait(), 30)
+    await around.waited("redis")
     assert positions([first]) == around.positions
     await server.start()
     await asyncio.wait_for(running, 30)
@@ -159,5 +160,4 @@ async def test_while_redis_is_away_nothing_is_acknowledged_and_nothing_is_lost(
     assert [item.caused_by for item in await pushes(log, "ada")] == [
         (f"cause-{n}",) for n in (1, 2, 3, 4)
     ]
-    assert around.waited_for[0] == "redis"
-    assert around.waited_for[-1] is None
+    assert around.waits.stores == ()

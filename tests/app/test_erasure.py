@@ -17,9 +17,10 @@ from app.environment import child_environment
 from app.erasure import ERASING_ROLES, forget
 from app.probes import Unavailable
 from app.producer import Producer
+from app.redis.client import connect
 from app.settings import Settings
 from app.stores.history import HistoryStore
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from app.topics import physical
 from schemas.base import now_ms
 from tests.agents.records import message
@@ -74,7 +75,7 @@ async def last_value(settings: Settings, topic: str, key: bytes) -> bytes | None
 
 @pytest.fixture
 async def push_log(settings: Settings) -> AsyncIterator[PushLog]:
-    async with redis_client(settings.redis) as client:
+    async with connect(settings.redis, "push") as client:
         yield PushLog(client, settings.redis)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
+from agents.persistence import Waits
 from app.settings import RedisSettings, Settings
 from app.tutor.composing import Composer
 from app.tutor.config import HearingSettings, TutorSettings
@@ -36,7 +37,7 @@ class Ears:
             texts=self.texts,
             words=words,
             quiet=self.quiet,
-            waiting=lambda _: None,
+            waits=Waits(),
         )
 
     async def send(self, message: Derived) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agents.persistence import Waits
 from agents.topics import INTERACTIONS
 from app.settings import MongoSettings, Settings
 from app.stores.dialogue import Dialogues
@@ -75,7 +76,7 @@ class Desk:
             texts=self.texts,
             words=words,
             quiet=self.quiet,
-            waiting=lambda _: None,
+            waits=Waits(),
         )
         self.replying = Replying(
             tutor.replies,
@@ -88,7 +89,7 @@ class Desk:
             hearing=self.hearing,
             words=words,
             pushes=self.pushes,
-            waiting=lambda _: None,
+            waits=Waits(),
         )
         self.bench.stack.push_async_callback(self.replying.close)
         return self
