@@ -28,6 +28,7 @@ from app.exits import Exit, end_now
 from app.lease import Lease
 from app.probes import Unavailable, probe_kafka
 from app.producer import Producer
+from app.redis.requirements import Unfit
 from app.roles import Agent, Parts, builder
 from app.settings import Role, Settings
 from app.topics import physical
@@ -48,7 +49,7 @@ def run(role: Role, settings: Settings) -> None:
     logs.configure(settings.log, role=role)
     try:
         uvloop.run(_run(role, settings))
-    except Unavailable as error:
+    except (Unavailable, Unfit) as error:
         end_now(Exit.UNAVAILABLE, str(error))
     except KafkaError as error:
         end_now(Exit.UNAVAILABLE, f"Kafka at {settings.kafka.bootstrap}: {error!r}")

@@ -8,6 +8,7 @@ from functools import partial
 
 from agents import push
 from app.redis.client import connect
+from app.redis.requirements import require
 from app.roles import Agent, Parts, stateless
 from app.stores.pushlog import PushLog
 from app.topics import logical
@@ -15,8 +16,9 @@ from app.topics import logical
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
-    """Append what the learner worker says to Redis."""
+    """Append what the learner worker says to Redis. Raises app.redis.requirements.Unfit."""
     settings = parts.settings
+    await require(settings.redis)
     redis = connect(settings.redis, "push")
     try:
         run = partial(

@@ -10,6 +10,7 @@ from functools import partial
 from agents.tutor import TOPICS, TutorAgent
 from app.exits import Exit, end_now
 from app.redis.client import connect
+from app.redis.requirements import require
 from app.roles import Agent, Parts, stateless
 from app.stores.dialogue import Dialogues
 from app.stores.pushlog import PushLog
@@ -33,10 +34,11 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Reply to those who ask.
 
     Ends the process where a key, a template, a lexicon or a tokenizer is not where the settings
-    say: a restart would not find it either.
+    say: a restart would not find it either. Raises app.redis.requirements.Unfit.
     """
     settings = parts.settings
     tutor = settings.tutor
+    await require(settings.redis)
     async with AsyncExitStack() as stack:
         accounts = connect(settings.redis, "accounts", timeout=tutor.timeouts.store)
         stack.push_async_callback(accounts.aclose)

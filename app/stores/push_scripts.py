@@ -35,7 +35,8 @@ local function open(meta, log, ids, fresh, ttl)
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
   local epoch, offset, known = unpack(redis.call('HMGET', meta, 'epoch', 'offset', 'run'))
   if not epoch then
-    redis.call('DEL', log, ids)
+    -- Only what is there: a script that has written once is not held to maxmemory any more.
+    if redis.call('EXISTS', log, ids) > 0 then redis.call('DEL', log, ids) end
     redis.call('HSET', meta, 'epoch', fresh, 'offset', 0, 'run', run)
     redis.call('PEXPIRE', meta, ttl)
     return fresh, 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 from typing import Any
 
 import redis.asyncio as redis
 
-from app.embedded import RedisServer
+from app.embedded import RedisServer, port_taken
 
 
 def system_server() -> Path | None:
@@ -23,7 +24,7 @@ class ConfiguredRedis(RedisServer):
     """A server with lines of configuration of the test's own."""
 
     def __init__(self, directory: Path, *lines: str, program: Path | None = None) -> None:
-        super().__init__(directory)
+        super().__init__(directory, port=_port_for_a_cluster())
         self._lines = lines
         self._program = program
 
@@ -41,3 +42,11 @@ class ConfiguredRedis(RedisServer):
         """What an operator types into redis-cli."""
         async with redis.from_url(self.endpoint) as client:
             return await client.execute_command(*command)
+
+
+def _port_for_a_cluster() -> int:
+    """A free one: in cluster mode a second port, 10 000 above it, is taken as well."""
+    while True:
+        port = random.randrange(20_000, 50_000)
+        if not port_taken("127.0.0.1", port) and not port_taken("127.0.0.1", port + 10_000):
+            return port
