@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import redis.asyncio as redis
 
+from app.environment import child_environment
+from app.exits import Exit
 from app.redis.client import connect
 from app.redis.requirements import BESIDE, PROBES, Unfit, obstacles, require
-from app.settings import RedisSettings
+from app.settings import RedisSettings, Settings
 from app.stores import heartbeats
 from app.stores.pushlog import PushLog
 from app.tutor.budget import Budgets
@@ -94,6 +97,19 @@ async def test_a_wrong_password_and_other_keys_are_named(started: ConfiguredRedi
 
 async def test_a_redis_that_is_away_is_no_obstacle_to_a_start() -> None:
     await require(RedisSettings(url="redis://127.0.0.1:1/0"))
+
+
+async def test_a_gateway_that_lacks_a_command_ends_with_its_name(started: ConfiguredRedis) -> None:
+    settings = await as_user(started, *OURS, "+@all", "-info")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli", "gateway"),
+        env=child_environment(Settings(redis=settings)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == Exit.UNAVAILABLE, said
+    assert b"may not run INFO" in said
 
 
 # -- cluster mode -----------------------------------------------------------------------------
