@@ -106,14 +106,6 @@ def meaning(error: Exception) -> StoreError:
     return Retriable(_STORE, f"its disk is full: {said}" if codes & _FULL else said)
 
 
-@contextlib.contextmanager
-def _errors_told_apart() -> Iterator[None]:
-    try:
-        yield
-    except (PyMongoError, OSError) as error:
-        raise meaning(error) from error
-
-
 class HistoryStore:
     """Writes and erases history; reads a learner's newest state."""
 
@@ -160,7 +152,7 @@ class HistoryStore:
 
         Raises agents.persistence.Retriable, Fatal.
         """
-        with _errors_told_apart():
+        with self._errors_told_apart():
             return await self._write(entries)
 
     async def _write(self, entries: Sequence[HistoryEntry]) -> list[Refused | None]:
@@ -203,7 +195,7 @@ class HistoryStore:
 
         Raises agents.persistence.Retriable, Fatal.
         """
-        with _errors_told_apart():
+        with self._errors_told_apart():
             await self._erase(request)
 
     async def _erase(self, request: ErasureRequested) -> None:
@@ -247,6 +239,15 @@ class HistoryStore:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+
+    @contextlib.contextmanager
+    def _errors_told_apart(self) -> Iterator[None]:
+        try:
+            yield
+        except (PyMongoError, OSError) as error:
+            # It may come back empty: without its indexes nothing would expire.
+            self._prepared = False
+            raise meaning(error) from error
 
     def _encode(self, entry: HistoryEntry, key: str) -> RawBSONDocument:
         settings = self._settings
