@@ -26,6 +26,10 @@ DEAD_LETTERS = Counter(
     "masterx_dead_letters_total", "Records that could not be processed", ["topic", "error"]
 )
 RETRIES = Counter("masterx_sink_retries_total", "Writes to a store that were tried again", ["sink"])
+WAITING = Gauge("masterx_store_waiting_writes", "Writes that wait for a store", ["store"])
+WAITING_SECONDS = Gauge(
+    "masterx_store_waiting_seconds", "How long a store has been waited for; 0: it is not", ["store"]
+)
 DUPLICATES = Counter(
     "masterx_duplicates_total", "Events left out because their ids had been applied", ["topic"]
 )

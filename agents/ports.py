@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from agents.persistence import Refused
 from models.emotion.reading import Reading
 from schemas.operations import ErasureRequested
 
@@ -145,9 +146,9 @@ class Appended:
 
 
 class PushLogWriter(Protocol):
-    """The push log, as who appends to it sees it. Raises redis errors as they are."""
+    """The push log, as who appends to it sees it. Raises agents.persistence.StoreError."""
 
-    async def append_many(self, pushes: Sequence[NewPush]) -> list[Appended | None]:
+    async def append_many(self, pushes: Sequence[NewPush]) -> list[Appended | Refused | None]:
         """Append in the given order; None for what is there already, stale or erased."""
         ...
 
@@ -190,9 +191,12 @@ class HistoryEntry:
 
 
 class HistoryWriter(Protocol):
-    """History, as its only writer sees it. Both may be repeated; both raise PyMongoError."""
+    """History, as its only writer sees it. Both may be repeated.
 
-    async def write(self, entries: Sequence[HistoryEntry]) -> list[Exception | None]:
+    Both raise agents.persistence.Retriable and Fatal.
+    """
+
+    async def write(self, entries: Sequence[HistoryEntry]) -> list[Refused | None]:
         """Store entries; for each None, or why the store does not take this document."""
         ...
 

@@ -22,6 +22,7 @@ from app.admin import list_topics
 from app.embedded import Service, port_taken
 from app.errors import OperatorError
 from app.probes import probe_kafka, probe_mongo, probe_redis
+from app.redis.requirements import obstacles
 from app.settings import DEVELOPMENT_SECRET, MIN_SECRET, Settings
 from app.supervisor import embedded_services, running
 from models.learner.behaviour.artefact import BehaviourArtefactProblem
@@ -226,7 +227,17 @@ async def _external(settings: Settings) -> list[Finding]:
             findings.append(Finding(name, f"answers ({place})"))
             if name == "kafka":
                 findings.append(await _topics(settings))
+            if name == "redis":
+                findings.append(await _redis(settings))
     return findings
+
+
+async def _redis(settings: Settings) -> Finding:
+    """Whether its user may do what masterx does, and whether it is one shard."""
+    found = await obstacles(settings.redis)
+    if found:
+        return _wrong("Redis user", found[0], "docs/operations.md (Redis) lists what it needs.")
+    return Finding("Redis user", "may run every command that masterx uses")
 
 
 async def _topics(settings: Settings) -> Finding:

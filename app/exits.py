@@ -20,7 +20,7 @@ class Exit(IntEnum):
     """Exit codes; the supervisor and a cluster restart on every one but `CONFIG`."""
 
     UNAVAILABLE = 69
-    """A service this process cannot start without did not answer."""
+    """A service that this process needs did not answer at the start, or refuses it."""
     SEND_FAILED = 70
     """An output could not be delivered, or the agent raised."""
     FENCED = 71

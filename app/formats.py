@@ -20,10 +20,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from agents import metrics
+from app.redis.client import connect
 from app.settings import Role, Settings
 from app.stores import heartbeats
 from app.stores.heartbeats import FRESH_SECONDS
-from app.stores.pushlog import redis_client
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +98,7 @@ class RecordFormat:
 
     async def follow(self) -> None:
         """Look every few seconds until all agree. Redis away changes nothing."""
-        async with redis_client(self._settings.redis, LOOK_TIMEOUT) as redis:
+        async with connect(self._settings.redis, "heartbeat") as redis:
             while not self._agreement.is_reached:
                 try:
                     async with asyncio.timeout(LOOK_TIMEOUT):

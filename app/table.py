@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -44,6 +44,36 @@ class Recovered:
     """Offset and error of records of a format that this version cannot read."""
     corrupt: dict[bytes, int] = field(default_factory=dict)
     """Offsets of records that hold not even a version, and stand behind all of their key."""
+
+
+class _Gaps:
+    """Offsets of one partition that recovery did not get to read."""
+
+    def __init__(self, start: int) -> None:
+        self._expected = start
+        self._gaps: list[tuple[int, int]] = []
+
+    def read(self, first: int, last: int) -> None:
+        """Records from `first` to `last` came."""
+        if first > self._expected:
+            self._gaps.append((self._expected, first))
+        self._expected = last + 1
+
+    def before(self, start: int) -> int:
+        """How many of them the log has lost at its beginning, if it begins at `start` now.
+
+        Other gaps are compaction's. Compaction may have taken some of these, too.
+        """
+        # Nothing came behind the last one that was read: what lies before `start` is gone.
+        gaps = [*self._gaps, (self._expected, max(self._expected, start))]
+        return sum(max(0, min(end, start) - begin) for begin, end in gaps)
+
+
+def _report_late_starts(starts: Mapping[TopicPartition, int]) -> None:
+    """Compaction leaves the beginning of a log where it is; only a deletion moves it."""
+    for tp, start in starts.items():
+        if start > 0:
+            log.warning("table.log_starts_late", partition=tp.partition, missing_at_most=start)
 
 
 class VersionedTable:
@@ -216,23 +246,43 @@ class VersionedTable:
         try:
             consumer.assign(list(tps))
             await consumer.seek_to_beginning(*tps)
+            starts = await consumer.beginning_offsets(tps)
             ends = await consumer.end_offsets(tps)
+            _report_late_starts(starts)
             remaining = set(tps)
+            gaps = {tp: _Gaps(start) for tp, start in starts.items()}
             progressed_at = time.monotonic()
             while True:
-                remaining = {tp for tp in remaining if await consumer.position(tp) < ends[tp]}
+                # Bounded: while the broker looks for a position it would wait without an end.
+                async with asyncio.timeout(self._stall_timeout):
+                    remaining = {tp for tp in remaining if await consumer.position(tp) < ends[tp]}
                 if not remaining:
                     break
                 batches = await consumer.getmany(*remaining, timeout_ms=500)
                 for tp, records in batches.items():
+                    gaps[tp].read(records[0].offset, records[-1].offset)
                     for record in records:
                         self._replay(found[tp.partition], record.key, record.value, record.offset)
                 if batches:
                     progressed_at = time.monotonic()
-                elif time.monotonic() - progressed_at > self._stall_timeout:
+                    continue
+                # The log may have been cut at its end since: what is gone is not waited for.
+                shorter = await consumer.end_offsets(remaining)
+                for tp, end in shorter.items():
+                    if end < ends[tp]:
+                        log.warning("table.log_cut", partition=tp.partition, missing=ends[tp] - end)
+                        ends[tp] = end
+                if time.monotonic() - progressed_at > self._stall_timeout:
                     raise RecoveryStalledError(
                         f"no progress for {self._stall_timeout:g} s on {sorted(remaining)}"
                     )
+            for tp, start in (await consumer.beginning_offsets(tps)).items():
+                if missing := gaps[tp].before(start):
+                    log.warning("table.records_vanished", partition=tp.partition, at_most=missing)
+        except TimeoutError:
+            raise RecoveryStalledError(
+                f"no position within {self._stall_timeout:g} s on {sorted(remaining)}"
+            ) from None
         finally:
             await consumer.stop()
         self._report_unreadable(name, found)

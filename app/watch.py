@@ -23,12 +23,13 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import orjson
 import structlog
 from prometheus_client import make_wsgi_app
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agents import metrics
 from agents.inflight import InFlight
+from agents.persistence import Waits
 from app.exits import Exit, end_now
+from app.redis.client import connect
 from app.settings import Role, Settings
 from app.stores.heartbeats import Beat, RoleState, beat, retire
 from schemas.base import now_ms
@@ -37,20 +38,19 @@ log = structlog.get_logger(__name__)
 
 TICK = 1.0
 """Seconds between two looks."""
-_REDIS_TIMEOUT = 2.0
 
 
 class Watch:
     """State and progress of one worker process.
 
-    `waiting_for` names a service that the worker waits for; standing still is then
-    no fault of its own, and restarting it would not help.
+    While `waits` holds a store, standing still is no fault of the worker's own, and
+    restarting it would not help.
     """
 
     def __init__(self, role: Role, settings: Settings, window: InFlight) -> None:
         self.role = role
         self.instance = settings.worker.instance or f"{socket.gethostname()}-{os.getpid()}"
-        self.waiting_for: str | None = None
+        self.waits = Waits()
         self.degraded: Callable[[], str | None] = lambda: None
         self.recovering: Callable[[], int] = lambda: 0
         self.lag: int | None = None
@@ -66,11 +66,7 @@ class Watch:
         self._followed_at = time.monotonic()
         self._server: WSGIServer | None = None
         self._task: asyncio.Task[None] | None = None
-        self._redis = Redis.from_url(
-            settings.redis.url,
-            socket_timeout=_REDIS_TIMEOUT,
-            socket_connect_timeout=_REDIS_TIMEOUT,
-        )
+        self._redis = connect(settings.redis, "heartbeat")
 
     async def __aenter__(self) -> Self:
         worker = self._settings.worker
@@ -123,7 +119,7 @@ class Watch:
             return "starting"
         if self.recovering():
             return "recovering"
-        if self.waiting_for or self.degraded():
+        if self.waits.stores or self.degraded():
             return "degraded"
         return "ready"
 
@@ -134,14 +130,14 @@ class Watch:
             return "waiting for partitions"
         if self.recovering():
             return f"recovering {self.recovering()} partitions"
-        if self.waiting_for:
-            return f"waiting for {self.waiting_for}"
+        if self.waits.stores:
+            return f"waiting for {self.waits}"
         return self.degraded() or ""
 
     @property
     def stalled_seconds(self) -> float:
         """Seconds without an acknowledgement although there is work; 0 when all is well."""
-        if not self.lag or self.waiting_for or self.recovering():
+        if not self.lag or self.waits.stores or self.recovering():
             return 0.0
         return time.monotonic() - self._progress_at
 
@@ -174,7 +170,7 @@ class Watch:
         metrics.IN_FLIGHT.set(len(self._window))
         metrics.ACKNOWLEDGED.inc(acknowledged - self._acknowledged)
         self._measure_lag()
-        if acknowledged != self._acknowledged or not self.lag or self.waiting_for:
+        if acknowledged != self._acknowledged or not self.lag or self.waits.stores:
             self._progress_at = self._ticked_at
         self._acknowledged = acknowledged
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import faust
 import structlog
@@ -21,6 +21,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from agents.inflight import InFlight
+from agents.persistence import Fatal
 from agents.topics import DEAD_LETTERS
 from app import logs
 from app.admin import max_message_bytes
@@ -30,6 +31,7 @@ from app.header_names import forgive
 from app.lease import Lease
 from app.probes import Unavailable, probe_kafka
 from app.producer import Producer
+from app.redis.requirements import Unfit
 from app.roles import Agent, Parts, builder
 from app.settings import Role, Settings
 from app.topics import MAX_DEAD_LETTER_BYTES, physical
@@ -51,7 +53,7 @@ def run(role: Role, settings: Settings) -> None:
     forgive()
     try:
         uvloop.run(_run(role, settings))
-    except Unavailable as error:
+    except (Unavailable, Unfit) as error:
         end_now(Exit.UNAVAILABLE, str(error))
     except KafkaError as error:
         end_now(Exit.UNAVAILABLE, f"Kafka at {settings.kafka.bootstrap}: {error!r}")
@@ -76,7 +78,7 @@ async def _run(role: Role, settings: Settings) -> None:
         await stack.enter_async_context(producer)
         window = InFlight(
             settings.worker.in_flight,
-            fail=lambda error: end_now(Exit.SEND_FAILED, f"an output was not delivered: {error!r}"),
+            fail=lambda error: _end(error, f"an output was not delivered: {error!r}"),
         )
         watch = Watch(role, settings, window)
         await stack.enter_async_context(watch)
@@ -171,8 +173,9 @@ def _faust_app(
         try:
             await agent.run(_events(stream))
         except Exception as error:
-            log.exception("the agent raised")
-            end_now(Exit.SEND_FAILED, f"the agent raised {error!r}")
+            if not isinstance(error, Fatal):
+                log.exception("the agent raised")
+            _end(error, f"the agent raised {error!r}")
 
     consume.__name__ = consume.__qualname__ = role
     app.agent(topic, name=role)(consume)
@@ -188,6 +191,13 @@ def _faust_app(
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_partitions_assigned.connect(assigned, weak=False)  # type: ignore[arg-type]
     return app
+
+
+def _end(error: BaseException, otherwise: str) -> NoReturn:
+    if isinstance(error, Fatal):
+        # A restart helps once the store's side has been put right.
+        end_now(Exit.UNAVAILABLE, str(error))
+    end_now(Exit.SEND_FAILED, otherwise)
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:

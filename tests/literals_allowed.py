@@ -43,6 +43,7 @@ ALLOWED: Final = (
         ("agents.metrics:_SIZES", "*"),
         ("agents.persistence:_CAP", "2.0"),
         ("agents.persistence:_FIRST", "0.05"),
+        ("agents.persistence:SILENCE", "30.0"),
         ("agents.persistence:until_stored", "0.5"),
         (f"{_EMOTION}.serving.attempt:LEAST_TOKENS", "32"),
         (f"{_EMOTION}.serving.batching:MOST_PADDING", "0.25"),
@@ -57,7 +58,6 @@ ALLOWED: Final = (
         (f"{_TUTOR}.preloading:_TURN", "10000"),
         (f"{_TUTOR}.replying:_LEASE", "30.0"),
         (f"{_TUTOR}.showing:_PATIENCE", "2.0"),
-        (f"{_TUTOR}.store:_CONNECTIONS", "16"),
         (f"{_TUTOR}.texts:_POLL_MS", "500"),
     ),
     *_allow(

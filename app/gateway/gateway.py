@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
 
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.asyncio import Redis
 
 from app.auth import Authenticator, Principal, Role
 from app.gateway.connections import Connections, Handshakes
@@ -23,14 +19,12 @@ from app.gateway.profile import Profiles
 from app.gateway.protocol import SERVICE_RESTART
 from app.gateway.refusal import Refusal
 from app.gateway.retries import RetryMemory
+from app.redis.client import connect
 from app.settings import Settings
 from app.stores.arrivals import announce
 from app.stores.history import HistoryStore
 from app.stores.pushlog import PushLog
 from schemas.wire import ErrorCode
-
-_REDIS_CONNECTIONS: Final = 32
-_REDIS_TIMEOUT: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -42,18 +36,7 @@ class Gateway:
         bounds = settings.gateway
         self.settings = settings
         self.authenticator = Authenticator(settings.auth)
-        self.redis: Redis = Redis(
-            connection_pool=BlockingConnectionPool.from_url(
-                settings.redis.url,
-                max_connections=_REDIS_CONNECTIONS,
-                timeout=_REDIS_TIMEOUT,
-                socket_timeout=_REDIS_TIMEOUT,
-                socket_connect_timeout=_REDIS_TIMEOUT,
-                # After a restart of Redis the pool's connections are dead; all that we
-                # ask is harmless to ask again.
-                retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 2, (RedisConnectionError,)),
-            )
-        )
+        self.redis: Redis = connect(settings.redis, "gateway")
         pushes = PushLog(self.redis, settings.redis)
         self.events = EventLog(settings)
         self.intake = Intake(settings, self.events, RetryMemory(self.redis, settings.redis))

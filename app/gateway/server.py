@@ -25,6 +25,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse
 from starlette.routing import WebSocketRoute
 
+from app.exits import Exit, end_now
 from app.gateway import openapi, rest, status
 from app.gateway.bodies import may_go_on
 from app.gateway.gateway import Gateway, origins
@@ -32,6 +33,7 @@ from app.gateway.protocol import GatewayConfig
 from app.gateway.refusal import STATUS, Refusal
 from app.gateway.sockets import WebSocketDoor
 from app.logs import configure
+from app.redis.requirements import Unfit, require
 from app.settings import Settings
 from schemas.wire import ErrorCode, Problem
 
@@ -160,8 +162,15 @@ def server(settings: Settings) -> GatewayServer:
 
 
 def run(settings: Settings) -> None:
-    """Run the gateway until SIGTERM or SIGINT."""
+    """Run the gateway until SIGTERM or SIGINT.
+
+    Ends the process with `Exit.UNAVAILABLE` where Redis cannot be used as it is.
+    """
     configure(settings.log, role="gateway")
+    try:
+        asyncio.run(require(settings.redis))
+    except Unfit as error:
+        end_now(Exit.UNAVAILABLE, str(error))
     log.info("gateway_starts", host=settings.gateway.host, port=settings.gateway.port)
     server(settings).run()
     log.info("gateway_ended")

@@ -57,7 +57,11 @@ async def roles(redis: Redis, settings: RedisSettings) -> dict[str, list[dict[st
     """
     found: dict[str, list[dict[str, Any]]] = {role: [] for role in ROLES}
     keys = [key async for key in redis.scan_iter(match=f"{settings.prefix}:beat:*", count=500)]
-    for value in await redis.mget(keys) if keys else []:
+    # One GET each: with cluster mode on, keys of different slots cannot be asked for together.
+    pipeline = redis.pipeline(transaction=False)
+    for key in keys:
+        pipeline.get(key)
+    for value in await pipeline.execute():
         if value is not None:
             one = orjson.loads(value)
             found.setdefault(one["role"], []).append(one)

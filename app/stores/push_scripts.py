@@ -17,6 +17,14 @@ from __future__ import annotations
 
 from typing import Final
 
+# What a demoted primary still holds is old. It goes on answering on connections that it has, so
+# that reads refuse it here; writes are refused by Redis itself.
+_PRIMARY: Final = """
+if string.find(redis.call('INFO', 'replication'), 'role:slave', 1, true) then
+  return redis.error_reply('READONLY this server is a replica')
+end
+"""
+
 # A Redis that restarted or was promoted may have lost writes that it had
 # acknowledged. A client that has seen such a lost push would take a later one with
 # the same offset for it: a silent hole. So an epoch outlives a restart only where
@@ -27,7 +35,8 @@ local function open(meta, log, ids, fresh, ttl)
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
   local epoch, offset, known = unpack(redis.call('HMGET', meta, 'epoch', 'offset', 'run'))
   if not epoch then
-    redis.call('DEL', log, ids)
+    -- Only what is there: a script that has written once is not held to maxmemory any more.
+    if redis.call('EXISTS', log, ids) > 0 then redis.call('DEL', log, ids) end
     redis.call('HSET', meta, 'epoch', fresh, 'offset', 0, 'run', run)
     redis.call('PEXPIRE', meta, ttl)
     return fresh, 0
@@ -131,7 +140,8 @@ return result
 )
 
 LATEST: Final = (
-    _OPEN
+    _PRIMARY
+    + _OPEN
     + """
 -- KEYS meta log ids; ARGV fresh epoch, ttl ms, kind... Returns {epoch, offset, body or nil...}.
 local epoch, head = open(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
@@ -144,7 +154,8 @@ return result
 )
 
 SINCE: Final = (
-    _OPEN
+    _PRIMARY
+    + _OPEN
     + """
 -- KEYS meta log ids; ARGV fresh epoch, ttl ms, asked epoch, asked offset.
 -- Returns the entries after that offset, or nil when they are not known.

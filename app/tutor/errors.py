@@ -5,7 +5,7 @@ TutorError
   ProviderFailure    one provider failed once
   Shut               one provider is not to be asked now
   OverBudget         the learner has used what a day allows
-  StoreDown          Redis does not answer
+  StoreDown          Redis did not do what it was asked to
 
 None of them holds a text of the learner's or of a provider's: they may be logged as they are.
 """
@@ -13,6 +13,8 @@ None of them holds a text of the learner's or of a provider's: they may be logge
 from __future__ import annotations
 
 from enum import StrEnum
+
+from agents.persistence import StoreError
 
 
 class TutorError(Exception):
@@ -139,7 +141,15 @@ class OverBudget(TutorError):
 
 
 class StoreDown(TutorError):
-    """Redis does not answer."""
+    """Redis did not do what it was asked to.
+
+    Attributes:
+        error: which kind of failure, for whoever waits for the store.
+    """
+
+    def __init__(self, error: StoreError) -> None:
+        super().__init__(error.reason)
+        self.error = error
 
 
 class Unavailable(TutorError):

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from agents.persistence import Retriable
 from agents.topics import CHAT
 from app.settings import Settings
 from app.topics import physical
@@ -22,7 +23,7 @@ from schemas.chat import ChatReceived
 _POLL_MS = 500
 
 
-class TextUnreachable(Exception):
+class TextUnreachable(Retriable):
     """Kafka did not give the record in time; it may later."""
 
 
@@ -84,7 +85,7 @@ class Texts:
             async with asyncio.timeout(self._timeout), self._one_at_a_time:
                 return await self._fetch(TopicPartition(self._topic, partition), offset)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise TextUnreachable(type(error).__name__) from error
+            raise TextUnreachable("kafka", type(error).__name__) from error
 
     async def _fetch(self, tp: TopicPartition, offset: int) -> ChatReceived | None:
         consumer = self._consumer

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.formats import LONGEST_BREAK, Agreement, RecordFormat
+from app.redis.client import connect
 from app.settings import Settings
 from app.stores import heartbeats
 from app.stores.heartbeats import Beat
-from app.stores.pushlog import redis_client
 from tests.topics import eventually
 
 HOLD = 600.0
@@ -93,7 +93,7 @@ async def test_it_follows_the_heartbeats_of_its_role(
     monkeypatch.setattr("app.formats.LOOK_SECONDS", 0.02)
     worker = settings.worker.model_copy(update={"format_hold": 0.0})
     settings = settings.model_copy(update={"worker": worker})
-    async with redis_client(settings.redis, 2.0) as redis:
+    async with connect(settings.redis, "heartbeat") as redis:
         # Given a worker of the last release beside ours, and one of another role
         old, ours, other = beat("old", None), beat("ours", 4), beat("push", None)
         other["role"] = "push"

@@ -5,6 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.errors import PolicyViolationError
+from structlog.testing import capture_logs
 
 from agents.ports import NotOwned
 from agents.topics import LEARNER_CHANGELOG
@@ -169,3 +175,108 @@ async def test_suspend_passes_a_recovery_under_way(topics: Settings):
 async def _entered(mine: VersionedTable, partition: int):
     async with mine.writing(partition):
         yield "entered"
+
+
+# -- a changelog that lost its beginning ------------------------------------------------------
+
+PLACE = 3
+
+
+async def filled(producer: Producer, count: int) -> None:
+    for n in range(count):
+        key = b"learner-%d" % n
+        await producer.send(LEARNER_CHANGELOG, key=key, value=record(1), partition=PLACE)
+    await producer.flush()
+
+
+async def delete_before(settings: Settings, offset: int) -> None:
+    """As kafka-delete-records does."""
+    place = TopicPartition(physical(settings, LEARNER_CHANGELOG), PLACE)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    await admin.start()
+    try:
+        # A topic that is compacted alone refuses it, until the broker has taken this up.
+        both = {"cleanup.policy": "compact,delete"}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, place.topic, both)])
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await admin.delete_records({place: RecordsToDelete(offset)})
+                    return
+                except PolicyViolationError:
+                    await asyncio.sleep(0.1)
+    finally:
+        await admin.close()
+
+
+async def recovered(settings: Settings, producer: Producer) -> VersionedTable:
+    mine = table(settings, producer)
+    mine.assign({PLACE})
+    async with asyncio.timeout(25), mine.writing(PLACE):
+        return mine
+
+
+@pytest.mark.parametrize(("deleted", "left"), [(40, 0), (15, 25)])
+async def test_a_changelog_that_was_shortened_serves_what_is_there(
+    topics: Settings, deleted: int, left: int
+) -> None:
+    async with Producer(topics, client_id="test") as producer:
+        await filled(producer, 40)
+        await delete_before(topics, deleted)
+        with capture_logs() as lines:
+            mine = await recovered(topics, producer)
+        assert len(mine) == left
+        late = [line for line in lines if line["event"] == "table.log_starts_late"]
+        assert [(line["partition"], line["missing_at_most"]) for line in late] == [(PLACE, deleted)]
+        # And it goes on from there
+        async with mine.writing(PLACE):
+            await (await mine.put(PLACE, b"ada", record(1)))
+        assert len(await recovered(topics, producer)) == left + 1
+
+
+@pytest.mark.parametrize("deleted", [30, 40])
+async def test_records_that_vanish_while_they_are_read_are_not_waited_for(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch, deleted: int
+) -> None:
+    """Given a deletion between the look at the log's ends and the first record."""
+    real, done = AIOKafkaConsumer.getmany, False
+
+    async def getmany(self: AIOKafkaConsumer, *places: object, **options: object) -> object:
+        nonlocal done
+        if not done:
+            done = True
+            await delete_before(topics, deleted)
+            # What was fetched ahead would hide it.
+            await self.seek_to_beginning()
+            self.seek(*places, 0)
+        return await real(self, *places, **options)
+
+    async with Producer(topics, client_id="test") as producer:
+        await filled(producer, 40)
+        monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
+        with capture_logs() as lines:
+            mine = await recovered(topics, producer)
+        assert len(mine) == 40 - deleted
+        (vanished,) = [line for line in lines if line["event"] == "table.records_vanished"]
+        assert vanished["at_most"] == deleted
+
+
+async def test_a_log_that_was_cut_at_its_end_is_not_waited_for(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a broker that said 45 and has 40 (an unclean election): the five never come."""
+    real, asked = AIOKafkaConsumer.end_offsets, 0
+
+    async def end_offsets(self: AIOKafkaConsumer, places: object) -> object:
+        nonlocal asked
+        asked += 1
+        ends = await real(self, places)
+        return {place: end + 5 for place, end in ends.items()} if asked == 1 else ends
+
+    async with Producer(topics, client_id="test") as producer:
+        await filled(producer, 40)
+        monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", end_offsets)
+        with capture_logs() as lines:
+            mine = await recovered(topics, producer)
+        assert len(mine) == 40
+        assert [line["missing"] for line in lines if line["event"] == "table.log_cut"] == [5]

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from agents.topics import INTERVENTIONS
+from agents.topics import INTERVENTIONS, USER_STATE
 from app.exits import Exit
+from app.producer import Producer
+from app.redis.client import connect
 from app.settings import Role, Settings
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from app.topics import physical
 from models.learner.behaviour.config import BehaviourSettings
 from tests.agents.records import message
+from tests.app.redis.servers import ConfiguredRedis
 from tests.crash.fleet import fast
 from tests.topics import eventually
 from tests.workers import WorkerProcess
@@ -128,7 +132,7 @@ async def test_the_end_of_a_transaction_is_no_work_left_undone(
                     raised = message(INTERVENTIONS, "ada", number)
                     await producer.send(name, key=b"ada", value=raised.json_bytes())
         # When all of it is pushed
-        async with redis_client(topics.redis) as redis:
+        async with connect(topics.redis, "operator") as redis:
             log = PushLog(redis, topics.redis)
             await eventually(lambda: log.head("ada"), lambda head: head.offset == 3)
 
@@ -139,3 +143,49 @@ async def test_the_end_of_a_transaction_is_no_work_left_undone(
             return int(answer.json()["lag"])
 
         await eventually(lag, lambda left: left == 0, within=15)
+
+
+def with_redis(settings: Settings, url: str) -> Settings:
+    redis = settings.redis.model_copy(update={"url": url})
+    return settings.model_copy(update={"redis": redis})
+
+
+@pytest.fixture
+async def redis_server(tmp_path: Path) -> AsyncIterator[ConfiguredRedis]:
+    server = ConfiguredRedis(tmp_path / "redis")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.mark.parametrize("role", ["push", "tutor"])
+async def test_a_redis_user_who_lacks_a_command_ends_the_start_with_its_name(
+    topics: Settings, tmp_path: Path, redis_server: ConfiguredRedis, role: Role
+) -> None:
+    await redis_server.order(
+        "ACL", "SETUSER", "mx", "on", ">pw", "~*", "&*", "+@all", "-@dangerous", "-@admin"
+    )
+    settings = with_redis(topics, redis_server.endpoint.replace("//", "//mx:pw@"))
+    worker = WorkerProcess(role, settings, tmp_path / "log")
+    worker.spawn()
+    assert await worker.ended(60) == Exit.UNAVAILABLE
+    assert "may not run INFO" in worker.tail()
+    assert "+info" in worker.tail()
+    assert "Traceback" not in worker.tail()
+
+
+async def test_a_redis_that_refuses_a_running_worker_ends_it_with_the_setting(
+    topics: Settings, tmp_path: Path, redis_server: ConfiguredRedis
+) -> None:
+    """Given a password that was changed (or a permission taken away) under way."""
+    await redis_server.order("ACL", "SETUSER", "mx", "on", ">pw", "~*", "&*", "+@all")
+    settings = fast(with_redis(topics, redis_server.endpoint.replace("//", "//mx:pw@")))
+    worker = WorkerProcess("push", settings, tmp_path / "log")
+    await worker.start()
+    await redis_server.order("ACL", "SETUSER", "mx", "-hset")
+    async with Producer(settings, client_id="test") as producer:
+        state = message(USER_STATE, "ada", 1)
+        await (await producer.send(USER_STATE, key=b"ada", value=state.json_bytes()))
+    assert await worker.ended(60) == Exit.UNAVAILABLE
+    assert "MASTERX_REDIS__URL" in worker.tail()
+    assert "can't run this command" in worker.tail()

@@ -31,8 +31,9 @@ from agents.topics import (
     TUTOR_REQUESTS,
     USER_STATE,
 )
+from app.redis.client import connect
 from app.settings import Role, Settings
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from app.topics import MAX_DEAD_LETTER_BYTES, physical
 from tests.crash.fleet import ENTRY
 from tests.crash.fuzz import TOPICS, Fuzzed, fuzzed, good, largest
@@ -186,7 +187,7 @@ async def check_processed(settings: Settings, placed: dict[Place, Fuzzed]) -> No
         if record.headers.get("schema") == b"TutorReplied/1"
     }
     assert {user.encode() for user in users[TUTOR_REQUESTS]} - ended == set()
-    async with redis_client(settings.redis) as redis:
+    async with connect(settings.redis, "operator") as redis:
         log = PushLog(redis, settings.redis)
         # Recommendations wait for the state that they were made from: there is none.
         for topic in set(push.TOPICS) - {ERASURES, RECOMMENDATIONS}:

@@ -21,8 +21,9 @@ from agents.topics import (
     RECOMMENDATIONS,
     USER_STATE,
 )
+from app.redis.client import connect
 from app.settings import Settings
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from schemas.base import now_ms
 from tests.crash.driver import Load, plan, send
 from tests.crash.fleet import ENTRY, fast
@@ -96,7 +97,7 @@ async def missing_in_push_log(settings: Settings) -> list[str]:
     for record in await read_all(settings, INTERVENTIONS):
         raised[record.document["userId"]].add(record.document["eventId"])
     wrong: list[str] = []
-    async with redis_client(settings.redis) as redis:
+    async with connect(settings.redis, "push") as redis:
         log = PushLog(redis, settings.redis)
         for user, state in newest.items():
             latest = await log.latest(user)

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agents.persistence import Refused
 from agents.ports import HistoryEntry, HistoryKind
 from app.stores.field_names import original
-from app.stores.history import HistoryStore, Refused
+from app.stores.history import HistoryStore
 from schemas.operations import ErasureRequested
 
 NOW = 1_900_000_000_000  # in 2030: nothing written here expires during a test
@@ -125,6 +126,19 @@ async def test_a_document_that_the_server_refuses_costs_only_itself(
     outcomes = await history.write([entry(1), entry(2, **poison), entry(3)])
     assert [type(outcome) for outcome in outcomes] == [type(None), Refused, type(None)]
     assert sorted(m["n"] for m in await database.messages.find().to_list()) == [1, 3]
+
+
+async def test_a_state_that_the_server_will_not_replace_costs_only_itself(
+    history: HistoryStore, database
+) -> None:
+    """Given an older version in its place: it is not inserted, but takes that place."""
+    assert await history.write([state(1), state(1, user="bob")]) == [None, None]
+    # A server's own rule, of which the store knows nothing.
+    outcomes = await history.write([state(2, p=float("inf")), state(2, user="bob"), entry(3)])
+    assert [type(outcome) for outcome in outcomes] == [Refused, type(None), type(None)]
+    found = await history.profile("bob")
+    assert found is not None
+    assert found["version"] == 2
 
 
 async def is_nx(database) -> bool:

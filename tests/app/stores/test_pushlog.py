@@ -15,9 +15,10 @@ from redis.crc import key_slot
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from app.embedded import RedisServer
+from app.redis.client import connect
 from app.settings import RedisSettings
 from app.stores.push_scripts import APPEND
-from app.stores.pushlog import Appended, Head, NewPush, PushKind, PushLog, redis_client
+from app.stores.pushlog import Appended, Head, NewPush, PushKind, PushLog
 from app.stores.subscription import Forgotten, Reconnected, StoredPush
 from schemas import wire
 
@@ -436,7 +437,7 @@ async def test_a_redis_that_stands_still_counts_as_away() -> None:
 
     async with await asyncio.start_server(silence, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        client = redis_client(RedisSettings(url=f"redis://127.0.0.1:{port}"), timeout=0.1)
+        client = connect(RedisSettings(url=f"redis://127.0.0.1:{port}"), "push", timeout=0.1)
         async with client, asyncio.timeout(20):
             with pytest.raises(RedisTimeout):
                 await PushLog(client, RedisSettings()).head("ada")
@@ -446,7 +447,7 @@ async def test_a_restart_that_may_have_lost_writes_begins_a_new_epoch(tmp_path) 
     """Snapshots only: what came after the last one is gone, and offsets are given again."""
     server = SnapshotServer(tmp_path)
     await server.start()
-    client = redis_client(RedisSettings(url=server.endpoint))
+    client = connect(RedisSettings(url=server.endpoint), "push")
     push_log = PushLog(client, RedisSettings())
     try:
         await push_log.append_many([push(1)])

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from agents.persistence import Waits
 from agents.topics import CHAT, INTERVENTIONS, TUTOR_REPLIES
 from agents.tutor import TutorAgent
 from app.settings import RedisSettings, Settings
@@ -45,7 +46,7 @@ class Ears:
             texts=self.texts,
             words=words,
             quiet=self.quiet,
-            waiting=lambda _: None,
+            waits=Waits(),
         )
 
     async def send(self, message: Derived) -> None:
