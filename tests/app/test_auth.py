@@ -503,6 +503,6 @@ async def test_whoever_gives_up_waiting_does_not_end_the_fetch_of_the_others(pro
 
 def hinder(provider: KeyServer, trouble: str) -> None:
     provider.hangs = trouble == "hangs"
-    provider.drip = 0.05 if trouble == "drips" else 0.0
+    provider.drip = 0.5 if trouble == "drips" else 0.0
     provider.up = trouble != "fails"
     provider.body = b'{"keys": ["no key"]}' if trouble == "nonsense" else None
