@@ -41,6 +41,8 @@ _PAGE: Final = Path(__file__).resolve().parents[2] / "examples" / "page.html"
 _HARD_LIMIT: Final = 2
 """Messages up to this many times the allowed size get an error, and the connection lives
 on; larger ones are not read at all (close code 1009)."""
+_ABORTED: Final = 0.05
+"""Seconds after which a connection that was aborted is no longer among the open ones."""
 
 log = structlog.get_logger(__name__)
 
@@ -129,8 +131,8 @@ class GatewayServer(uvicorn.Server):
                 connection.shutdown()
             except Exception:
                 log.exception("gateway.connection_not_closed")
-                self.server_state.connections.discard(connection)
                 connection.transport.abort()
+        await asyncio.sleep(_ABORTED)
         await super().shutdown(sockets)
 
 

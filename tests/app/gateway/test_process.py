@@ -125,11 +125,12 @@ async def test_whatever_hangs_the_end_comes_in_time_and_keeps_every_ack(topics: 
         body = "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
         checking = head + upgrade + unknown + "\r\n"
         rest = checking.replace("/ws/", "/profile/").replace(upgrade, "")
+        hanging: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         for start in ("", head, head + upgrade, head + long, checking, rest, body):
             for _ in range(3):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                stack.callback(writer.transport.abort)
-                writer.write(start.encode())
+                streams = await asyncio.open_connection("127.0.0.1", port)
+                hanging.append(streams)  # streams that nobody holds are closed
+                streams[1].write(start.encode())
         await pusher.push_many("ada", 30, PushKind.INTERVENTION, 20_000)
         for number in range(20):
             await well.send(
@@ -149,6 +150,8 @@ async def test_whatever_hangs_the_end_comes_in_time_and_keeps_every_ack(topics: 
         assert took < 3.5 * 3.0 + 2
         for client in (half_open, slow):
             client.socket.transport.abort()
+        for _, writer in hanging:
+            writer.transport.abort()
     stored = {orjson.loads(one.value)["text"] for one in await records(topics, CHAT, len(acked))}
     assert acked <= stored
 

@@ -139,7 +139,7 @@ async def test_sockets_that_a_phone_lost_make_way_for_its_new_one(topics):
         start = time.monotonic()
         async with edge.client() as newest:
             assert (await newest.next())["type"] == "hello"
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < 10  # a missed ping of the interval takes 40
             assert (await newest.call(type="ping", id="1"))["type"] == "pong"
             assert len(edge.gateway.connections) == most
             # One after the other, each new one at the cost of one that was lost
