@@ -221,7 +221,8 @@ async def test_a_fuzzed_thousand_stops_no_worker(topics: Settings, tmp_path: Pat
         WorkerProcess(role, topics, tmp_path / f"{role}.log", module=ENTRY) for role in READS
     ]
     try:
-        await asyncio.gather(*(worker.start() for worker in workers))
+        for worker in workers:
+            worker.spawn()  # they start while the records are written
         # When everything comes that Kafka takes
         placed: dict[Place, Fuzzed] = {}
         for records in made.values():
