@@ -222,14 +222,19 @@ async def test_a_fuzzed_thousand_stops_no_worker(topics: Settings, tmp_path: Pat
         WorkerProcess(role, topics, tmp_path / f"{role}.log", module=ENTRY) for role in READS
     ]
     try:
-        await asyncio.gather(*(worker.start() for worker in workers))
+        for worker in workers:
+            worker.spawn()  # they start while the records are written
         # When everything comes that Kafka takes
         placed: dict[Place, Fuzzed] = {}
         for records in made.values():
             placed |= await write(topics, records, random)
         # Then each role commits all of it, and lives
-        await settled(topics, *READS, reads=READS, within=200)
-        assert [worker.exit_code for worker in workers] == [None] * len(workers)
+        done = asyncio.create_task(settled(topics, *READS, reads=READS, within=200))
+        while not done.done():
+            await asyncio.wait({done}, timeout=0.5)
+            for worker in workers:
+                assert worker.exit_code is None, f"{worker.role} ended:\n{worker.tail()}"
+        done.result()
         check_letters(await read_all(topics, DEAD_LETTERS), placed)
         await check_processed(topics, placed)
         assert [await worker.stop() for worker in workers] == [0] * len(workers)
