@@ -154,6 +154,7 @@ class LearnerAgent:
         topic = self._logical(source.topic)
         try:
             step = self._step(topic, source)
+            value = step.record.to_bytes() if step.changed and step.record is not None else None
         except UnknownFormat:
             # The table's fault and not the event's: a release that reads it goes on here.
             raise
@@ -169,7 +170,6 @@ class LearnerAgent:
         metrics.CLAMPED.inc(step.clamped)
         stored: Future[Any] | None = None
         if step.changed:
-            value = step.record.to_bytes() if step.record is not None else None
             stored = await self._table.put(source.partition, _key(source), value)
         # A redelivered erasure must not erase what came after it.
         forgets = topic == ERASURES and (step.record is None or step.record.evidence.newest is None)

@@ -22,7 +22,7 @@ from app.admin import list_topics
 from app.embedded import Service, port_taken
 from app.errors import OperatorError
 from app.probes import probe_kafka, probe_mongo, probe_redis
-from app.settings import DEVELOPMENT_SECRET, Settings
+from app.settings import DEVELOPMENT_SECRET, MIN_SECRET, Settings
 from app.supervisor import embedded_services, running
 from models.learner.behaviour.artefact import BehaviourArtefactProblem
 from models.learner.nets.artefact import NetProblem
@@ -151,7 +151,14 @@ def _secret(settings: Settings) -> Finding:
         return _doubtful(
             "tokens",
             f"anyone who reaches {settings.gateway.host} can sign them: the secret is public",
-            "Set MASTERX_AUTH__SECRET (32 characters or more).",
+            f"Set MASTERX_AUTH__SECRET ({MIN_SECRET} characters or more).",
+        )
+    length = len(settings.auth.secret.get_secret_value())
+    if length < MIN_SECRET:
+        return _doubtful(
+            "tokens",
+            f"the secret has {length} characters; production refuses fewer than {MIN_SECRET}",
+            "Set MASTERX_AUTH__SECRET, for example to the output of: openssl rand -hex 32",
         )
     return Finding("tokens", "the development secret" if default else "a secret of your own")
 

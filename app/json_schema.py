@@ -63,7 +63,8 @@ def require_type(schema: dict[str, Any]) -> None:
 
 
 def _may_be_none(schema: Any) -> bool:
-    while schema["type"] == "default":
+    # What runs before validation may well make None of a value.
+    while schema["type"] in {"default", "function-before"}:
         schema = schema["schema"]
     return bool(schema["type"] == "nullable")
 

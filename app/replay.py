@@ -33,6 +33,9 @@ from schemas.wire import CLIENT_MESSAGE
 _OF_THE_SESSION = frozenset({"eventId", "event_id", "userId", "user_id"})
 """What a renewed message leaves to the server: it knows who is speaking."""
 
+_AWAITED = frozenset({"interaction_batch", "chat_message"})
+"""Messages that a state follows. Their answers are told apart by an id, so each gets one."""
+
 Show = Callable[[float, str, dict[str, Any]], None]
 """Called with seconds since the start, "→" or "←", and the message."""
 
@@ -91,7 +94,7 @@ def renewed(message: dict[str, Any], now: float) -> dict[str, Any]:
     """The message as a new one: fresh ids, its times at `now` (epoch seconds)."""
     fresh = dict(message)
     millis = int(now * 1000)
-    if "id" in fresh:
+    if "id" in fresh or fresh["type"] in _AWAITED:
         fresh["id"] = new_event_id()
     for name in _OF_THE_SESSION:
         fresh.pop(name, None)
@@ -155,6 +158,8 @@ class Outcome:
             self.acked_at[name] = at
             # A duplicate was accepted before: no new state follows it.
             known = set(message.get("duplicates", ()))
+            if rejected := message.get("rejected"):
+                self.errors["rejected"] += len(rejected)
             fresh = tuple(one for one in message.get("eventIds", ()) if one not in known)
             if fresh:
                 self.events[name] = fresh
@@ -240,7 +245,10 @@ async def _send(
         at = time.monotonic()
         outcome.sent[str(message["type"])] += 1
         # Pings and resumes have answers of their own, and no state follows feedback.
-        if message["type"] in ("interaction_batch", "chat_message"):
+        if message["type"] in _AWAITED:
+            # Sent now, whenever it happened: a recording's age is not a slow clock.
+            sent_at = int(time.time() * 1000)
+            message = {"id": new_event_id(), **message, "sentAt": sent_at}
             outcome.sent_at[message["id"]] = at
         show(at - began, "→", message)
         await socket.send(orjson.dumps(message).decode())

@@ -8,6 +8,7 @@ Raises pydantic.ValidationError that names the field when a value cannot be used
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,8 @@ Role = Literal["emotion", "learner", "push", "history", "tutor"]
 ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history", "tutor")
 
 DEVELOPMENT_SECRET = "masterx-development-secret-not-for-production"  # noqa: S105
+MIN_SECRET = 32
+"""Characters of an HS256 secret in production: RFC 7518 asks for 256 bits."""
 
 
 class Group(BaseModel):
@@ -136,7 +139,14 @@ class AuthSettings(Group):
     jwks_url: str | None = Field(
         None, description="where the public keys are; switches to RS/ES/EdDSA"
     )
-    jwks_ttl: float = Field(300, gt=0, description="seconds that fetched keys are kept")
+    jwks_ttl: float = Field(300, gt=0, description="seconds until the keys are fetched again")
+    jwks_timeout: float = Field(5, gt=0, description="seconds that a fetch may take in all")
+    jwks_stale_for: float = Field(
+        3_600, ge=0, description="seconds after jwks_ttl that keys serve while no fetch succeeds"
+    )
+    max_lifetime: float = Field(
+        31_536_000, gt=0, description="seconds from now that a token's `exp` may lie ahead"
+    )
     leeway: float = Field(5, ge=0, description="seconds of clock difference forgiven")
     consent_claim: str = Field("consent", description="claim that must be true to process")
     role_claim: str = Field("role", description="learner, observer, service or admin")
@@ -152,18 +162,57 @@ class GatewaySettings(Group):
         ("http://127.0.0.1:8000", "http://localhost:8000"),
         description="for CORS and for the WebSocket's Origin; a client that sends none may pass",
     )
-    max_message_bytes: int = Field(64 * 1024, ge=1024, description="of a message or body")
+    max_message_bytes: int = Field(
+        256 * 1024,
+        ge=1024,
+        description="of a message or body; 500 interactions of the usual size fit",
+    )
     max_text_length: int = Field(8_000, ge=1, description="characters of a chat message")
     requests_per_minute: int = Field(100, ge=1, description="REST, per user")
     messages_per_second: float = Field(30, gt=0, description="WebSocket, per user")
     message_burst: int = Field(300, ge=1, description="WebSocket, per user")
+    max_handshakes: int = Field(
+        1_000,
+        ge=1,
+        description="connections that have not sent a whole request, or whose token "
+        "is being checked; beyond it the oldest that has not sent one is cut",
+    )
+    handshake_timeout: float = Field(
+        10,
+        gt=0,
+        description="seconds for a request's head, for its body, for checking a socket's "
+        "token, and for its first reading of the push log",
+    )
     max_connections: int = Field(10_000, ge=1)
     max_connections_per_user: int = Field(20, ge=1)
+    probe_timeout: float = Field(
+        2,
+        gt=0,
+        description="seconds in which the sockets of a learner at max_connections_per_user "
+        "must answer a ping; the oldest that does not makes way for the new one",
+    )
     max_outbox_bytes: int = Field(
         1_000_000, ge=1024, description="unsent bytes at which a slow client is closed (4408)"
     )
     ping_interval: float = Field(20, gt=0, description="seconds between WebSocket pings")
     shutdown_timeout: float = Field(5, gt=0)
+
+
+class ClockSettings(Group):
+    """When a device's clock is guessed from its events, which say no `sentAt`."""
+
+    least: float = Field(
+        300, gt=0, description="seconds off from which a clock is corrected; below, it is delay"
+    )
+    most: float = Field(
+        43_200, gt=0, description="seconds off up to which it is; above, the page was offline"
+    )
+
+    @model_validator(mode="after")
+    def _least_is_below_most(self) -> ClockSettings:
+        if self.least >= self.most:
+            raise ValueError("clock.least must be below clock.most")
+        return self
 
 
 class EmbeddedSettings(Group):
@@ -206,6 +255,7 @@ class Settings(BaseSettings):
     mongo: MongoSettings = MongoSettings()
     auth: AuthSettings = AuthSettings()
     gateway: GatewaySettings = GatewaySettings()
+    clock: ClockSettings = ClockSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     log: LogSettings = LogSettings()
     emotion: EmotionSettings = EmotionSettings()
@@ -223,13 +273,29 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _production_needs_its_own_secret(self) -> Settings:
-        insecure = self.auth.secret.get_secret_value() == DEVELOPMENT_SECRET
-        if self.environment == "production" and insecure and self.auth.jwks_url is None:
-            raise ValueError(
-                "auth.secret: production needs MASTERX_AUTH__SECRET or MASTERX_AUTH__JWKS_URL"
-            )
+    def _production_trusts_nobody(self) -> Settings:
+        if self.environment != "production":
+            return self
+        problems = list(_why_not_in_production(self.auth))
+        if problems:
+            raise ValueError("production needs other settings: " + "; ".join(problems))
         return self
+
+
+def _why_not_in_production(auth: AuthSettings) -> Iterator[str]:
+    """What would let somebody forge a token, each with the variable to set."""
+    secret = auth.secret.get_secret_value()
+    if auth.jwks_url is not None:
+        if not auth.jwks_url.lower().startswith("https://"):
+            yield "MASTERX_AUTH__JWKS_URL must begin with https://"
+    elif secret == DEVELOPMENT_SECRET:
+        yield "set MASTERX_AUTH__SECRET or MASTERX_AUTH__JWKS_URL, the development secret is public"
+    elif len(secret) < MIN_SECRET:
+        yield f"MASTERX_AUTH__SECRET must have {MIN_SECRET} characters or more"
+    if not auth.issuer:
+        yield "MASTERX_AUTH__ISSUER must be set"
+    if not auth.audience:
+        yield "MASTERX_AUTH__AUDIENCE must be set"
 
 
 @lru_cache(maxsize=1)

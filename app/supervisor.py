@@ -42,7 +42,7 @@ _STEADY_AFTER: Final = 30.0
 """Seconds that a child must have run for its next crash to count as the first."""
 _CRASHES_BEFORE_READY: Final = 5
 _WORKER_GRACE: Final = 15.0
-_GATEWAY_GRACE: Final = 5.0
+_GATEWAY_GRACE: Final = 2.0
 
 Report = Callable[[str, str, str], None]
 """Called with (name, state, detail) whenever something changes; state is one word."""
@@ -72,7 +72,7 @@ class Program:
 def programs(settings: Settings) -> tuple[Program, ...]:
     """The gateway, one worker of each role, and a local language model where one is wanted."""
     python = [sys.executable, "-m", "app.cli"]
-    grace = settings.gateway.shutdown_timeout + _GATEWAY_GRACE
+    grace = 3.5 * settings.gateway.shutdown_timeout + _GATEWAY_GRACE  # docs/operations.md
     workers: dict[str, list[str]] = {role: ["worker", role] for role in ROLES}
     if settings.tutor.local.enabled:
         workers["llm"] = ["llm"]

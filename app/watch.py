@@ -183,6 +183,7 @@ class Watch:
             return
         consumer = self._app.consumer
         total = 0
+        held = {message.tp for message in consumer.unacked}
         for tp in consumer.assignment():
             highwater = consumer.highwater(tp)
             # Faust's own book of what it committed; before the first commit, of what it read.
@@ -192,6 +193,10 @@ class Watch:
             if highwater is None:
                 continue
             lag = max(0, highwater - (position or 0))
+            if lag and tp not in held and not consumer._acked[tp]:
+                # All that was read is committed. What is left may be no records: the end of a
+                # transaction takes an offset, and retention may have taken what stood there.
+                lag = max(0, highwater - (consumer.passed(tp) or 0))
             metrics.LAG.labels(tp.topic, tp.partition).set(lag)
             total += lag
         self.lag = total

@@ -21,15 +21,18 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from agents.inflight import InFlight
+from agents.topics import DEAD_LETTERS
 from app import logs
+from app.admin import max_message_bytes
 from app.deadletters import Graveyard
 from app.exits import Exit, end_now
+from app.header_names import forgive
 from app.lease import Lease
 from app.probes import Unavailable, probe_kafka
 from app.producer import Producer
 from app.roles import Agent, Parts, builder
 from app.settings import Role, Settings
-from app.topics import physical
+from app.topics import MAX_DEAD_LETTER_BYTES, physical
 from app.transport import LeasedTransport
 from app.watch import Watch
 
@@ -45,6 +48,7 @@ def run(role: Role, settings: Settings) -> None:
     Ends the process with a code of `app.process.Exit` when it cannot go on safely.
     """
     logs.configure(settings.log, role=role)
+    forgive()
     try:
         uvloop.run(_run(role, settings))
     except Unavailable as error:
@@ -59,6 +63,8 @@ async def _run(role: Role, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await _wait_for_broker(settings)
+    # Its operator may have set another bound: a letter above it would end the worker.
+    room = await max_message_bytes(settings, DEAD_LETTERS)
     async with AsyncExitStack() as stack:
         lease = Lease(
             settings.worker.session_timeout,
@@ -77,7 +83,7 @@ async def _run(role: Role, settings: Settings) -> None:
         parts = Parts(
             settings=settings,
             outbox=producer,
-            dead_letters=Graveyard(producer, role, settings),
+            dead_letters=Graveyard(producer, role, settings, room or MAX_DEAD_LETTER_BYTES),
             window=window,
             watch=watch,
         )

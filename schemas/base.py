@@ -4,6 +4,7 @@ Errors:
     DecodeError            a payload that is not the message it should be
       InvalidJson          the bytes are not JSON
       InvalidMessage       JSON, but not this message; names the field
+      UnknownVersion       a record of a schema version that this release does not read
 """
 
 from __future__ import annotations
@@ -28,10 +29,24 @@ SCHEMA_VERSION: Final = 1
 # Everything below is taken for seconds, everything from it on for milliseconds.
 _SECONDS_BELOW = 100_000_000_000
 # The last millisecond that datetime can express (9999-12-31).
-_MAX_MILLIS = 253_402_300_799_999
+MAX_MILLIS = 253_402_300_799_999
 # A number in ASCII digits. float() alone would also take "1_000", "\u0661" and "nan".
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+# What an id may not hold: controls, blanks other than U+0020, marks that are not seen, lone
+# surrogates, private use, noncharacters. Written out, because Python's own tables change
+# from version to version. ZWNJ and ZWJ (U+200C, U+200D) are absent on purpose: names of
+# people are spelled with them.
+UNSEEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f"
+    "\u205f-\u206f\u3000\ud800-\uf8ff\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "\U0001d173-\U0001d17a\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe-\U000e00ff"
+    "\U000f0000-\U0010ffff]"
+)
+_UNSEEN_AT_AN_END = " \u200c\u200d"
 _A_TIME_IS = "a time is a number of seconds or milliseconds since the epoch, or ISO 8601"
+
+MAX_ID_LENGTH: Final = 64
+"""Characters of a client's id, at most."""
 
 MAX_INT64: Final = 2**63 - 1
 """The largest integer of Kafka, MongoDB and orjson."""
@@ -74,12 +89,26 @@ class InvalidMessage(DecodeError):
         return cls(f"{_sentence(first)}{suffix}", path)
 
 
+class UnknownVersion(DecodeError):
+    """A record of a schema version that this release does not read; a later one may.
+
+    Its message is the same for every record: `unknown_version`.
+    """
+
+    code = "unknown_version"
+
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__(self.code, field)
+
+
 def _sentence(error: ErrorDetails) -> str:
     match error["type"]:
         case "value_error":
             return str(error["ctx"]["error"])
         case "string_unicode":
             return "has a lone surrogate, which UTF-8 cannot express"
+        case "finite_number":
+            return "is not a finite number"
         case "model_type" | "model_attributes_type":
             return "should be a JSON object"
         case _:
@@ -119,7 +148,7 @@ def _text_to_millis(text: str) -> int:
 
 def _number_to_millis(value: float) -> int:
     # Compared before any arithmetic: an integer of 400 digits does not fit a float.
-    if not -_MAX_MILLIS <= value <= _MAX_MILLIS:
+    if not -MAX_MILLIS <= value <= MAX_MILLIS:
         raise ValueError("a time is finite, and not after the year 9999")
     return _seconds_to_millis(value) if value < _SECONDS_BELOW else int(value)
 
@@ -141,7 +170,7 @@ def _to_millis(value: Any) -> int:
         # Sent as milliseconds, it would be taken for seconds when it is read again.
         # In practice it is a duration (a page's performance.now()), not a time.
         raise ValueError("a time is not before March 1973 (is it a duration?)")
-    if millis > _MAX_MILLIS:
+    if millis > MAX_MILLIS:
         raise ValueError("a time is not after the year 9999")
     return millis
 
@@ -153,15 +182,19 @@ def integral(value: Any) -> Any:
     return value
 
 
-def _no_controls(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("has control characters")
+def _seen(value: str) -> str:
+    if unseen := UNSEEN.search(value):
+        raise ValueError(f"has a character that cannot be seen (U+{ord(unseen[0]):04X})")
+    if not value.strip(_UNSEEN_AT_AN_END):
+        raise ValueError("is blank")
     return value
 
 
-def _printable(value: str) -> str:
-    if _no_controls(value) != value.strip():
+def _addressable(value: str) -> str:
+    if value != value.strip(_UNSEEN_AT_AN_END):
         raise ValueError("has surrounding blanks")
+    if value in {".", ".."}:
+        raise ValueError("is . or .., which no browser can put into an address")
     return value
 
 
@@ -175,6 +208,22 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode(errors="replace").decode()
     return value
+
+
+def measured(least: float, most: float) -> BeforeValidator:
+    """A figure outside [least, most] is absent, not an error.
+
+    A real clock is set back while it measures (a time below 0), or its machine sleeps over
+    a weekend (above a day): the event happened all the same. What is no finite number is
+    left to the type to refuse.
+    """
+
+    def within(value: Any) -> Any:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        outside = number and (value < least or value > most)
+        return None if outside and abs(value) != math.inf else value
+
+    return BeforeValidator(within)
 
 
 def _json_object(value: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +248,7 @@ def _has_non_finite(value: Any) -> bool:
 
 Millis = Annotated[
     int,
-    Field(description="UTC, milliseconds since the epoch", ge=0, le=_MAX_MILLIS, strict=True),
+    Field(description="UTC, milliseconds since the epoch", ge=0, le=MAX_MILLIS, strict=True),
     BeforeValidator(integral),
 ]
 """Time in a record: exact, so that reading what was written gives the same message."""
@@ -214,16 +263,36 @@ Timestamp = Annotated[
 ]
 """Time as a client gives it. Kept as milliseconds."""
 
+ClockOffset = Annotated[
+    int,
+    Field(
+        default=0,
+        ge=-MAX_MILLIS,
+        le=MAX_MILLIS,
+        strict=True,
+        description="milliseconds that the sender's clock was behind ours: add it to the times "
+        "that the client gave; absent in records of earlier versions",
+    ),
+    BeforeValidator(integral),
+]
+"""What a device's clock was off by, when its message came."""
+
 OpaqueId = Annotated[
     str,
-    Field(min_length=1, max_length=64),
-    AfterValidator(_no_controls),
-    AfterValidator(_not_blank),
+    Field(min_length=1, max_length=MAX_ID_LENGTH),
+    AfterValidator(_seen),
 ]
-"""An id that only its owner can read: 1-64 printable characters. Ours are UUIDv7."""
+"""An id that only its owner can read: 1-64 characters that can be seen, ZWJ and ZWNJ among
+them. Ours are UUIDv7."""
 
-UserId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
-"""A learner: printable, 1-128 characters. Its UTF-8 bytes are the key of every topic."""
+UserId = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    AfterValidator(_seen),
+    AfterValidator(_addressable),
+]
+"""A learner: as an `OpaqueId`, of 1-128 characters, without surrounding blanks, neither `.`
+nor `..`. Its UTF-8 bytes are the key of every topic."""
 
 Words = Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
 """What somebody wrote: any Unicode text but blanks only."""
@@ -295,7 +364,23 @@ class Message(BaseModel):
         return orjson.dumps(self.document())
 
 
-class Event(Message):
+class Versioned(Message):
+    """A message that says its version, which is looked at before any other field."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+    @classmethod
+    def read(cls, document: Any) -> Self:
+        """Read from parsed JSON. Raises UnknownVersion and InvalidMessage."""
+        if isinstance(document, dict):
+            # A newer version may have other fields: its own are not held against ours.
+            version = document.get("schemaVersion", document.get("schema_version", SCHEMA_VERSION))
+            if isinstance(version, bool) or version != SCHEMA_VERSION:
+                raise UnknownVersion("schemaVersion")
+        return super().read(document)
+
+
+class Event(Versioned):
     """A record on a topic.
 
     `event_id` names the event for ever: a redelivery and a client's retry carry
@@ -303,7 +388,6 @@ class Event(Message):
     `ingest_time` when we received it; both UTC milliseconds.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     event_id: OpaqueId
     user_id: UserId
     event_time: Millis

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from schemas.base import Derived, Flag, Message, Number, Unit
+from schemas.base import ClockOffset, Derived, Flag, Message, Number, Unit
 
 
 class Emotion(StrEnum):
@@ -71,6 +71,7 @@ class EmotionRead(Derived):
     within its bound, `status` is `unavailable` and there are no probabilities.
     """
 
+    clock_offset: ClockOffset
     status: str = Field(default="ok", pattern="^(ok|unavailable)$")
     model_version: str = ""
     probabilities: dict[Emotion, Unit] = Field(default_factory=dict)

@@ -6,13 +6,29 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from schemas.base import Event, Flag, Message, OpaqueId, Timestamp, UserId, integral
+from schemas.base import (
+    ClockOffset,
+    Event,
+    Flag,
+    Message,
+    OpaqueId,
+    Timestamp,
+    UserId,
+    integral,
+    measured,
+)
 
 MAX_INTERACTIONS = 500
 """Interactions in one batch, at most (a protocol limit)."""
 
-Seconds = Annotated[float, Field(ge=0.0, le=86_400.0, strict=True)]
-"""A duration in seconds, at most a day."""
+_DAY = 86_400.0
+_FARTHEST = 1e9
+_LONGEST = 1e11
+
+Seconds = Annotated[
+    Annotated[float, Field(ge=0.0, le=_DAY, strict=True)] | None, measured(0.0, _DAY)
+]
+"""A duration in seconds, at most a day; one below 0 or above a day is taken as absent."""
 
 Tries = Annotated[int, Field(ge=0, le=10_000, strict=True), BeforeValidator(integral)]
 """How often something was done."""
@@ -21,16 +37,17 @@ Tries = Annotated[int, Field(ge=0, le=10_000, strict=True), BeforeValidator(inte
 class TimingData(Message):
     """How long it took, in seconds."""
 
-    response_time: Seconds | None = None
-    dwell_time: Seconds | None = None
+    response_time: Seconds = None
+    dwell_time: Seconds = None
 
 
 class ViewportData(Message):
     """What the screen showed."""
 
-    scroll_distance: Annotated[float, Field(ge=0.0, le=1e9, strict=True)] | None = Field(
-        default=None, description="pixels"
-    )
+    scroll_distance: Annotated[
+        Annotated[float, Field(ge=0.0, le=_FARTHEST, strict=True)] | None,
+        measured(0.0, _FARTHEST),
+    ] = Field(default=None, description="pixels")
     device_type: str | None = Field(default=None, max_length=32)
 
 
@@ -38,9 +55,10 @@ class ContextData(Message):
     """Around the interaction."""
 
     tab_active: Flag | None = None
-    session_duration: Annotated[float, Field(ge=0.0, le=1e11, strict=True)] | None = Field(
-        default=None, description="milliseconds since the session began"
-    )
+    session_duration: Annotated[
+        Annotated[float, Field(ge=0.0, le=_LONGEST, strict=True)] | None,
+        measured(0.0, _LONGEST),
+    ] = Field(default=None, description="milliseconds since the session began")
 
 
 class TaskData(Message):
@@ -69,10 +87,12 @@ class Interaction(Message):
 
 
 class InteractionsReceived(Event):
-    """One accepted batch. `event_id` is derived from the client's batch id.
+    """Interactions that were accepted together. `event_id` is derived from their ids.
 
-    Every interaction carries its own `event_id` here: the client's, or
-    `<batch id>:<position>` hashed to a stable one.
+    So two records with one id hold the same interactions, whatever the batches were that
+    brought them. Every interaction carries its own `event_id` here: the client's, or one
+    that is derived from the batch's id and the position in it.
     """
 
+    clock_offset: ClockOffset
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)

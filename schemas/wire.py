@@ -25,6 +25,7 @@ from schemas.base import (
     Unit,
     UserId,
     Words,
+    new_event_id,
 )
 from schemas.interactions import MAX_INTERACTIONS, Interaction
 from schemas.state import UserState
@@ -62,11 +63,34 @@ class CloseCode:
 # -- client to server ---------------------------------------------------------------------
 
 
+ClientId = Annotated[
+    OpaqueId,
+    Field(
+        default_factory=new_event_id,
+        description="makes a retry harmless; without it the server makes one, and a message "
+        "that is sent again is a new event",
+    ),
+]
+"""The id of a message with effects."""
+
+
+SentAt = Annotated[
+    Timestamp | None,
+    Field(
+        default=None,
+        description="when the client sent it, by the clock that gave the other times: what "
+        "that clock is off by is taken into account",
+    ),
+]
+"""When a message was sent."""
+
+
 class InteractionBatch(Message):
     """A batch of interactions; `id` makes a retry harmless."""
 
     type: Literal["interaction_batch"] = "interaction_batch"
-    id: OpaqueId
+    id: ClientId
+    sent_at: SentAt
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
 
 
@@ -74,7 +98,8 @@ class ChatMessage(Message):
     """What the learner wrote; `id` makes a retry harmless."""
 
     type: Literal["chat_message"] = "chat_message"
-    id: OpaqueId
+    id: ClientId
+    sent_at: SentAt
     event_id: OpaqueId | None = None
     timestamp: Timestamp
     text: Words
@@ -90,7 +115,8 @@ class Feedback(Message):
     """What came of a recommendation, intervention or reply."""
 
     type: Literal["feedback"] = "feedback"
-    id: OpaqueId
+    id: ClientId
+    sent_at: SentAt
     target_type: TargetType
     target_id: OpaqueId
     outcome: str = Field(min_length=1, max_length=64)
@@ -170,6 +196,14 @@ class Hello(Message):
     limits: Limits
 
 
+class Rejected(Message):
+    """An interaction that was not accepted; the others of its batch were."""
+
+    index: Count = Field(description="where it stood in the batch as sent, from 0")
+    field: str | None = Field(default=None, description="path within the interaction")
+    message: str
+
+
 class Ack(Message):
     """The events are in Kafka, acknowledged by all in-sync replicas."""
 
@@ -178,6 +212,9 @@ class Ack(Message):
     event_ids: tuple[OpaqueId, ...]
     duplicates: tuple[OpaqueId, ...] = Field(
         default=(), description="those of event_ids that had been accepted before"
+    )
+    rejected: tuple[Rejected, ...] = Field(
+        default=(), description="interactions that are not what they should be, left out"
     )
 
 
@@ -289,6 +326,7 @@ class InteractionRequest(Message):
     """Body of POST /interaction; a single interaction or a batch, for a service or a learner."""
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
+    sent_at: SentAt
     user_id: UserId | None = None
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
 
@@ -298,6 +336,7 @@ class ChatRequest(Message):
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
     event_id: OpaqueId | None = None
+    sent_at: SentAt
     user_id: UserId | None = None
     timestamp: Timestamp | None = None
     text: Words
@@ -313,6 +352,7 @@ class FeedbackRequest(Message):
     """Body of POST /feedback."""
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
+    sent_at: SentAt
     user_id: UserId | None = None
     target_type: TargetType
     target_id: OpaqueId
@@ -325,6 +365,7 @@ class Accepted(Message):
     id: OpaqueId
     event_ids: tuple[OpaqueId, ...]
     duplicates: tuple[OpaqueId, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
 
 
 class Problem(Message):

@@ -49,6 +49,8 @@ ALLOWED: Final = (
         (f"{_EMOTION}.serving.engine:WARM_TEXTS", "3"),
         (f"{_EMOTION}.serving.pipeline:CHUNK", "256"),
         (f"{_CONTEXT}.tokens:_CACHED", "512"),
+        (f"{_TUTOR}.answer_reader:_MOST_BYTES", "20"),
+        (f"{_TUTOR}.chunks:_MOST_NAMES", "16"),
         (f"{_TUTOR}.metrics:_SECONDS", "*"),
         (f"{_TUTOR}.metrics:_OVERHEAD", "*"),
         (f"{_TUTOR}.preloading:_AT_ONCE", "8"),
@@ -56,6 +58,7 @@ ALLOWED: Final = (
         (f"{_TUTOR}.replying:_LEASE", "30.0"),
         (f"{_TUTOR}.showing:_PATIENCE", "2.0"),
         (f"{_TUTOR}.store:_CONNECTIONS", "16"),
+        (f"{_TUTOR}.texts:_POLL_MS", "500"),
     ),
     *_allow(
         "how long Redis keeps what a redelivery or a day's sum still needs; nobody is judged by it",
@@ -64,8 +67,8 @@ ALLOWED: Final = (
     ),
     *_allow(
         "codes of HTTP, and a count that no answer of a provider can have",
-        (f"{_TUTOR}.client:_MOST_TOKENS", "31"),
-        (f"{_TUTOR}.failures:_of_status", "429", "500"),
+        (f"{_TUTOR}.chunks:_MOST_TOKENS", "31"),
+        (f"{_TUTOR}.failures:_of_status", "500"),
     ),
     *_allow(
         "bounds what one search may cost, in characters. A text is cut into parts of that length "

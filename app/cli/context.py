@@ -33,7 +33,10 @@ def load_settings() -> Settings:
         status = 2
         for problem in error.errors(include_url=False, include_input=False):
             place = "__".join(str(part).upper() for part in problem["loc"])
-            typer.echo(f"error: MASTERX_{place}: {problem['msg']}", err=True)
+            # What concerns several settings names them itself.
+            where = f"MASTERX_{place}: " if place else ""
+            said = str(problem["msg"]).removeprefix("Value error, ")
+            typer.echo(f"error: {where}{said}", err=True)
             if isinstance(problem.get("ctx", {}).get("error"), UnknownPolicyFormat):
                 status = Exit.CONFIG
         raise typer.Exit(status) from None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 
+from app.gateway import wire
 from app.gateway.refusal import Refusal
 from schemas.wire import ErrorCode
 
@@ -45,8 +45,8 @@ async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
         if len(body) > max_bytes:
             raise too_large
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        document = wire.load(body)
+    except ValueError:
         raise Refusal(ErrorCode.INVALID_JSON, "not JSON in UTF-8") from None
     if not isinstance(document, dict):
         raise Refusal(ErrorCode.INVALID_MESSAGE, "the body is a JSON object")

@@ -13,7 +13,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.auth import Authenticator, Principal, Role
-from app.gateway.connections import Connections
+from app.gateway.connections import Connections, Handshakes
 from app.gateway.delivery import Delivery
 from app.gateway.eventlog import EventLog
 from app.gateway.health import LoopLag, Readiness
@@ -60,7 +60,10 @@ class Gateway:
         self.delivery = Delivery(pushes)
         self.history = HistoryStore(settings.mongo)
         self.profiles = Profiles(pushes, self.history)
-        self.connections = Connections(bounds.max_connections, bounds.max_connections_per_user)
+        self.connections = Connections(
+            bounds.max_connections, bounds.max_connections_per_user, bounds.probe_timeout
+        )
+        self.handshakes = Handshakes(bounds.max_handshakes, bounds.handshake_timeout)
         self.socket_limit = TokenBuckets(bounds.messages_per_second, bounds.message_burst)
         self.request_limit = TokenBuckets(
             bounds.requests_per_minute / 60, bounds.requests_per_minute
@@ -94,9 +97,11 @@ class Gateway:
 
     async def close(self) -> None:
         """Deliver what Kafka has not acknowledged, then disconnect."""
+        loop = asyncio.get_running_loop()
         within = self.settings.gateway.shutdown_timeout
+        ends = loop.time() + within
         await self.events.close(within)
-        await self.intake.drain(within)
+        await self.intake.drain(max(0.0, ends - loop.time()))
         await self.delivery.close()
         await self.loop_lag.close()
         await self.authenticator.close()

@@ -18,36 +18,40 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from agents import envelope
-from app.auth import Principal
+from app.auth import Principal, Role
 from app.gateway import metrics, trace
+from app.gateway.clocks import DeviceClock
 from app.gateway.eventlog import EventLog, Unavailable
-from app.gateway.events import Plan, Submission, plan
+from app.gateway.events import Batch, Plan, Submission, plan
 from app.gateway.refusal import Refusal
 from app.gateway.retries import RetryMemory
 from app.lanes import Lanes
 from app.settings import Settings
 from schemas.base import now_ms
-from schemas.wire import Ack, ChatMessage, ErrorCode, InteractionBatch
+from schemas.wire import Ack, ChatMessage, ErrorCode
 
 log = structlog.get_logger(__name__)
 
 _Outcome = asyncio.Future[Refusal | None]
 """How the first attempt of an event ends: None when Kafka has it."""
+_Key = tuple[str, str, str]
+"""Learner, kind, event id: an id is the client's own within its kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends, for which learner, within which trace."""
+    """Who sends, for which learner, within which trace, by which clock."""
 
     principal: Principal
     user_id: str
     traceparent: str | None = None
+    clock: DeviceClock = field(default_factory=DeviceClock)
 
 
 class Intake:
@@ -66,7 +70,7 @@ class Intake:
         self._retries = retries
         self._clock = clock
         self._lanes = Lanes()
-        self._in_flight: dict[tuple[str, str], _Outcome] = {}
+        self._in_flight: dict[_Key, _Outcome] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
 
@@ -82,7 +86,8 @@ class Intake:
         """
         started = time.perf_counter()
         check(message, sender, self._max_text)
-        planned = plan(message, sender.user_id, self._clock())
+        now = self._clock()
+        planned = plan(message, sender.user_id, now, clock_offset(message, sender, now))
         if self._closing:
             raise Refusal.unavailable("this gateway is about to end")
         if self._events.full:
@@ -102,8 +107,14 @@ class Intake:
             if (refusal := outcome.result()) is not None:
                 raise refusal
         metrics.DUPLICATES.inc(len(duplicates))
+        metrics.REJECTED.inc(len(planned.rejected))
         metrics.ACK_SECONDS.labels(message.type).observe(time.perf_counter() - started)
-        return Ack(id=message.id, event_ids=planned.event_ids, duplicates=duplicates)
+        return Ack(
+            id=message.id,
+            event_ids=planned.event_ids,
+            duplicates=duplicates,
+            rejected=planned.rejected,
+        )
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run work that must not end with its connection; `drain` waits for it."""
@@ -117,17 +128,17 @@ class Intake:
 
     async def _append(self, planned: Plan, sender: Sender) -> tuple[tuple[str, ...], set[_Outcome]]:
         """Steps 4 and 5. The held record is released on every way out."""
-        user_id = sender.user_id
+        user_id, kind = sender.user_id, planned.kind
         settling = False
         try:
             async with self._lanes.turn(user_id):
                 racing = {
-                    one: self._in_flight[user_id, one]
+                    one: self._in_flight[user_id, kind, one]
                     for one in planned.event_ids
-                    if (user_id, one) in self._in_flight
+                    if (user_id, kind, one) in self._in_flight
                 }
                 asked = [one for one in planned.event_ids if one not in racing]
-                known = await self._retries.known(user_id, asked)
+                known = await self._retries.known(user_id, kind, asked)
                 new = [one for one in dict.fromkeys(asked) if one not in known]
                 duplicates = tuple(one for one in planned.event_ids if one not in set(new))
                 outcomes = set(racing.values())
@@ -151,20 +162,19 @@ class Intake:
             headers=envelope.headers(type(record)) | {envelope.TRACEPARENT: traceparent.encode()},
         )
         outcome: _Outcome = asyncio.get_running_loop().create_future()
-        for one in new:
-            self._in_flight[sender.user_id, one] = outcome
-        self._spawn(self._settle(sender.user_id, new, record.event_id, delivery, outcome))
+        keys = [(sender.user_id, planned.kind, one) for one in new]
+        self._in_flight.update(dict.fromkeys(keys, outcome))
+        self._spawn(self._settle(keys, record.event_id, delivery, outcome))
         return outcome
 
     async def _settle(
         self,
-        user_id: str,
-        new: list[str],
+        keys: list[_Key],
         event_id: str,
         delivery: asyncio.Future[Any],
         outcome: _Outcome,
     ) -> None:
-        """Step 6, and the memory for step 4 of whoever comes again."""
+        """Step 6, and the memory for step 4 of whoever comes again. One learner, one kind."""
         try:
             await asyncio.wait({delivery})
             self._events.release()
@@ -175,10 +185,11 @@ class Intake:
             else:
                 outcome.set_result(None)
                 # Remembered before it leaves the set of those in flight: no moment between.
-                await self._retries.remember(user_id, new)
+                user_id, kind, _ = keys[0]
+                await self._retries.remember(user_id, kind, [one for _, _, one in keys])
         finally:
-            for one in new:
-                del self._in_flight[user_id, one]
+            for key in keys:
+                del self._in_flight[key]
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
@@ -193,21 +204,28 @@ class Intake:
             log.error("intake_task_failed", exc_info=error)
 
 
+def clock_offset(message: Submission, sender: Sender, receipt: int) -> int:
+    """What the sender's clock is behind ours, milliseconds; 0 of whoever acts for a learner.
+
+    A backend that passes events on does not know the clocks of its learners' devices.
+    """
+    by_device = sender.principal.role is Role.LEARNER
+    return sender.clock.offset(message, receipt) if by_device else 0
+
+
 def check(message: Submission, sender: Sender, max_text: int) -> None:
     """Step 3. Raises Refusal."""
     principal = sender.principal
     if not principal.may_act_as(sender.user_id):
         raise Refusal(ErrorCode.FORBIDDEN, "this token may not send for this learner")
     if not principal.consent:
-        raise Refusal(
-            ErrorCode.CONSENT_REQUIRED, "the token says of no consent; nothing is processed without"
-        )
+        raise Refusal(ErrorCode.CONSENT_REQUIRED, principal.why_no_consent)
     if isinstance(message, ChatMessage) and len(message.text) > max_text:
         raise Refusal(ErrorCode.TOO_LARGE, f"a text has at most {max_text} characters", "text")
-    if isinstance(message, InteractionBatch):
-        for position, one in enumerate(message.interactions):
-            if one.user_id is not None and one.user_id != sender.user_id:
-                allowed = principal.may_act_as(one.user_id)
+    if isinstance(message, Batch):
+        for position, user_id in message.triage.named:
+            if user_id != sender.user_id:
+                allowed = principal.may_act_as(user_id)
                 raise Refusal(
                     ErrorCode.INVALID_MESSAGE if allowed else ErrorCode.FORBIDDEN,
                     "is not the learner that this message is for",

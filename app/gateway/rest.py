@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from app.auth import InvalidToken, KeysUnavailable, Principal, Role
 from app.gateway import metrics, trace, wire
 from app.gateway.bodies import read_json
-from app.gateway.events import Submission
+from app.gateway.events import Batch, Submission, read_interactions
 from app.gateway.gateway import Gateway
 from app.gateway.intake import Sender
 from app.gateway.openapi import described
@@ -28,7 +28,6 @@ from schemas.wire import (
     ErrorCode,
     Feedback,
     FeedbackRequest,
-    InteractionBatch,
     InteractionRequest,
     Profile,
 )
@@ -38,6 +37,7 @@ _TOKEN_PARAMETERS: Final = ("token", "access_token", "jwt", "bearer", "authoriza
 _ID: Final[TypeAdapter[str]] = TypeAdapter(OpaqueId)
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 router = APIRouter(prefix=PREFIX, tags=["learners"])
 
@@ -51,14 +51,12 @@ async def interaction(request: Request) -> Response:
         "interactionType" in document or "interaction_type" in document
     )
     if single:
-        one = _read(Interaction, document)
-        body = InteractionRequest(id=None, user_id=one.user_id, interactions=(one,))
-        message_id = _message_id(request, document.get("id"))
-    else:
-        body = _read(InteractionRequest, document)
-        message_id = _message_id(request, body.id)
+        one = _read(Interaction, document)  # first, so that an error names its field alone
+        document = {**document, "userId": one.user_id, "interactions": [document]}
+    body, triage = _valid(lambda: read_interactions(InteractionRequest, document))
+    message_id = _message_id(request, body.id)
     user_id = _user(principal, body.user_id or body.interactions[0].user_id)
-    message = InteractionBatch(id=message_id, interactions=body.interactions)
+    message = Batch(message_id, body.interactions, triage, body.sent_at)
     return await _submit(request, message, principal, user_id)
 
 
@@ -71,6 +69,7 @@ async def chat(request: Request) -> Response:
     message = ChatMessage.model_construct(
         type="chat_message",
         id=_message_id(request, body.id),
+        sent_at=body.sent_at,
         event_id=body.event_id,
         timestamp=now_ms() if body.timestamp is None else body.timestamp,
         text=body.text,
@@ -87,6 +86,7 @@ async def feedback(request: Request) -> Response:
     body = _read(FeedbackRequest, await _body(request, principal))
     message = Feedback(
         id=_message_id(request, body.id),
+        sent_at=body.sent_at,
         target_type=body.target_type,
         target_id=body.target_id,
         outcome=body.outcome,
@@ -141,8 +141,12 @@ async def _body(request: Request, principal: Principal) -> dict[str, Any]:
 
 
 def _read(model: type[M], document: dict[str, Any]) -> M:
+    return _valid(lambda: model.read(document))
+
+
+def _valid(read: Callable[[], T]) -> T:
     try:
-        return model.read(document)
+        return read()
     except InvalidMessage as error:
         raise Refusal(ErrorCode.INVALID_MESSAGE, error.message, error.field) from None
 
@@ -157,7 +161,7 @@ def _message_id(request: Request, from_body: Any) -> str:
         return _ID.validate_python(value)
     except ValidationError:
         raise Refusal(
-            ErrorCode.INVALID_MESSAGE, "an id has 1 to 64 printable characters", field
+            ErrorCode.INVALID_MESSAGE, "an id has 1 to 64 characters that can be seen", field
         ) from None
 
 
@@ -181,5 +185,7 @@ async def _submit(
         metrics.MESSAGES.labels("rest", message.type, refusal.code).inc()
         raise
     metrics.MESSAGES.labels("rest", message.type, "accepted").inc()
-    accepted = Accepted(id=ack.id, event_ids=ack.event_ids, duplicates=ack.duplicates)
-    return Response(orjson.dumps(accepted.document()), 202, media_type="application/json")
+    accepted = Accepted(
+        id=ack.id, event_ids=ack.event_ids, duplicates=ack.duplicates, rejected=ack.rejected
+    )
+    return answer(accepted, 202)

@@ -41,26 +41,33 @@ class RetryMemory:
         self._clock = clock
         self._paused_until = 0.0
 
-    async def known(self, user_id: str, event_ids: Collection[str]) -> frozenset[str]:
-        """Those of the ids that were accepted before; none while Redis does not answer."""
+    async def known(self, user_id: str, kind: str, event_ids: Collection[str]) -> frozenset[str]:
+        """Those of the ids of this kind that were accepted before.
+
+        None of them while Redis does not answer.
+        """
         if not event_ids or self._paused:
             return frozenset()
         ids = list(event_ids)
+        # Not one MGET: in Redis Cluster these keys are of different slots.
+        pipeline = self._redis.pipeline(transaction=False)
+        for one in ids:
+            pipeline.get(self._key(user_id, kind, one))
         try:
             async with asyncio.timeout(_PATIENCE):
-                found = await self._redis.mget([self._key(user_id, one) for one in ids])
+                found = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             self._pause(error)
             return frozenset()
         return frozenset(one for one, value in zip(ids, found, strict=True) if value is not None)
 
-    async def remember(self, user_id: str, event_ids: Collection[str]) -> None:
+    async def remember(self, user_id: str, kind: str, event_ids: Collection[str]) -> None:
         """Kafka has acknowledged these."""
         if not event_ids or self._paused:
             return
         pipeline = self._redis.pipeline(transaction=False)
         for one in event_ids:
-            pipeline.set(self._key(user_id, one), b"", px=self._ttl)
+            pipeline.set(self._key(user_id, kind, one), b"", px=self._ttl)
         try:
             async with asyncio.timeout(_PATIENCE):
                 await pipeline.execute()
@@ -75,7 +82,7 @@ class RetryMemory:
         self._paused_until = self._clock() + _PAUSE
         log.warning("retry_memory_unavailable", error=type(error).__name__)
 
-    def _key(self, user_id: str, event_id: str) -> str:
+    def _key(self, user_id: str, kind: str, event_id: str) -> str:
         # Hashed: short, and no learner's id stands in a key that erasure does not know.
-        name = f"{len(user_id)}:{user_id}:{event_id}"
+        name = f"{len(user_id)}:{user_id}:{kind}:{event_id}"
         return f"{self._prefix}:seen:{blake2b(name.encode(), digest_size=16).hexdigest()}"

@@ -6,18 +6,33 @@ Two steps, because a rate limit stands between them: `unpack` reads the envelope
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
-from schemas.base import InvalidMessage, Message
-from schemas.wire import CLIENT_TYPES, ClientMessage, Error, ErrorCode, read_client
+from app.gateway.events import Batch, Submission, read_interactions
+from schemas.base import MAX_ID_LENGTH, UNSEEN, InvalidMessage, Message
+from schemas.wire import (
+    CLIENT_TYPES,
+    Error,
+    ErrorCode,
+    InteractionBatch,
+    Ping,
+    Resume,
+    read_client,
+)
+
+Received = Submission | Resume | Ping
+"""What a client may send, as it was read."""
 
 UNKNOWN: Final = "unknown"
 """The type of a message whose type we do not know."""
 
-_MAX_ID: Final = 64
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_BATCH: Final = InteractionBatch.model_fields["type"].default
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +48,8 @@ def unpack(frame: bytes | str, max_bytes: int) -> Envelope | Error:
     """Read the envelope of a frame of at most `max_bytes` bytes."""
     raw = frame.encode(errors="surrogatepass") if isinstance(frame, str) else frame
     try:
-        document = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        document = load(raw)
+    except ValueError:
         if len(raw) > max_bytes:
             return _too_large(None, max_bytes)
         return Error(code=ErrorCode.INVALID_JSON, message="not JSON in UTF-8")
@@ -49,15 +64,48 @@ def unpack(frame: bytes | str, max_bytes: int) -> Envelope | Error:
     return Envelope(kind, message_id, document)
 
 
-def read(envelope: Envelope) -> ClientMessage | Error:
+def load(raw: bytes | bytearray) -> Any:
+    """Parse JSON in UTF-8, also what strict parsers refuse and JavaScript writes.
+
+    A lone surrogate (half an emoji, cut off by `slice`) becomes U+FFFD. NaN, Infinity and
+    1e400 become floats that are not finite: validation refuses them by the field's name,
+    and the sender learns which of its messages it was.
+
+    Raises ValueError: not JSON in UTF-8, or nested too deeply.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        try:
+            return _whole(json.loads(raw.decode()))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        # A pair written as two escapes is one character by now; what is left has lost its half.
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(one) for name, one in value.items()}
+    return value
+
+
+def read(envelope: Envelope) -> Received | Error:
     """Validate the message in an envelope."""
     try:
-        return read_client(envelope.document)
+        if envelope.type == _BATCH:
+            return Batch.of(*read_interactions(InteractionBatch, envelope.document))
+        message = read_client(envelope.document)
+        assert not isinstance(message, InteractionBatch)
+        return message
     except InvalidMessage as error:
         return invalid(error, envelope.id)
 
 
-def decode(frame: bytes | str, max_bytes: int) -> ClientMessage | Error:
+def decode(frame: bytes | str, max_bytes: int) -> Received | Error:
     """Both steps in one."""
     envelope = unpack(frame, max_bytes)
     return envelope if isinstance(envelope, Error) else read(envelope)
@@ -65,8 +113,9 @@ def decode(frame: bytes | str, max_bytes: int) -> ClientMessage | Error:
 
 def readable_id(value: Any) -> str | None:
     """The id of a message, if it is one that can be repeated to the client."""
-    usable = isinstance(value, str) and 0 < len(value) <= _MAX_ID and value.isprintable()
-    return value if usable else None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH or UNSEEN.search(value):
+        return None
+    return value
 
 
 def invalid(error: InvalidMessage, message_id: str | None) -> Error:

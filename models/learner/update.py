@@ -129,7 +129,7 @@ def apply_interactions(
     if not fresh or (whole and not known.seen.unseen(whole)):
         return _retry(known, cause, settings)
     interactions = [batch.interactions[index] for index in fresh]
-    timed = _times([i.timestamp for i in interactions], batch, known, settings)
+    timed = _times([i.timestamp + batch.clock_offset for i in interactions], batch, known, settings)
     observations = [
         observe_interaction(interaction, time)
         for interaction, time in zip(interactions, timed.times, strict=True)
@@ -167,7 +167,7 @@ def apply_emotion(
     advanced = advance(known, cause, named, settings)
     if reading.status == "unavailable":
         return _decided(replace(advanced, model_unavailable=True), cause, settings)
-    timed = _times([reading.event_time], reading, known, settings)
+    timed = _times([reading.event_time + reading.clock_offset], reading, known, settings)
     observation = observe_reading(reading, timed.times[0])
     # A message says that the learner is there, and nothing else about behaviour.
     behaved = [Observed(observation.time)]

@@ -193,6 +193,7 @@ def expected(
             learner.records += 1
             learner.applied[topic] = record.offset
             cap = document["ingestTime"] + round(decays.skew * 1000)
+            offset = document.get("clockOffset", 0)
             if topic == "interactions":
                 for position, one in enumerate(document["interactions"]):
                     event_id = one.get("eventId") or derived_interaction_id(
@@ -202,7 +203,7 @@ def expected(
                     if (user, topic, event_id) not in seen:
                         seen.add((user, topic, event_id))
                         learner.events.append(
-                            Event(min(one["timestamp"], cap), _interaction_values(one))
+                            Event(min(one["timestamp"] + offset, cap), _interaction_values(one))
                         )
                 continue
             event_id = document["eventId"]
@@ -220,7 +221,7 @@ def expected(
             elif is_new and reading["status"] == "ok":
                 learner.events.append(
                     Event(
-                        min(document["eventTime"], cap),
+                        min(document["eventTime"] + offset, cap),
                         dict(reading["pad"]),
                         _shares(reading["probabilities"]),
                         is_message=True,

@@ -96,6 +96,7 @@ def read(sent: Sent) -> EmotionRead:
         user_id=message.user_id,
         event_time=message.event_time,
         ingest_time=message.ingest_time,
+        clock_offset=message.clock_offset,
         caused_by=(message.event_id,),
         source_topic=CHAT,
         source_partition=0,

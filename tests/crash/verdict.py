@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -134,7 +135,7 @@ async def judge(
     )
 
 
-async def lag(settings: Settings, role: Role) -> int:
+async def lag(settings: Settings, role: Role, reads: Mapping[Role, tuple[str, ...]] = READS) -> int:
     """Records of a role's topics behind which its group's commits stand."""
     group = f"{settings.worker.group_prefix}-{role}"
     consumer = AIOKafkaConsumer(
@@ -143,7 +144,7 @@ async def lag(settings: Settings, role: Role) -> int:
     await consumer.start()
     try:
         left = 0
-        for topic in READS[role]:
+        for topic in reads[role]:
             name = physical(settings, topic)
             await consumer._client._wait_on_metadata(name)
             tps = [TopicPartition(name, p) for p in consumer.partitions_for_topic(name) or ()]
@@ -155,8 +156,13 @@ async def lag(settings: Settings, role: Role) -> int:
         await consumer.stop()
 
 
-async def settled(settings: Settings, *roles: Role, within: float = 90.0) -> None:
+async def settled(
+    settings: Settings,
+    *roles: Role,
+    within: float = 90.0,
+    reads: Mapping[Role, tuple[str, ...]] = READS,
+) -> None:
     """Wait until the roles, in the order of the chain, have committed all there is."""
     async with asyncio.timeout(within):
-        while any([await lag(settings, role) for role in roles]):
+        while any([await lag(settings, role, reads) for role in roles]):
             await asyncio.sleep(0.5)

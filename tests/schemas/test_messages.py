@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pydantic.alias_generators import to_snake
 
 from schemas.actions import Level, Recommendation
-from schemas.base import InvalidJson, InvalidMessage, Message
+from schemas.base import InvalidJson, InvalidMessage, Message, UnknownVersion
 from schemas.chat import ChatReceived
 from schemas.emotions import Emotion
 from schemas.interactions import MAX_INTERACTIONS, Interaction
@@ -22,6 +23,7 @@ from schemas.wire import (
     CLIENT_TYPES,
     ChatMessage,
     ErrorCode,
+    Feedback,
     InteractionBatch,
     Resume,
     UnknownType,
@@ -231,29 +233,42 @@ def test_a_chat_message_names_the_field_as_the_client_wrote_it(changes, field):
     assert wrong(ChatMessage, CHAT | changes).field == field
 
 
-@pytest.mark.parametrize("missing", ["id", "timestamp", "text"])
+@pytest.mark.parametrize("missing", ["timestamp", "text"])
 def test_a_missing_field_is_named(missing):
     document = {key: value for key, value in CHAT.items() if key != missing}
 
     assert wrong(ChatMessage, document).field == missing
 
 
+@pytest.mark.parametrize("model", [InteractionBatch, ChatMessage, Feedback])
+def test_a_message_without_id_is_given_a_new_one(model):
+    body = {
+        **CHAT,
+        "interactions": [INTERACTION],
+        "targetType": "reply", "targetId": "r", "outcome": "helpful",
+        "type": model.model_fields["type"].default,
+    }  # fmt: skip
+    document = {key: value for key, value in body.items() if key != "id"}
+    one, other = model.read(document), model.read(document)
+    assert one.id
+    assert one.id != other.id
+    assert "id" not in model.model_json_schema()["required"]
+
+
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
-        ({"timingData": {"responseTime": -1}}, "timingData.responseTime"),
-        ({"timing_data": {"response_time": -1}}, "timing_data.response_time"),
         ({"timingData": {"responseTime": True}}, "timingData.responseTime"),
+        ({"timing_data": {"response_time": "-1"}}, "timing_data.response_time"),
+        ({"viewportData": {"scrollDistance": float("-inf")}}, "viewportData.scrollDistance"),
+        ({"contextData": {"sessionDuration": float("nan")}}, "contextData.sessionDuration"),
         ({"timingData": {"responseTime": "5"}}, "timingData.responseTime"),
-        ({"timingData": {"dwellTime": 86_400.1}}, "timingData.dwellTime"),
         ({"timingData": {"dwellTime": float("nan")}}, "timingData.dwellTime"),
         ({"timingData": {"dwellTime": float("inf")}}, "timingData.dwellTime"),
         ({"timingData": []}, "timingData"),
-        ({"viewportData": {"scrollDistance": 1e10}}, "viewportData.scrollDistance"),
         ({"viewportData": {"deviceType": "x" * 33}}, "viewportData.deviceType"),
         ({"contextData": {"tabActive": "yes"}}, "contextData.tabActive"),
         ({"contextData": {"tabActive": 1}}, "contextData.tabActive"),
-        ({"contextData": {"sessionDuration": -0.5}}, "contextData.sessionDuration"),
         ({"taskData": {"correct": "true"}}, "taskData.correct"),
         ({"taskData": {"attemptCount": 1.5}}, "taskData.attemptCount"),
         ({"taskData": {"attemptCount": 10**30}}, "taskData.attemptCount"),
@@ -272,8 +287,30 @@ def test_an_interaction_names_the_path_within_its_batch(changes, path):
     assert "more)" not in error.message, "one mistake is reported as one"
 
 
+@pytest.mark.parametrize(
+    ("group", "name", "value", "kept"),
+    [
+        ("timingData", "responseTime", -1, None),
+        ("timing_data", "response_time", -1e-9, None),
+        ("timingData", "dwellTime", 86_400.1, None),
+        ("timingData", "dwellTime", 86_400, 86_400.0),
+        ("timingData", "responseTime", 0, 0.0),
+        ("timingData", "responseTime", -(10**400), None),
+        ("viewportData", "scrollDistance", 1e10, None),
+        ("viewportData", "scrollDistance", -0.5, None),
+        ("contextData", "sessionDuration", -0.5, None),
+        ("contextData", "sessionDuration", 1e12, None),
+    ],
+)
+def test_a_measurement_out_of_range_is_absent(group, name, value, kept):
+    batch = InteractionBatch.read({"interactions": [INTERACTION | {group: {name: value}}]})
+    (found,) = batch.interactions
+    read = next(iter(found.model_dump(include={to_snake(group)}).values()))
+    assert read[to_snake(name)] == kept
+
+
 def test_more_mistakes_are_counted():
-    assert wrong(ChatMessage, {}).message.endswith("(and 2 more)")
+    assert wrong(ChatMessage, {}).message.endswith("(and 1 more)")
 
 
 @pytest.mark.parametrize("count", [0, MAX_INTERACTIONS + 1])
@@ -305,10 +342,12 @@ def test_an_error_never_quotes_what_the_learner_wrote():
         assert secret not in str(wrong(ChatMessage, CHAT | changes))
 
 
-def test_a_later_schema_version_is_refused_by_name():
-    document = EXAMPLES[ChatReceived][0].document() | {"schemaVersion": 2}
-
-    assert wrong(ChatReceived, document).field == "schemaVersion"
+@pytest.mark.parametrize("model", [ChatReceived, DeadLetter])
+def test_a_later_schema_version_is_refused_by_name_whatever_else_it_holds(model):
+    for document in (EXAMPLES[model][0].document() | {"schemaVersion": 2}, {"schemaVersion": 2}):
+        with pytest.raises(UnknownVersion) as raised:
+            model.read(document)
+        assert (raised.value.field, raised.value.message) == ("schemaVersion", "unknown_version")
 
 
 # -- what we must not write ---------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,44 @@ def test_token_with_a_jwks_says_where_tokens_come_from():
     run = masterx("token", "ann", MASTERX_AUTH__JWKS_URL="http://127.0.0.1:9/jwks")
     assert run.returncode == 1
     assert "identity provider" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["gateway", "worker learner", "worker tutor", "up", "settings", "doctor", "topics create"],
+)
+def test_production_with_a_weak_secret_ends_before_anything_is_connected(command):
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        service.setblocking(False)
+        place = f"127.0.0.1:{service.getsockname()[1]}"
+        run = masterx(
+            *command.split(),
+            MASTERX_ENVIRONMENT="production",
+            MASTERX_AUTH__SECRET="short",
+            MASTERX_KAFKA__BOOTSTRAP=place,
+            MASTERX_REDIS__URL=f"redis://{place}/0",
+            MASTERX_MONGO__URL=f"mongodb://{place}",
+        )
+        assert run.returncode == 2
+        assert "MASTERX_AUTH__SECRET must have 32 characters" in run.stderr
+        assert "Traceback" not in run.stderr
+        assert "short" not in run.stderr + run.stdout
+        with pytest.raises(BlockingIOError):
+            service.accept()
+
+
+def test_production_says_all_that_is_wrong_in_one_line():
+    run = masterx(
+        "settings",
+        MASTERX_ENVIRONMENT="production",
+        MASTERX_AUTH__JWKS_URL="http://id.example/jwks",
+        MASTERX_AUTH__ISSUER="null",
+        MASTERX_AUTH__AUDIENCE="null",
+    )
+    assert run.returncode == 2
+    [line] = run.stderr.splitlines()
+    for name in ("JWKS_URL", "ISSUER", "AUDIENCE"):
+        assert f"MASTERX_AUTH__{name}" in line
 
 
 def test_no_command_but_the_emotion_worker_loads_torch():

@@ -62,6 +62,28 @@ async def test_the_socket_and_rest_know_each_others_retries(edge: Edge, http):
     assert len(await records(edge.settings, CHAT, 1)) == 1
 
 
+async def test_of_a_batch_the_good_interactions_are_accepted(edge: Edge, http):
+    body = {"interactions": [an_interaction(), {"interactionType": 7}, an_interaction()]}
+    answer = await http.post("/interaction", json=body)
+    assert answer.status_code == 202
+    accepted = answer.json()
+    assert len(accepted["eventIds"]) == 2
+    assert [(one["index"], one["field"]) for one in accepted["rejected"]] == [(1, "timestamp")]
+    await records(edge.settings, INTERACTIONS, 1)
+
+
+async def test_half_an_emoji_is_accepted_and_nan_is_named(edge: Edge, http):
+    headers = {"Content-Type": "application/json"}
+    half = await http.post("/chat", content=rb'{"text": "lost \ud83d"}', headers=headers)
+    assert half.status_code == 202
+    [record] = await records(edge.settings, CHAT, 1)
+    assert orjson.loads(record.value)["text"] == "lost \ufffd"
+    nan = await http.post("/chat", content=b'{"id": "7", "text": "hi", "timestamp": NaN}',
+                          headers=headers)  # fmt: skip
+    assert problem(nan) == (422, "invalid_message", "timestamp")
+    assert nan.json()["error"]["id"] == "7"
+
+
 async def test_feedback(edge: Edge, http):
     body = {"targetType": "intervention", "targetId": "i1", "outcome": "dismissed"}
     assert (await http.post("/feedback", json=body)).status_code == 202
@@ -190,6 +212,24 @@ async def test_profile_from_the_push_log_then_from_history(edge: Edge, http, pus
     live = (await http.get("/profile/ada", headers=observer)).json()
     assert (live["userState"]["version"], live["known"]) == (99, True)
     assert live["details"] == {"source": "live"}
+
+
+@pytest.mark.parametrize(
+    "body", [{"userState": {"version": "x"}}, {"userState": 7}, {"padding": "no state"}]
+)
+async def test_a_live_state_that_cannot_be_read_is_not_a_fault_of_ours(
+    edge: Edge, http, pusher, body
+):
+    await pusher.push("ada", PushKind.STATE, **{"userState": None, **body})
+    assert problem(await http.get("/profile/ada"))[:2] in ((404, "not_found"), (503, "unavailable"))
+    state = FULL_STATE.document()
+    mongo: AsyncMongoClient = AsyncMongoClient(edge.settings.mongo.url)
+    async with mongo:
+        await mongo[edge.settings.mongo.database]["states"].insert_one(
+            {"_id": "ada", "expiresAt": datetime.now(UTC) + timedelta(days=1), **state}
+        )
+    stored = (await http.get("/profile/ada")).json()
+    assert stored["details"] == {"source": "history"}
 
 
 async def test_pages_of_allowed_origins_only(edge: Edge, http):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.gateway import wire
-from schemas.wire import CLIENT_TYPES, ChatMessage, Error, InteractionBatch, Ping
+from app.gateway.events import Batch
+from schemas.wire import CLIENT_TYPES, ChatMessage, Error, Ping
 
 LIMIT = 64 * 1024
 
@@ -100,7 +101,16 @@ def test_an_error_never_shows_the_text(secret):
         (b"", "invalid_json", None, None),
         (b"{", "invalid_json", None, None),
         (b"\xff\xfe", "invalid_json", None, None),
-        (b'"\\ud800"', "invalid_json", None, None),
+        (b'"\\ud800"', "invalid_message", None, None),
+        (b'{"id":"7","type":"chat_message","timestamp":NaN,"text":"hm"}',
+         "invalid_message", "timestamp", "7"),
+        (b'{"id":"7","type":"chat_message","timestamp":1e400,"text":"hm"}',
+         "invalid_message", "timestamp", "7"),
+        (b'{"id":"7","type":"resume","epoch":"e","offset":-Infinity}',
+         "invalid_message", "offset", "7"),
+        (b'{"id":"7",' + b'"x":[' * 10_000 + b"NaN" + b"]" * 10_000 + b"}", "invalid_json", None,
+         None),
+        (b'{"id":"7","type":"ping","x":[NaN,' + b"9" * 5_000 + b"]}", "invalid_json", None, None),
         (b"[1]", "invalid_message", None, None),
         (b"null", "invalid_message", None, None),
         (b'{"id":"7"}', "invalid_message", "type", "7"),
@@ -112,7 +122,7 @@ def test_an_error_never_shows_the_text(secret):
         (b'{"id":"7","type":"interaction_batch","interactions":[]}', "invalid_message",
          "interactions", "7"),
         (b'{"id":"7","type":"interaction_batch","interactions":[{"timestamp":1700000000,'
-         b'"interactionType":"click","timingData":{"responseTime":-1}}]}',
+         b'"interactionType":"click","timingData":{"responseTime":NaN}}]}',
          "invalid_message", "interactions.0.timingData.responseTime", "7"),
         (b'{"id":"7","type":"resume","epoch":"e","offset":-1}', "invalid_message", "offset", "7"),
     ],
@@ -141,7 +151,7 @@ def test_camel_case_and_snake_case_seconds_and_milliseconds_mean_the_same():
         ],
     }  # fmt: skip
     one, other = (wire.decode(orjson.dumps(each), LIMIT) for each in (camel, snake))
-    assert isinstance(one, InteractionBatch)
+    assert isinstance(one, Batch)
     assert one == other
 
 
@@ -158,3 +168,33 @@ def test_the_bound_is_in_bytes_and_the_id_is_told_all_the_same():
     assert isinstance(found, Error)
     assert (found.code, found.id) == ("too_large", "1")
     assert wire.decode(b"x" * 101, 100).code == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r"I am lost \ud83d", "I am lost \ufffd"),
+        (r"\ude00 half", "\ufffd half"),
+        (r"\ud83d\ude00 \ud83d", "\N{GRINNING FACE} \ufffd"),
+        (r"\ud83d\ud83d\ude00", "\ufffd\N{GRINNING FACE}"),
+        ("\N{GRINNING FACE} \\udfff", "\N{GRINNING FACE} \ufffd"),
+    ],
+)
+def test_half_an_emoji_is_read_as_a_replacement_character(written, read):
+    frame = f'{{"type":"chat_message","id":"7","timestamp":1700000000,"text":"{written}"}}'
+    found = wire.decode(frame.encode(), LIMIT)
+    assert isinstance(found, ChatMessage)
+    assert found.text == read
+
+
+def test_half_an_emoji_and_nan_in_a_batch_leave_its_other_interactions_alone():
+    good = '{"timestamp":1700000000,"interactionType":"click","taskData":{"skill":"frac\\ud83d"}}'
+    bad = '{"timestamp":1700000000,"interactionType":"click","taskData":{"attemptCount":NaN}}'
+    frame = f'{{"type":"interaction_batch","id":"7","interactions":[{good},{bad},{good}]}}'
+    found = wire.decode(frame, LIMIT)
+    assert isinstance(found, Batch)
+    assert found.triage.positions == (0, 2)
+    assert [one.task_data.skill for one in found.interactions] == ["frac\ufffd"] * 2
+    assert [(one.index, one.field) for one in found.triage.rejected] == [
+        (1, "taskData.attemptCount")
+    ]
