@@ -94,7 +94,7 @@ class Seen:
         runs = _with(self.runs, ingest_time, len(added) // HASH_BYTES, window)
         if not runs:
             return self
-        grown = replace(self, runs=runs, hashes=self.hashes + added)
+        grown = Seen(runs, self.hashes + added, self.by_kind, self.kindless)
         oldest = max(run[0] for run in runs) - window
         if any(run[0] < oldest for run in runs):
             grown = grown._since(oldest)
