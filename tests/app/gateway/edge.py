@@ -13,9 +13,9 @@ from urllib.parse import quote
 import orjson
 from aiokafka import AIOKafkaConsumer
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from websockets.asyncio.client import ClientConnection, connect
 
+from agents.persistence import Retriable
 from agents.ports import NewPush, PushKind
 from app.auth import issue
 from app.gateway.gateway import Gateway
@@ -203,7 +203,7 @@ class Pusher:
     async def _append(self, pushes: list[NewPush]) -> None:
         try:
             await self._log.append_many(pushes)
-        except RedisConnectionError:  # of before a restart of Redis
+        except Retriable:  # of before a restart of Redis
             await self._log.append_many(pushes)
 
     def _new(
