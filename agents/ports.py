@@ -115,6 +115,7 @@ class NewPush:
     """One output on its way to a learner's push log.
 
     Attributes:
+        kind: None for a tombstone: nothing is pushed, the learner's state no longer counts.
         event_id: the output's own id; a redelivered output carries the same one.
         version: of the state (for states and recommendations); None otherwise.
         ingest_time: of the event it came from, ms; what an erasure compares.
@@ -124,7 +125,7 @@ class NewPush:
     """
 
     user_id: str
-    kind: PushKind
+    kind: PushKind | None
     event_id: str
     caused_by: tuple[str, ...]
     version: int | None
