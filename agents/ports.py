@@ -163,7 +163,7 @@ class HistoryKind(StrEnum):
     INTERACTIONS = "interactions"
     EMOTIONS = "emotions"
     STATES = "state_history"
-    """Also replaces the learner's document in `states`, where it is newer."""
+    """Of each `mongo.state_every` the newest; also in `states`, the newest of all."""
     RECOMMENDATIONS = "recommendations"
     INTERVENTIONS = "interventions"
     REPLIES = "replies"
@@ -178,6 +178,7 @@ class HistoryEntry:
         event_id: unique for the learner; the first entry with it is kept.
         ingest_time: of the event it came from, ms; what an erasure compares.
         version: of a state; None otherwise.
+        updated_at: of a state, ms: orders states, with the version behind it; 0 otherwise.
         document: JSON-ready, camelCase, with `userId` and `ingestTime`.
     """
 
@@ -187,6 +188,7 @@ class HistoryEntry:
     ingest_time: int
     version: int | None
     document: dict[str, Any]
+    updated_at: int = 0
 
 
 class HistoryWriter(Protocol):

@@ -116,6 +116,12 @@ class MongoSettings(Group):
     database: str = "masterx"
     chat_days: float = Field(7, gt=0, description="days until a stored chat text expires")
     history_days: float = Field(365, gt=0, description="days until other history expires")
+    state_every: float = Field(
+        60.0,
+        ge=0,
+        description="seconds of which `state_history` keeps a learner's newest state only; "
+        "0: every state",
+    )
 
 
 class AuthSettings(Group):

@@ -1,15 +1,21 @@
 """History in MongoDB: what was said and done, what was read in it, what came of it.
 
 Collections (all documents carry `userId`, `ingestTime` in ms and `expiresAt`):
-    messages interactions emotions state_history recommendations interventions replies feedback
+    messages interactions emotions recommendations interventions replies feedback
                one document an event; `_id` is the user id, a line feed, the event id,
                because event ids come from clients and two learners may choose the same
+    state_history
+               the newest state of each `mongo.state_every` seconds of a learner; `_id` is the
+               user id, a line feed, the begin of that time (ms), a slash, its length (ms).
+               With 0, one document an event, as above
     summaries  one document a learner, of the dialogue with the tutor (`app.stores.dialogue`)
     states     one document a learner, its newest state; `_id` is the user id
     erasures   one document a request: the audit, and what keeps erased records out
 
 Events never change, so the first document with an id stays and the same one again is no
-error: any replay leads to the same collections. A state replaces an older version only.
+error: any replay leads to the same collections. A state replaces an older one only: one with
+an earlier `updatedAt`, or with the same and a lower version (a learner who was put away and
+returns begins with version 1 again, months later).
 
 `expiresAt` is set when a document is written: a changed setting holds for later ones.
 
@@ -26,7 +32,8 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -72,6 +79,27 @@ _TRIES: Final = 8
 
 class Refused(ValueError):
     """The store does not take this document, however often it is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """The newest state of a place, and where its entry stands in the batch."""
+
+    entry: HistoryEntry
+    position: int
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.entry.updated_at, self.entry.version or 0
+
+    @property
+    def older(self) -> list[dict[str, Any]]:
+        """What an older document holds, as alternatives."""
+        updated_at, version = self.order
+        return [
+            {"updatedAt": {"$lt": updated_at}},
+            {"updatedAt": updated_at, "version": {"$lt": version}},
+        ]
 
 
 class HistoryStore:
@@ -123,22 +151,29 @@ class HistoryStore:
         outcomes: list[Exception | None] = [None] * len(entries)
         erased_at = await self.erased_at({entry.user_id for entry in entries})
         by_kind: dict[HistoryKind, list[tuple[int, RawBSONDocument]]] = {}
-        newest: dict[str, tuple[HistoryEntry, int]] = {}
+        newest: dict[tuple[str, str], _Newest] = {}
         for position, entry in enumerate(entries):
             if entry.ingest_time <= erased_at.get(entry.user_id, -1):
                 continue
+            thinned = entry.version is not None and self._settings.state_every > 0
+            key = entry.user_id if thinned else f"{entry.user_id}\n{entry.event_id}"
             try:
-                encoded = self._encode(entry, f"{entry.user_id}\n{entry.event_id}")
+                encoded = self._encode(entry, key)
             except Refused as error:
                 outcomes[position] = error
                 continue
-            by_kind.setdefault(entry.kind, []).append((position, encoded))
+            if not thinned:
+                by_kind.setdefault(entry.kind, []).append((position, encoded))
             if entry.version is not None:
-                best = newest.get(entry.user_id)
-                if best is None or (best[0].version or 0) < entry.version:
-                    newest[entry.user_id] = (entry, position)
+                one = _Newest(entry, position)
+                for place in self._places(entry):
+                    if place not in newest or newest[place].order < one.order:
+                        newest[place] = one
         writes = [self._insert(kind, documents) for kind, documents in by_kind.items()]
-        writes.append(self._replace_states(list(newest.values())))
+        writes += [
+            self._replace(name, {key: one for (of, key), one in newest.items() if of == name})
+            for name in (STATES, HistoryKind.STATES)
+        ]
         # Waits for all, so that none is still under way when the caller tries again.
         for result in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(result, BaseException):
@@ -220,24 +255,40 @@ class HistoryStore:
         refused = await self._insert_new(collection, [document for _, document in documents])
         return {documents[index][0]: error for index, error in refused.items()}
 
-    async def _replace_states(
-        self, states: Sequence[tuple[HistoryEntry, int]]
-    ) -> dict[int, Refused]:
-        if not states:
-            return {}
-        collection = self._database[STATES]
-        encoded = [self._encode(entry, entry.user_id) for entry, _ in states]
-        refused = await self._insert_new(collection, encoded)
+    def _places(self, entry: HistoryEntry) -> list[tuple[str, str]]:
+        """Collections and `_id`s of the documents that a state replaces where it is newer."""
+        places = [(STATES, entry.user_id)]
+        if self._settings.state_every:
+            length = max(1, round(self._settings.state_every * 1000))
+            begin = entry.updated_at // length * length
+            # With the length: after a change of the setting no old document is replaced.
+            places.append((HistoryKind.STATES, f"{entry.user_id}\n{begin}/{length}"))
+        return places
+
+    async def _replace(self, name: str, states: Mapping[str, _Newest]) -> dict[int, Refused]:
+        """Write states, by `_id`, where they are newer; the positions that were refused."""
+        refused: dict[int, Refused] = {}
+        documents: list[tuple[_Newest, RawBSONDocument]] = []
+        for key, state in states.items():
+            try:
+                documents.append((state, self._encode(state.entry, key)))
+            except Refused as error:
+                refused[state.position] = error
+        if not documents:
+            return refused
+        collection = self._database[name]
+        outcome = await self._insert_new(collection, [document for _, document in documents])
+        refused |= {documents[index][0].position: error for index, error in outcome.items()}
         # Two steps instead of an upsert that fails on a newer version: see above. The
         # filter makes the second safe whoever else writes.
         replacements: list[ReplaceOne[Any]] = [
-            ReplaceOne({"_id": entry.user_id, "version": {"$lt": entry.version}}, document)
-            for index, ((entry, _), document) in enumerate(zip(states, encoded, strict=True))
-            if index not in refused
+            ReplaceOne({"_id": document["_id"], "$or": state.older}, document)
+            for index, (state, document) in enumerate(documents)
+            if index not in outcome
         ]
         if replacements:
             await collection.bulk_write(replacements, ordered=False)
-        return {states[index][1]: error for index, error in refused.items()}
+        return refused
 
     async def _insert_new(
         self, collection: AsyncCollection[dict[str, Any]], documents: Sequence[RawBSONDocument]
