@@ -25,6 +25,10 @@ ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history", "tutor")
 DEVELOPMENT_SECRET = "masterx-development-secret-not-for-production"  # noqa: S105
 
 
+SEGMENT_DAYS = 1
+"""Days in one segment of a topic: Kafka deletes a record at most so much later than asked."""
+
+
 class Group(BaseModel):
     """Settings that belong together. A name that does not exist is an error, not ignored."""
 
@@ -223,6 +227,19 @@ class Settings(BaseSettings):
                 "worker.stall_timeout must be above tutor.timeouts.overall + "
                 "tutor.replies.text_timeout"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_record_outlives_what_it_guards_against(self) -> Settings:
+        # A learner's record knows which records of the topics it holds. Deleted before they
+        # are, a redelivery would count again, or what was erased would.
+        kept = max(self.kafka.retention_days, self.kafka.chat_days) + SEGMENT_DAYS
+        for name in ("inactive_days", "marker_days"):
+            if getattr(self.learner, name) <= kept:
+                raise ValueError(
+                    f"learner.{name} must be above {kept:g}: kafka.retention_days or "
+                    f"kafka.chat_days, and {SEGMENT_DAYS} for the segment that a record is in"
+                )
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@
 
 Records are bytes that carry a version. Recovery keeps, for each key, the record of
 the highest version, not the last one: a worker that lost its partition may have
-written behind its successor (docs/architecture.md).
+written behind its successor (docs/architecture.md). A tombstone tells which version it
+deletes, and deletes no higher one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -21,6 +22,13 @@ from app.settings import Settings
 from app.topics import physical
 
 log = structlog.get_logger(__name__)
+
+
+SLICE = 500
+"""Records that `matching` looks at before other work has its turn: well below a millisecond."""
+
+_DELETED = "deleted-version"
+"""Header of a tombstone: the version of the record that it deletes."""
 
 
 class RecoveryStalledError(RuntimeError):
@@ -140,32 +148,33 @@ class VersionedTable:
     async def put(self, partition: int, key: bytes, value: bytes | None) -> asyncio.Future[object]:
         """Set (or with None delete) at once; the future is done when the changelog has it."""
         records = self._records[partition]
+        headers: dict[str, bytes] | None = None
         if value is None:
-            records.pop(key, None)
+            gone = records.pop(key, None)
+            if gone is not None:
+                headers = {_DELETED: b"%d" % self._version_of(gone)}
         else:
             records[key] = value
-        return await self._outbox.send(self._topic, key=key, value=value, partition=partition)
+        return await self._outbox.send(
+            self._topic, key=key, value=value, partition=partition, headers=headers
+        )
 
-    async def sweep(self, expired: Callable[[bytes], bool]) -> int:
-        """Delete the records that are expired; how many there were.
+    async def matching(
+        self, wanted: Callable[[bytes], bool]
+    ) -> AsyncIterator[tuple[int, bytes, bytes]]:
+        """Records that are wanted, as (partition, key, value); each may have changed since.
 
-        Gives way to other work every few records.
+        Looks at `SLICE` records at a time and gives way to other work in between.
         """
-        deleted = 0
         for partition in list(self._records):
-            old: list[tuple[bytes, bytes]] = []
-            for number, (key, value) in enumerate(list(self._records.get(partition, {}).items())):
-                if number % 200 == 0:
-                    await asyncio.sleep(0)
-                if expired(value):
-                    old.append((key, value))
-            for key, value in old:
-                with suppress(NotOwned):
-                    async with self.writing(partition):
-                        if self._records[partition].get(key) == value:
-                            await self.put(partition, key, None)
-                            deleted += 1
-        return deleted
+            keys = list(self._records.get(partition, ()))
+            for start in range(0, len(keys), SLICE):
+                await asyncio.sleep(0)
+                records = self._records.get(partition, {})
+                for key in keys[start : start + SLICE]:
+                    value = records.get(key)
+                    if value is not None and wanted(value):
+                        yield partition, key, value
 
     async def _install(
         self, partition: int, recovery: asyncio.Task[dict[int, Recovered]]
@@ -208,7 +217,7 @@ class VersionedTable:
                 batches = await consumer.getmany(*remaining, timeout_ms=500)
                 for tp, records in batches.items():
                     for record in records:
-                        self._replay(found[tp.partition], record.key, record.value)
+                        self._replay(found[tp.partition], record.key, record.value, record.headers)
                 if batches:
                     progressed_at = time.monotonic()
                 elif time.monotonic() - progressed_at > self._stall_timeout:
@@ -225,12 +234,23 @@ class VersionedTable:
         )
         return found
 
-    def _replay(self, into: Recovered, key: bytes, value: bytes | None) -> None:
+    def _replay(
+        self,
+        into: Recovered,
+        key: bytes,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes]] = (),
+    ) -> None:
+        known = into.records.get(key)
         if value is None:
+            deleted = dict(headers).get(_DELETED)
+            if known is not None and deleted and self._version_of(known) > int(deleted):
+                # By one who lost the partition, and had not seen the newest record.
+                into.stale[key] = known
+                return
             into.records.pop(key, None)
             into.stale.pop(key, None)
             return
-        known = into.records.get(key)
         if known is not None and self._version_of(known) > self._version_of(value):
             into.stale[key] = known
         else:
