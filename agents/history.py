@@ -132,7 +132,7 @@ async def store_batch(
 
 def _step(topic: str, record: SourceRecord) -> Step:
     if record.value is None and topic == USER_STATE:
-        return None  # an erasure's tombstone; the erasure itself comes by its own topic
+        return None  # of who was put away, or erased: erasures come by their own topic
     try:
         if topic == ERASURES:
             return envelope.read(ErasureRequested, record)
@@ -143,12 +143,12 @@ def _step(topic: str, record: SourceRecord) -> Step:
     if isinstance(event, EmotionRead):
         # It follows from the text and would outlive it here, where nobody reads it.
         event = event.model_copy(update={"affect": ()})
-    version = event.version if isinstance(event, UserState) else None
     return HistoryEntry(
         kind=kind,
         user_id=event.user_id,
         event_id=event.event_id,
         ingest_time=event.ingest_time,
-        version=version,
+        version=event.version if isinstance(event, UserState) else None,
         document=event.document(),
+        updated_at=event.updated_at if isinstance(event, UserState) else 0,
     )

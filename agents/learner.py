@@ -25,6 +25,7 @@ from agents.topics import (
     FEEDBACK,
     INTERACTIONS,
     INTERVENTIONS,
+    LEARNER_CHANGELOG,
     RECOMMENDATIONS,
     TUTOR_REQUESTS,
     USER_STATE,
@@ -36,6 +37,7 @@ from models.learner.record import (
     LearnerRecord,
     RecordError,
     UnknownFormat,
+    header_of,
     version_of,
 )
 from models.learner.update import (
@@ -63,7 +65,32 @@ class _Applied:
     """Of the changelog or the dead letter; None where the record stands as it was."""
     outputs: Outputs | None
     forgets: bool = False
-    """The learner was erased: the state is to be deleted as well."""
+    """The learner was erased or is put away: the state is to be deleted as well."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a record of the table stands, in the shape of a source record."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    offset: int = -1
+    value: bytes | None = None
+    headers: Any = None
+    timestamp: float = 0.0
+
+
+class _Removal:
+    """One step of a learner's removal, in the window like a record; done when acknowledged."""
+
+    def __init__(self, partition: int, key: bytes) -> None:
+        self.message: SourceRecord = _Place(LEARNER_CHANGELOG, partition, key)
+        self.done = asyncio.Event()
+
+    def ack(self) -> bool:
+        self.done.set()
+        return True
 
 
 class LearnerAgent:
@@ -123,6 +150,41 @@ class LearnerAgent:
     async def drain(self) -> None:
         """Wait until the outputs of everything applied so far are sent."""
         await self._applied.join()
+
+    async def put_away(self, partition: int, key: bytes, value: bytes) -> bool:
+        """Delete a learner's record, if it still is `value`, and the state that tells of it.
+
+        The state goes first, behind whatever was computed from the record, and the record
+        only when its deletion is delivered: after a crash in between it is put away again.
+        A learner who comes back in between keeps the record. Returns whether it was deleted.
+        """
+        if not header_of(value).is_marker:
+            # An erased learner's state is gone already.
+            state = await self._remove(partition, key, value, forgets=True)
+            if state is None:
+                return False
+            await state.done.wait()
+        return await self._remove(partition, key, value, forgets=False) is not None
+
+    async def _remove(
+        self, partition: int, key: bytes, value: bytes, *, forgets: bool
+    ) -> _Removal | None:
+        """Queue one step behind the updates so far; None where the record is another, or gone."""
+        await self._window.slot()
+        try:
+            async with self._table.writing(partition):
+                if self._table.get(partition, key) == value:
+                    removal = _Removal(partition, key)
+                    stored = None if forgets else await self._table.put(partition, key, None)
+                    self._applied.put_nowait(_Applied(removal, stored, None, forgets))
+                    return removal
+        except NotOwned:
+            pass
+        except BaseException:
+            self._window.abandon()
+            raise
+        self._window.abandon()
+        return None
 
     async def _apply(self, events: AsyncIterator[Acknowledgeable]) -> None:
         async for event in events:

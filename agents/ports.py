@@ -117,6 +117,7 @@ class NewPush:
     """One output on its way to a learner's push log.
 
     Attributes:
+        kind: None for a tombstone: nothing is pushed, the learner's state no longer counts.
         event_id: the output's own id; a redelivered output carries the same one.
         version: of the state (for states and recommendations); None otherwise.
         ingest_time: of the event it came from, ms; what an erasure compares.
@@ -126,7 +127,7 @@ class NewPush:
     """
 
     user_id: str
-    kind: PushKind
+    kind: PushKind | None
     event_id: str
     caused_by: tuple[str, ...]
     version: int | None
@@ -164,7 +165,7 @@ class HistoryKind(StrEnum):
     INTERACTIONS = "interactions"
     EMOTIONS = "emotions"
     STATES = "state_history"
-    """Also replaces the learner's document in `states`, where it is newer."""
+    """Of each `mongo.state_every` the newest; also in `states`, the newest of all."""
     RECOMMENDATIONS = "recommendations"
     INTERVENTIONS = "interventions"
     REPLIES = "replies"
@@ -179,6 +180,7 @@ class HistoryEntry:
         event_id: unique for the learner; the first entry with it is kept.
         ingest_time: of the event it came from, ms; what an erasure compares.
         version: of a state; None otherwise.
+        updated_at: of a state, ms: orders states, with the version behind it; 0 otherwise.
         document: JSON-ready, camelCase, with `userId` and `ingestTime`.
     """
 
@@ -188,6 +190,7 @@ class HistoryEntry:
     ingest_time: int
     version: int | None
     document: dict[str, Any]
+    updated_at: int = 0
 
 
 class HistoryWriter(Protocol):

@@ -28,8 +28,8 @@ from schemas.tutor import ReplyFields, TutorReplied
 
 TOPICS: Final = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS, TUTOR_REPLIES, ERASURES)
 
-Step = NewPush | ErasureRequested | Exception | None
-"""What a record asks for; None for a tombstone, an error for one that cannot be read or stored."""
+Step = NewPush | ErasureRequested | Exception
+"""What a record asks for; an error for one that cannot be read or stored."""
 
 T = TypeVar("T")
 
@@ -104,14 +104,30 @@ async def push_batch(
 
 
 def _step(topic: str, record: SourceRecord) -> Step:
-    if record.value is None and topic == USER_STATE:
-        return None  # an erasure's tombstone; the erasure itself comes by its own topic
     try:
+        if record.value is None and topic == USER_STATE:
+            return _tombstone(topic, record)
         if topic == ERASURES:
             return envelope.read(ErasureRequested, record)
         return _PUSHES[topic](topic, record)
     except Exception as error:
         return error
+
+
+def _tombstone(topic: str, record: SourceRecord) -> NewPush:
+    """Of a learner who was erased or put away: the versions of who returns begin anew."""
+    return NewPush(
+        user_id=(record.key or b"").decode(),
+        kind=None,
+        event_id="",
+        caused_by=(),
+        version=None,
+        ingest_time=0,
+        body=b"",
+        topic=topic,
+        partition=record.partition,
+        offset=record.offset,
+    )
 
 
 def _state(topic: str, record: SourceRecord) -> NewPush:
@@ -196,7 +212,7 @@ def _measure(
     for event, step in zip(batch, steps, strict=True):
         topic = logical(event.message.topic)
         outcome = "dead_letter" if isinstance(step, Exception) else "stored"
-        metrics.RECORDS.labels(topic, "skipped" if step is None else outcome).inc()
-        if isinstance(step, NewPush):
+        metrics.RECORDS.labels(topic, outcome).inc()
+        if isinstance(step, NewPush) and step.kind is not None:
             since_ingest = max(0.0, (now - step.ingest_time) / 1000)
             metrics.SINCE_INGEST_SECONDS.labels("push").observe(since_ingest)

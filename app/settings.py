@@ -28,6 +28,10 @@ MIN_SECRET = 32
 """Characters of an HS256 secret in production: RFC 7518 asks for 256 bits."""
 
 
+SEGMENT_DAYS = 1
+"""Days in one segment of a topic: Kafka deletes a record at most so much later than asked."""
+
+
 class Group(BaseModel):
     """Settings that belong together. A name that does not exist is an error, not ignored."""
 
@@ -126,6 +130,12 @@ class MongoSettings(Group):
     database: str = "masterx"
     chat_days: float = Field(7, gt=0, description="days until a stored chat text expires")
     history_days: float = Field(365, gt=0, description="days until other history expires")
+    state_every: float = Field(
+        60.0,
+        ge=0,
+        description="seconds of which `state_history` keeps a learner's newest state only; "
+        "0: every state",
+    )
 
 
 class AuthSettings(Group):
@@ -270,6 +280,19 @@ class Settings(BaseSettings):
                 "worker.stall_timeout must be above tutor.timeouts.overall + "
                 "tutor.replies.text_timeout"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_record_outlives_what_it_guards_against(self) -> Settings:
+        # A learner's record knows which records of the topics it holds. Deleted before they
+        # are, a redelivery would count again, or what was erased would.
+        kept = max(self.kafka.retention_days, self.kafka.chat_days) + SEGMENT_DAYS
+        for name in ("inactive_days", "marker_days"):
+            if getattr(self.learner, name) <= kept:
+                raise ValueError(
+                    f"learner.{name} must be above {kept:g}: kafka.retention_days or "
+                    f"kafka.chat_days, and {SEGMENT_DAYS} for the segment that a record is in"
+                )
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@
 
 Records are bytes that carry a version. Recovery keeps, for each key, the record of
 the highest version, not the last one: a worker that lost its partition may have
-written behind its successor (docs/architecture.md).
+written behind its successor (docs/architecture.md). A tombstone tells which version it
+deletes, and deletes no higher one.
 """
 
 from __future__ import annotations
@@ -14,19 +15,25 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from agents import metrics
 from agents.ports import NotOwned, Outbox
 from app.settings import Settings
 from app.topics import physical
-from models.learner.record import CorruptRecord, UnknownFormat
+from models.learner.record import CorruptRecord, RecordError, UnknownFormat
 
 log = structlog.get_logger(__name__)
 
 
 _OFFSETS_NAMED = 20
 """Of corrupt records in one line of the log."""
+
+SLICE = 500
+"""Records that `matching` looks at before other work has its turn: well below a millisecond."""
+
+_DELETED = "deleted-version"
+"""Header of a tombstone: the version of the record that it deletes."""
 
 
 class RecoveryStalledError(RuntimeError):
@@ -188,32 +195,33 @@ class VersionedTable:
     async def put(self, partition: int, key: bytes, value: bytes | None) -> asyncio.Future[object]:
         """Set (or with None delete) at once; the future is done when the changelog has it."""
         records = self._records[partition]
+        headers: dict[str, bytes] | None = None
         if value is None:
-            records.pop(key, None)
+            gone = records.pop(key, None)
+            with suppress(RecordError):  # a corrupt one goes whatever its version was
+                headers = None if gone is None else {_DELETED: b"%d" % self._version_of(gone)}
         else:
             records[key] = value
-        return await self._outbox.send(self._topic, key=key, value=value, partition=partition)
+        return await self._outbox.send(
+            self._topic, key=key, value=value, partition=partition, headers=headers
+        )
 
-    async def sweep(self, expired: Callable[[bytes], bool]) -> int:
-        """Delete the records that are expired; how many there were.
+    async def matching(
+        self, wanted: Callable[[bytes], bool]
+    ) -> AsyncIterator[tuple[int, bytes, bytes]]:
+        """Records that are wanted, as (partition, key, value); each may have changed since.
 
-        Gives way to other work every few records.
+        Looks at `SLICE` records at a time and gives way to other work in between.
         """
-        deleted = 0
         for partition in list(self._records):
-            old: list[tuple[bytes, bytes]] = []
-            for number, (key, value) in enumerate(list(self._records.get(partition, {}).items())):
-                if number % 200 == 0:
-                    await asyncio.sleep(0)
-                if expired(value):
-                    old.append((key, value))
-            for key, value in old:
-                with suppress(NotOwned):
-                    async with self.writing(partition):
-                        if self._records[partition].get(key) == value:
-                            await self.put(partition, key, None)
-                            deleted += 1
-        return deleted
+            keys = list(self._records.get(partition, ()))
+            for start in range(0, len(keys), SLICE):
+                await asyncio.sleep(0)
+                records = self._records.get(partition, {})
+                for key in keys[start : start + SLICE]:
+                    value = records.get(key)
+                    if value is not None and wanted(value):
+                        yield partition, key, value
 
     async def _install(
         self, partition: int, recovery: asyncio.Task[dict[int, Recovered]]
@@ -262,7 +270,7 @@ class VersionedTable:
                 for tp, records in batches.items():
                     gaps[tp].read(records[0].offset, records[-1].offset)
                     for record in records:
-                        self._replay(found[tp.partition], record.key, record.value, record.offset)
+                        self._replay(found[tp.partition], record)
                 if batches:
                     progressed_at = time.monotonic()
                     continue
@@ -294,20 +302,20 @@ class VersionedTable:
         )
         return found
 
-    def _replay(self, into: Recovered, key: bytes, value: bytes | None, offset: int) -> None:
+    def _replay(self, into: Recovered, record: ConsumerRecord) -> None:
+        key, value = record.key, record.value
         if value is None:
-            for known_by_key in (into.records, into.stale, into.unknown, into.corrupt):
-                known_by_key.pop(key, None)
+            self._delete(into, key, dict(record.headers).get(_DELETED))
             return
         try:
             version = self._version_of(value)
         except UnknownFormat as error:
-            into.unknown[key] = offset, error
+            into.unknown[key] = record.offset, error
             return
         except CorruptRecord:
             into.records[key] = value
             into.stale.pop(key, None)
-            into.corrupt[key] = offset
+            into.corrupt[key] = record.offset
             return
         known = None if into.corrupt.pop(key, None) is not None else into.records.get(key)
         if known is not None and self._version_of(known) > version:
@@ -315,6 +323,15 @@ class VersionedTable:
         else:
             into.records[key] = value
             into.stale.pop(key, None)
+
+    def _delete(self, into: Recovered, key: bytes, deleted: bytes | None) -> None:
+        known = None if key in into.corrupt else into.records.get(key)
+        if known is not None and deleted and self._version_of(known) > int(deleted):
+            # By one who lost the partition, and had not seen the newest record.
+            into.stale[key] = known
+            return
+        for known_by_key in (into.records, into.stale, into.unknown, into.corrupt):
+            known_by_key.pop(key, None)
 
     def _report_unreadable(self, name: str, found: dict[int, Recovered]) -> None:
         """Log where corrupt records stand. Raises UnknownFormat that names topic and offset."""

@@ -20,23 +20,26 @@ from app.table import VersionedTable
 from app.topics import logical
 from models.learner.behaviour.artefact import BehaviourArtefactProblem
 from models.learner.config import LearnerSettings
+from models.learner.guards import may_forget
 from models.learner.nets.artefact import NetProblem
 from models.learner.record import (
     FORMAT,
     PREVIOUS,
-    CorruptRecord,
-    LearnerRecord,
+    RecordError,
     UnknownFormat,
+    header_of,
     version_of,
 )
 from models.learner.rules import PolicyError
-from models.learner.update import may_forget_marker
 from schemas.base import now_ms
 
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 3600.0
-"""Between two looks for markers to delete; they live for days."""
+"""Between two looks for records whose time is over; they live for weeks."""
+
+AT_ONCE = 64
+"""Learners that are put away at a time: an eighth of the window of records in flight."""
 
 
 @asynccontextmanager
@@ -82,7 +85,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         await parts.outbox.flush()
 
     beside = {
-        asyncio.create_task(_sweep(table, parts.settings.learner)),
+        asyncio.create_task(_sweep(table, agent, parts.settings.learner)),
         asyncio.create_task(record_format.follow()),
     }
     try:
@@ -93,18 +96,42 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         await asyncio.wait(beside)
 
 
-async def _sweep(table: VersionedTable, settings: LearnerSettings) -> None:
-    """Delete the markers of erased learners whose time is over."""
-
-    def expired(value: bytes) -> bool:
-        try:
-            record = LearnerRecord.from_bytes(value)
-        except CorruptRecord:
-            return False
-        return may_forget_marker(record, now_ms(), settings)
-
+async def _sweep(table: VersionedTable, agent: LearnerAgent, settings: LearnerSettings) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        deleted = await table.sweep(expired)
-        if deleted:
-            log.info("erasure markers deleted", count=deleted)
+        try:
+            deleted = await sweep(table, agent, settings, now_ms())
+        except Exception:
+            # What stops the worker shows where it works; this is only put off.
+            log.exception("learner.sweep_failed", action="trying again", seconds=SWEEP_SECONDS)
+        else:
+            if deleted:
+                log.info("learner.records_put_away", count=deleted)
+
+
+async def sweep(
+    table: VersionedTable, agent: LearnerAgent, settings: LearnerSettings, now: int
+) -> int:
+    """Put away the records whose time is over at `now` (ms); how many.
+
+    Their headers tell; no record is decoded.
+    """
+    deleted = 0
+    found: list[tuple[int, bytes, bytes]] = []
+
+    async def put_away() -> int:
+        outcomes = await asyncio.gather(*(agent.put_away(*each) for each in found))
+        found.clear()
+        return sum(outcomes)
+
+    def over(value: bytes) -> bool:
+        try:
+            return may_forget(header_of(value), now, settings)
+        except RecordError:  # it stays until its learner is erased
+            return False
+
+    async for each in table.matching(over):
+        found.append(each)
+        if len(found) == AT_ONCE:
+            deleted += await put_away()
+    return deleted + await put_away()

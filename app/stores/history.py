@@ -1,15 +1,21 @@
 """History in MongoDB: what was said and done, what was read in it, what came of it.
 
 Collections (all documents carry `userId`, `ingestTime` in ms and `expiresAt`):
-    messages interactions emotions state_history recommendations interventions replies feedback
+    messages interactions emotions recommendations interventions replies feedback
                one document an event; `_id` is the user id, a line feed, the event id,
                because event ids come from clients and two learners may choose the same
+    state_history
+               the newest state of each `mongo.state_every` seconds of a learner; `_id` is the
+               user id, a line feed, the begin of that time (ms), a slash, its length (ms).
+               With 0, one document an event, as above
     summaries  one document a learner, of the dialogue with the tutor (`app.stores.dialogue`)
     states     one document a learner, its newest state; `_id` is the user id
     erasures   one document a request: the audit, and what keeps erased records out
 
 Events never change, so the first document with an id stays and the same one again is no
-error: any replay leads to the same collections. A state replaces an older version only.
+error: any replay leads to the same collections. A state replaces an older one only: one with
+an earlier `updatedAt`, or with the same and a lower version (a learner who was put away and
+returns begins with version 1 again, months later).
 
 `expiresAt` is set when a document is written: a changed setting holds for later ones.
 
@@ -27,7 +33,8 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -106,6 +113,27 @@ def meaning(error: Exception) -> StoreError:
     return Retriable(_STORE, f"its disk is full: {said}" if codes & _FULL else said)
 
 
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """The newest state of a place, and where its entry stands in the batch."""
+
+    entry: HistoryEntry
+    position: int
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.entry.updated_at, self.entry.version or 0
+
+    @property
+    def older(self) -> list[dict[str, Any]]:
+        """What an older document holds, as alternatives."""
+        updated_at, version = self.order
+        return [
+            {"updatedAt": {"$lt": updated_at}},
+            {"updatedAt": updated_at, "version": {"$lt": version}},
+        ]
+
+
 class HistoryStore:
     """Writes and erases history; reads a learner's newest state."""
 
@@ -161,22 +189,29 @@ class HistoryStore:
         outcomes: list[Refused | None] = [None] * len(entries)
         erased_at = await self.erased_at({entry.user_id for entry in entries})
         by_kind: dict[HistoryKind, list[tuple[int, RawBSONDocument]]] = {}
-        newest: dict[str, tuple[HistoryEntry, int]] = {}
+        newest: dict[tuple[str, str], _Newest] = {}
         for position, entry in enumerate(entries):
             if entry.ingest_time <= erased_at.get(entry.user_id, -1):
                 continue
+            thinned = entry.version is not None and self._settings.state_every > 0
+            key = entry.user_id if thinned else f"{entry.user_id}\n{entry.event_id}"
             try:
-                encoded = self._encode(entry, f"{entry.user_id}\n{entry.event_id}")
+                encoded = self._encode(entry, key)
             except Refused as error:
                 outcomes[position] = error
                 continue
-            by_kind.setdefault(entry.kind, []).append((position, encoded))
+            if not thinned:
+                by_kind.setdefault(entry.kind, []).append((position, encoded))
             if entry.version is not None:
-                best = newest.get(entry.user_id)
-                if best is None or (best[0].version or 0) < entry.version:
-                    newest[entry.user_id] = (entry, position)
+                one = _Newest(entry, position)
+                for place in self._places(entry):
+                    if place not in newest or newest[place].order < one.order:
+                        newest[place] = one
         writes = [self._insert(kind, documents) for kind, documents in by_kind.items()]
-        writes.append(self._replace_states(list(newest.values())))
+        writes += [
+            self._replace(name, {key: one for (of, key), one in newest.items() if of == name})
+            for name in (STATES, HistoryKind.STATES)
+        ]
         # Waits for all, so that none is still under way when the caller tries again.
         for result in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(result, BaseException):
@@ -275,34 +310,42 @@ class HistoryStore:
         refused = await self._insert_new(collection, [document for _, document in documents])
         return {documents[index][0]: error for index, error in refused.items()}
 
-    async def _replace_states(
-        self, states: Sequence[tuple[HistoryEntry, int]]
-    ) -> dict[int, Refused]:
-        """Replace older versions; the positions that were refused."""
+    def _places(self, entry: HistoryEntry) -> list[tuple[str, str]]:
+        """Collections and `_id`s of the documents that a state replaces where it is newer."""
+        places = [(STATES, entry.user_id)]
+        if self._settings.state_every:
+            length = max(1, round(self._settings.state_every * 1000))
+            begin = entry.updated_at // length * length
+            # With the length: after a change of the setting no old document is replaced.
+            places.append((HistoryKind.STATES, f"{entry.user_id}\n{begin}/{length}"))
+        return places
+
+    async def _replace(self, name: str, states: Mapping[str, _Newest]) -> dict[int, Refused]:
+        """Write states, by `_id`, where they are newer; the positions that were refused."""
         refused: dict[int, Refused] = {}
-        encoded: dict[int, tuple[HistoryEntry, RawBSONDocument]] = {}
-        for entry, position in states:
+        documents: list[tuple[_Newest, RawBSONDocument]] = []
+        for key, state in states.items():
             try:
-                encoded[position] = entry, self._encode(entry, entry.user_id)
+                documents.append((state, self._encode(state.entry, key)))
             except Refused as error:  # its other id makes it a little longer than in _insert
-                refused[position] = error
-        if not encoded:
+                refused[state.position] = error
+        if not documents:
             return refused
-        collection, positions = self._database[STATES], list(encoded)
-        inserted = await self._insert_new(collection, [encoded[each][1] for each in positions])
-        refused |= {positions[index]: error for index, error in inserted.items()}
+        collection = self._database[name]
+        inserted = await self._insert_new(collection, [document for _, document in documents])
+        refused |= {documents[index][0].position: error for index, error in inserted.items()}
         # Two steps instead of an upsert that fails on a newer version: see above. The
         # filter makes the second safe whoever else writes.
-        positions = [position for position in positions if position not in refused]
-        replacements = []
-        for entry, document in map(encoded.__getitem__, positions):
-            older = {"_id": entry.user_id, "version": {"$lt": entry.version}}
-            replacements.append(ReplaceOne[Any](older, document))
+        taken = [each for index, each in enumerate(documents) if index not in inserted]
+        replacements = [
+            ReplaceOne[Any]({"_id": document["_id"], "$or": state.older}, document)
+            for state, document in taken
+        ]
         if replacements:
-            keys = [encoded[position][0].user_id for position in positions]
+            keys = [str(document["_id"]) for _, document in taken]
             write = collection.bulk_write(replacements, ordered=False)
             replaced = await self._refusals(write, keys)
-            refused |= {positions[index]: error for index, error in replaced.items()}
+            refused |= {taken[index][0].position: error for index, error in replaced.items()}
         return refused
 
     async def _insert_new(

@@ -10,6 +10,11 @@ in the log:
   position), or
 - it carries a version older than the newest of its kind.
 
+Of states and of recommendations the log keeps the newest; what it supersedes keeps its
+offset and its causes (`push_scripts`). Whatever else was pushed stays whole.
+
+A tombstone on `user-state` ends a learner's versions: the next state may have any.
+
 An epoch begins with a log. Redis losing its data, `log_ttl` passing without a push, an
 erasure, and a restart or failover that may have lost writes all begin a new one; a client
 that comes with an old epoch is told `recovered: false`. "Once" holds within an epoch and
@@ -49,6 +54,7 @@ __all__ = [
     "PushLog",
     "StoredPush",
     "Subscription",
+    "Tail",
 ]
 
 _DROPPED: Final = frozenset({b"meta", b"log", b"ids"})
@@ -56,6 +62,10 @@ _DROPPED: Final = frozenset({b"meta", b"log", b"ids"})
 
 _USERS_PER_TRIP: Final = 128
 """Scripts in one pipeline; bounds what waits in Redis's output buffer."""
+
+
+_SUPERSEDED: Final = (PushKind.STATE, PushKind.RECOMMENDATIONS)
+"""Kinds of which only the newest counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,20 @@ class Latest:
     offset: int
     user_state: dict[str, Any] | None
     recommendations: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The pushes after a place, oldest first.
+
+    Attributes:
+        pushes: whole ones and superseded ones, in one row of offsets.
+        lost: whether superseded pushes after that place have lost their causes. Nothing
+            else is missing.
+    """
+
+    pushes: list[StoredPush]
+    lost: bool
 
 
 class PushLog:
@@ -143,18 +167,24 @@ class PushLog:
             orjson.loads(recommendations) if recommendations else None,
         )
 
-    async def since(self, user_id: str, epoch: str, offset: int) -> list[StoredPush] | None:
-        """Every push after (epoch, offset), oldest first.
+    async def since(
+        self, user_id: str, epoch: str, offset: int, limit: int | None = None
+    ) -> Tail | None:
+        """The pushes after (epoch, offset), at most `limit` of them.
 
         None when that is not known: another epoch, an offset that left the window or
         one ahead of the head.
         """
-        entries = await self._since(
-            keys=self._keys(user_id)[:3], args=[*self._fresh(), epoch, offset]
+        most = -1 if limit is None else limit
+        found = await self._since(
+            keys=self._keys(user_id)[:3],
+            args=[*self._fresh(), epoch, offset, most, *_SUPERSEDED],
         )
-        if entries is None:
+        if found is None:
             return None
-        return [parse_entry(epoch, offset + n, entry) for n, entry in enumerate(entries, start=1)]
+        lost, entries = found
+        pushes = [parse_entry(epoch, offset + n, entry) for n, entry in enumerate(entries, start=1)]
+        return Tail(pushes, bool(lost))
 
     async def forget(self, user_id: str, erased_at: int | None = None) -> None:
         """Remove every key of the learner and tell the listeners (they get `Forgotten`).
@@ -191,7 +221,7 @@ class PushLog:
                 f"{push.topic}:{push.partition}",
                 push.offset,
                 push.event_id,
-                push.kind,
+                push.kind or "",
                 "" if push.version is None else push.version,
                 push.ingest_time,
                 orjson.dumps(push.caused_by),

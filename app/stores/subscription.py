@@ -47,13 +47,18 @@ _BACKOFF_CAP: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class StoredPush:
-    """One entry of a log. `body` is the wire message without epoch, offset, causedBy."""
+    """One entry of a log. `body` is the wire message without epoch, offset, causedBy.
+
+    Of one that is `superseded` only its place and its causes are left; a newer one of its
+    kind stands behind it, and stands for it.
+    """
 
     epoch: str
     offset: int
     kind: str
     caused_by: tuple[str, ...]
     body: bytes
+    superseded: bool = False
 
     def wire(self, caused_by: Iterable[str] | None = None) -> bytes:
         """The wire message as JSON; `caused_by` replaces its own where pushes were conflated."""
@@ -80,7 +85,11 @@ Heard = tuple[str, StoredPush | Forgotten] | Reconnected
 def parse_entry(epoch: str, offset: int, entry: bytes) -> StoredPush:
     """Read an entry of the log (see `push_scripts`)."""
     _event_id, kind, caused_by, body = entry.split(b"\n", 3)
-    return StoredPush(epoch, offset, kind.decode(), tuple(orjson.loads(caused_by)), body)
+    name = kind.decode()
+    causes = tuple(orjson.loads(caused_by))
+    return StoredPush(
+        epoch, offset, name.removeprefix("-"), causes, body, superseded=name.startswith("-")
+    )
 
 
 def _parse_published(payload: bytes) -> StoredPush | Forgotten:

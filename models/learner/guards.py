@@ -8,7 +8,7 @@ from typing import Final
 
 from models.learner.config import LearnerSettings
 from models.learner.outputs import Cause, Position
-from models.learner.record import LearnerRecord
+from models.learner.record import Header, LearnerRecord
 from models.learner.seen import EventId
 from schemas.base import Event
 
@@ -53,20 +53,16 @@ def advance(
     )
 
 
-def may_forget_marker(record: LearnerRecord, now: int, settings: LearnerSettings) -> bool:
-    """Whether a record is only an erasure's marker, older than `marker_days`. `now` in ms."""
-    bare = replace(
-        LearnerRecord.empty(record.format),
-        version=record.version,
-        ingested=record.ingested,
-        erased_at=record.erased_at,
-        applied=record.applied,
-    )
-    return (
-        record == bare
-        and record.erased_at is not None
-        and _is_past(record.erased_at, now, settings)
-    )
+def may_forget(header: Header, now: int, settings: LearnerSettings) -> bool:
+    """Whether a stored record's time is over. `now` in ms.
+
+    An erasure's marker is kept for `marker_days`, any other record until its learner has
+    sent nothing for `inactive_days`. What the record guards against does not come any
+    more then: Kafka keeps nothing for that long (`app.settings` sees to it).
+    """
+    if header.is_marker and header.erased_at is not None:
+        return _is_past(header.erased_at, now, settings)
+    return now - header.ingested > settings.inactive_days * _DAY_MS
 
 
 def _is_past(erased_at: int, now: int, settings: LearnerSettings) -> bool:

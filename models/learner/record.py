@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -273,6 +273,28 @@ class LearnerRecord:
                 for p in self.recent
             ]
         return tail
+
+
+class Header(NamedTuple):
+    """What the first bytes of a stored record tell. The fields are those of `LearnerRecord`."""
+
+    version: int
+    ingested: int
+    erased_at: int | None
+    is_marker: bool
+    """Of an erased learner of whom nothing was received since."""
+
+
+def header_of(value: bytes) -> Header:
+    """A stored record's header, without reading the rest. Raises RecordError."""
+    _check_format(value)
+    try:
+        _, flags, version, ingested, erased_at, _, ids, _ = _HEAD.unpack_from(value)
+    except struct.error as error:
+        raise CorruptRecord(f"learner record of {len(value)} bytes: {error}") from error
+    # Whatever is applied leaves an id.
+    marker = flags == _ERASED and not ids
+    return Header(version, ingested, erased_at if flags & _ERASED else None, marker)
 
 
 def version_of(value: bytes) -> int:

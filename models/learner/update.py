@@ -29,13 +29,7 @@ from models.learner.evidence import (
     observe_interaction,
     observe_reading,
 )
-from models.learner.guards import (
-    advance,
-    is_applied,
-    is_erased,
-    may_forget_marker,
-    remembering,
-)
+from models.learner.guards import advance, is_applied, is_erased, remembering
 from models.learner.ids import derived_id
 from models.learner.outputs import Cause, Outputs, Position, decision_id, outputs_of
 from models.learner.policy import decide, may_raise
@@ -61,7 +55,6 @@ __all__ = [
     "apply_feedback",
     "apply_interactions",
     "derived_id",
-    "may_forget_marker",
 ]
 
 

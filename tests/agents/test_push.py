@@ -57,7 +57,7 @@ async def pushes(log: PushLog, user: str) -> list[StoredPush]:
     head = await log.head(user)
     stored = await log.since(user, head.epoch, 0)
     assert stored is not None
-    return stored
+    return stored.pushes
 
 
 def positions(events: list[Event]) -> list[tuple[str, int]]:

@@ -69,6 +69,18 @@ def test_a_reply_is_remembered_for_longer_than_it_is_tried(monkeypatch):
     assert "memory must be above tutor.replies.lifetime" in said
 
 
+@pytest.mark.parametrize("name", ["INACTIVE_DAYS", "MARKER_DAYS"])
+def test_a_record_must_outlive_what_it_guards_against(monkeypatch, name: str):
+    # A record of the topics may be delivered again for as long as Kafka keeps it.
+    said = refused(monkeypatch, **{f"LEARNER__{name}": "8"})
+    assert f"learner.{name.lower()} must be above 8" in said
+    monkeypatch.setenv(f"MASTERX_LEARNER__{name}", "8.1")
+    assert Settings().learner.marker_days > 8
+    assert f"learner.{name.lower()} must be above 11" in refused(
+        monkeypatch, KAFKA__RETENTION_DAYS="3", KAFKA__CHAT_DAYS="10"
+    )
+
+
 def test_a_field_that_does_not_exist_is_named(monkeypatch):
     assert "gateway.prot" in refused(monkeypatch, GATEWAY__PROT="8000").replace("\n", " ")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,7 +17,7 @@ from agents.ports import NotOwned
 from agents.topics import LEARNER_CHANGELOG
 from app.producer import Producer
 from app.settings import Settings
-from app.table import VersionedTable
+from app.table import SLICE, VersionedTable
 from app.topics import physical
 from models.learner.record import CorruptRecord, UnknownFormat
 from tests.topics import read_all
@@ -280,3 +281,63 @@ async def test_a_log_that_was_cut_at_its_end_is_not_waited_for(
             mine = await recovered(topics, producer)
         assert len(mine) == 40
         assert [line["missing"] for line in lines if line["event"] == "table.log_cut"] == [5]
+
+
+async def test_a_tombstone_of_who_lost_the_partition_deletes_no_newer_record(topics: Settings):
+    async with Producer(topics, client_id="test") as producer:
+        # Given one that is about to delete version 7, and its successor, who wrote version 8
+        late, successor = table(topics, producer), table(topics, producer)
+        for each in (late, successor):
+            each.assign({2})
+        async with successor.writing(2), late.writing(2):
+            await (await successor.put(2, b"ada", record(7)))
+            await (await successor.put(2, b"bob", record(7)))
+            late._records[2].update(successor._records[2])
+            await (await successor.put(2, b"ada", record(8)))
+            # When the late one deletes
+            await (await late.put(2, b"ada", None))
+            await (await late.put(2, b"bob", None))
+        # Then only what had not moved on is gone
+        third = table(topics, producer)
+        third.assign({2})
+        async with third.writing(2):
+            assert third.get(2, b"ada") == record(8)
+            assert third.get(2, b"bob") is None
+        assert third.repaired == 1
+    assert [r.value for r in await read_all(topics, LEARNER_CHANGELOG)][-1] == record(8)
+
+
+async def test_who_looks_for_records_gives_way_to_other_work(topics: Settings):
+    async with Producer(topics, client_id="test") as producer:
+        mine = table(topics, producer)
+        mine.assign({0})
+        async with mine.writing(0):
+            for n in range(4 * SLICE):
+                mine._records[0][b"%d" % n] = record(n)
+        turns, looked = 0, 0
+
+        def wanted(value: bytes) -> bool:
+            nonlocal looked
+            looked += 1
+            return version_of(value) % SLICE == 7
+
+        async def other_work() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                before = looked
+                await asyncio.sleep(0)
+                assert looked - before <= 2 * SLICE
+
+        working = asyncio.create_task(other_work())
+        found = []
+        async for partition, key, value in mine.matching(wanted):
+            found.append((partition, key, value))
+            # What changes meanwhile does no harm
+            mine._records[0].pop(key)
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+        assert [version_of(value) for _, _, value in found] == [7 + n * SLICE for n in range(4)]
+        assert looked == 4 * SLICE
+        assert turns >= 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -48,7 +49,9 @@ def as_record(user: str, message: Message | bytes, offset: int) -> Record:
 class Chain:
     """The input of one partition, and what a worker makes of it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, ends: Sequence[int] = ()) -> None:
+        """ends: numbers of records after which its learner is put away."""
+        self.latest_end = START + 86_400_000
         offsets = dict.fromkeys((INTERACTIONS, CHAT, FEEDBACK), 0)
         self.sent: list[Sent] = []
         for record in plan(Load(seed=seed, records=400, users=8), START):
@@ -58,7 +61,7 @@ class Chain:
         self.changelog: list[Record] = []
         self.states: dict[str, dict] = {}
         records: dict[str, LearnerRecord] = {}
-        for sent in interleaved(self.sent, random.Random(seed)):
+        for number, sent in enumerate(interleaved(self.sent, random.Random(seed))):
             user = sent.message.user_id
             step = apply(records.get(user), sent)
             assert step.record is not None
@@ -66,6 +69,10 @@ class Chain:
             self.changelog.append(as_record(user, step.record.to_bytes(), len(self.changelog)))
             if step.outputs is not None:
                 self.states[user] = step.outputs.state.document()
+            if number in ends:
+                place = len(self.changelog)
+                self.changelog.append(Record(0, place, user.encode(), None, {}))
+                del records[user], self.states[user]
 
     def problems(self) -> list[str]:
         readings, wrong = oracle.first_readings(
@@ -79,11 +86,12 @@ class Chain:
             ]
             for topic in (INTERACTIONS, CHAT, FEEDBACK)
         }
-        wanted, unread = oracle.expected(sources, readings, DECAYS)
-        latest, written = oracle.check_changelog(self.changelog)
-        wrong += unread + written
+        changelog = oracle.check_changelog(self.changelog)
+        wanted, unread = oracle.expected(oracle.of_life(sources, changelog.ended), readings, DECAYS)
+        wrong += unread + changelog.wrong
+        wrong += oracle.check_lives(sources, readings, DECAYS, changelog.ended, self.latest_end)
         for user, want in wanted.items():
-            wrong += oracle.check_record(user, want, latest[user], DECAYS)
+            wrong += oracle.check_record(user, want, changelog.latest[user], DECAYS)
             wrong += oracle.check_state(user, want, self.states[user], DECAYS)
         return wrong
 
@@ -182,6 +190,31 @@ def test_what_is_told_again_from_the_stored_record_is_the_same(seed: int) -> Non
         records[user] = LearnerRecord.from_bytes(step.record.to_bytes())
         assert records[user] == step.record
         assert apply(records[user], sent).outputs == step.outputs
+
+
+def test_it_follows_who_was_put_away_and_came_back() -> None:
+    ends = (40, 41, 42, 150, 151, 152, 153, 260)
+    chain = Chain(5, ends)
+    assert sum(record.value is None for record in chain.changelog) == len(ends)
+    assert chain.problems() == []
+    # Too early: an event of the day that counts is in the record
+    chain.latest_end = START
+    assert any("too early" in problem for problem in chain.problems())
+
+
+def test_it_finds_an_update_that_a_tombstone_lost() -> None:
+    chain = Chain(5, (150,))
+    at = next(n for n, record in enumerate(chain.changelog) if record.value is None)
+    # The record before the tombstone was written by nobody
+    tombstone, last = chain.changelog[at], chain.changelog[at - 1]
+    assert last.key == tombstone.key
+    chain.changelog[at - 1] = replace(tombstone, offset=last.offset)
+    chain.changelog.pop(at)
+    assert chain.problems() != []
+    # And a tombstone of nobody
+    twice = Chain(5, (150,))
+    twice.changelog.insert(at + 1, replace(twice.changelog[at]))
+    assert any("of no record" in problem for problem in twice.problems())
 
 
 def test_it_finds_a_stale_write() -> None:

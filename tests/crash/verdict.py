@@ -22,8 +22,11 @@ from agents.topics import (
 )
 from app.settings import Role, Settings
 from app.topics import physical
+from schemas.base import now_ms
 from tests.crash import oracle
-from tests.topics import read_all
+from tests.topics import Record, read_all
+
+DAY_MS = 86_400_000
 
 READS: dict[Role, tuple[str, ...]] = {
     "emotion": (CHAT,),
@@ -45,12 +48,14 @@ class Verdict:
     redelivered_readings: int
     redelivered_states: int
     interventions: int
+    put_away: int
 
     def __str__(self) -> str:
         return (
             f"{self.records} records of {self.learners} learners; "
             f"{self.redelivered_readings} readings and {self.redelivered_states} states again; "
-            f"{self.interventions} interventions; {len(self.problems)} problems"
+            f"{self.interventions} interventions; {self.put_away} put away; "
+            f"{len(self.problems)} problems"
         )
 
 
@@ -84,17 +89,24 @@ async def judge(
     decay = decays(settings)
     readings, problems = oracle.first_readings(topics[EMOTIONS])
     sources = {name: topics[name] for name in (INTERACTIONS, CHAT, FEEDBACK, ERASURES)}
-    wanted, unread = oracle.expected(sources, readings, decay)
-    latest, written = oracle.check_changelog(topics[LEARNER_CHANGELOG])
-    problems += unread + written
+    changelog = oracle.check_changelog(topics[LEARNER_CHANGELOG])
+    latest, ended = changelog.latest, changelog.ended
+    wanted, unread = oracle.expected(oracle.of_life(sources, ended), readings, decay)
+    problems += unread + changelog.wrong
+    latest_end = now_ms() - round(settings.learner.inactive_days * DAY_MS)
+    problems += oracle.check_lives(sources, readings, decay, ended, latest_end)
     problems += [f"dead letter: {letter.document}" for letter in topics[DEAD_LETTERS]]
 
     states: dict[str, dict] = {}
     told: dict[str, set[str]] = {}
+    lives: list[list[Record]] = [[]]
     for entry in sorted(topics[USER_STATE], key=lambda r: (r.partition, r.offset)):
-        if entry.value is None:  # the learner was erased
+        if entry.value is None:
+            # Erased; or put away, and then begins anew, or goes on if the record was still there.
             states.pop((entry.key or b"").decode(), None)
+            lives.append([])
             continue
+        lives[-1].append(entry)
         document = entry.document
         user = document["userId"]
         told.setdefault(user, set()).update(document["causedBy"])
@@ -115,9 +127,11 @@ async def judge(
         elif want.events:
             problems.append(f"{user}: no state")
     problems += [f"{user}: from nowhere" for user in latest.keys() - wanted.keys()]
-    said = [state for state in topics[USER_STATE] if state.value is not None]
+    problems += [f"{user}: a state without a record" for user in states.keys() - latest.keys()]
+    told_states = [record for life in lives for record in life]
     if same_bodies:
-        problems += oracle.contradictions(said, USER_STATE, ("userId", "version"))
+        for life in lives:
+            problems += oracle.contradictions(life, USER_STATE, ("userId", "version"))
         problems += oracle.contradictions(
             topics[RECOMMENDATIONS], RECOMMENDATIONS, ("eventId", "version")
         )
@@ -129,9 +143,10 @@ async def judge(
         records=sum(len(records) for records in sources.values()),
         learners=len(wanted),
         redelivered_readings=len(topics[EMOTIONS]) - len(readings),
-        redelivered_states=len(said)
-        - len({(r.key, r.document["eventId"], r.document["sourceOffset"]) for r in said}),
+        redelivered_states=len(told_states)
+        - len({(r.key, r.document["eventId"], r.document["sourceOffset"]) for r in told_states}),
         interventions=len(topics[INTERVENTIONS]),
+        put_away=sum(map(len, ended.values())),
     )
 
 

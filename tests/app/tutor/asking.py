@@ -129,7 +129,7 @@ async def pushed(settings: Settings, user: str) -> list[dict[str, Any]]:
         epoch = (await pushes.head(user)).epoch
         found = await pushes.since(user, epoch, 0)
     assert found is not None
-    return [orjson.loads(push.wire()) for push in found]
+    return [orjson.loads(push.wire()) for push in found.pushes]
 
 
 async def shown(

@@ -19,6 +19,7 @@ from models.learner.record import (
     PastIntervention,
     RecordError,
     UnknownFormat,
+    header_of,
     version_of,
 )
 from models.learner.seen import HASH_BYTES, EventId, Kind, Seen
@@ -98,6 +99,27 @@ def test_round_trip_is_exact(record: LearnerRecord) -> None:
     assert value[0] == record.format
     assert LearnerRecord.from_bytes(value) == record
     assert version_of(value) == record.version
+    header = header_of(value)
+    assert header[:3] == (record.version, record.ingested, record.erased_at)
+    bare = LearnerRecord(record.version, record.ingested, record.erased_at, record.applied)
+    if record.erased_at is not None and record == bare:
+        assert header.is_marker
+    if header.is_marker:
+        # What a marker holds more, no update makes.
+        assert record.erased_at is not None
+        assert not len(record.seen)
+        assert record.evidence.newest is None
+
+
+def test_a_header_is_read_without_the_rest() -> None:
+    value = LearnerRecord(version=7, ingested=1_000, erased_at=5).to_bytes()
+    broken = value[:40] + b"\xff" * 400
+    with pytest.raises(CorruptRecord):
+        LearnerRecord.from_bytes(broken)
+    assert header_of(broken)[:3] == (7, 1_000, 5)
+    for cut in (b"", value[:5], b"\x63" + value[1:]):
+        with pytest.raises(RecordError):
+            header_of(cut)
 
 
 @given(records, st.data())

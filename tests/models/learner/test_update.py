@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.record import FORMAT, PREVIOUS, LearnerRecord
+from models.learner.guards import may_forget
+from models.learner.record import FORMAT, PREVIOUS, Header, LearnerRecord, header_of
 from models.learner.seen import EventId, Kind
 from models.learner.update import (
     Effect,
@@ -24,7 +25,6 @@ from models.learner.update import (
     apply_feedback,
     apply_interactions,
     derived_id,
-    may_forget_marker,
 )
 from schemas.actions import TargetType
 from schemas.emotions import PAD, Emotion, EmotionRead
@@ -340,7 +340,7 @@ def test_every_update_keeps_the_records_format(format_: int) -> None:
     ]
     assert {record(step).format for step in steps} == {format_}
     marker = record(steps[-1])
-    assert may_forget_marker(marker, NOW + 40 * DAY, SETTINGS)
+    assert may_forget(header(marker), NOW + 40 * DAY, SETTINGS)
 
 
 # -- erasure ------------------------------------------------------------------------------
@@ -418,10 +418,30 @@ def test_a_marker_goes_after_its_days() -> None:
     limit = NOW + round(SETTINGS.marker_days * DAY)
     fresh = record(apply_emotion(marker, reading(0, ingest=limit + 1), SETTINGS))
 
-    assert not may_forget_marker(marker, limit, SETTINGS)
-    assert may_forget_marker(marker, limit + 1, SETTINGS)
-    assert not may_forget_marker(fresh, limit + 1, SETTINGS)
+    assert not may_forget(header(marker), limit, SETTINGS)
+    assert may_forget(header(marker), limit + 1, SETTINGS)
+    assert not may_forget(header(fresh), limit + 1, SETTINGS)
     assert fresh.erased_at is None
+    # Who came back within the days of the marker is no marker
+    back = record(apply_emotion(marker, reading(0, ingest=NOW + 1), SETTINGS))
+    assert header(back) == Header(2, NOW + 1, NOW, is_marker=False)
+    assert not may_forget(header(back), limit + 1, SETTINGS)
+
+
+def test_a_record_goes_when_nothing_came_for_long() -> None:
+    old = low_and_sure()
+    limit = old.ingested + round(SETTINGS.inactive_days * DAY)
+    assert not may_forget(header(old), limit, SETTINGS)
+    assert may_forget(header(old), limit + 1, SETTINGS)
+    # Whatever comes counts: feedback, too, and a retry
+    told = apply_feedback(
+        old, feedback().model_copy(update={"ingest_time": limit}), at(0, "feedback"), SETTINGS
+    )
+    assert not may_forget(header(record(told)), limit + 1, SETTINGS)
+
+
+def header(of: LearnerRecord) -> Header:
+    return header_of(of.to_bytes())
 
 
 # -- any input ----------------------------------------------------------------------------

@@ -411,6 +411,33 @@ async def test_out_of_memory_halves_the_batches_and_loses_nothing(
         assert len(limits) <= 1
 
 
+async def test_once_memory_suffices_batches_grow_again(engine: Engine) -> None:
+    limits: list[int] = []
+
+    class Limits(Observer):
+        def batches_grew(self, batch_tokens: int) -> None:
+            limits.append(batch_tokens)
+
+    short = True
+    error = torch.OutOfMemoryError("CUDA out of memory")
+    sick = Sick(engine, lambda b: error if short and b.inputs[0][0].numel() > 100 else None)
+    async with reading_with(
+        replace(engine, run=sick), observer=Limits(), batch_tokens=400
+    ) as reader:
+        await read_all(reader, [f"a text of some length {i}" for i in range(64)])
+        assert reader._runner is not None
+        assert reader._runner.batch_tokens < 400
+        # When another process gives its memory back
+        short = False
+        for n in range(200):
+            texts = [f"a text of that length {n} {i}" for i in range(64)]
+            assert all(isinstance(one, Reading) for one in await read_all(reader, texts))
+            if limits and limits[-1] == 400:
+                break
+        assert reader._runner.batch_tokens == 400
+        assert limits == sorted(limits)
+
+
 async def test_a_model_that_fails_at_every_text_opens_the_breaker_and_recovers(
     engine: Engine,
 ) -> None:
