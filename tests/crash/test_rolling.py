@@ -260,7 +260,8 @@ async def test_two_releases_take_turns_and_the_new_one_writes_anew_at_last(
     assert verdict.records == drive.records + 4
     assert exits == [KILLED, Exit.FENCED, 0, KILLED, 0, KILLED, 0]
     touched = {one.message.user_id for one in (*parts[4], *parts[5])} - {users[2]}
-    assert {(await written(settings))[user] for user in touched} == {FORMAT}
+    formats = await written(settings)
+    assert {formats[user] for user in touched} == {FORMAT}
 
 
 async def test_two_releases_share_a_group(
