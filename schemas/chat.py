@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.base import ClockOffset, Event, Flag, Words
+from schemas.base import Event, Flag, Words
+from schemas.times import ClockOffset
 from schemas.tutor import ReplyMode
 
 

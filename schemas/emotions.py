@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from schemas.base import ClockOffset, Derived, Flag, Message, Number, Unit
+from schemas.base import Derived, Flag, Message, Number, Unit
+from schemas.times import ClockOffset
 
 
 class Emotion(StrEnum):

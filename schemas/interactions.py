@@ -6,17 +6,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from schemas.base import (
-    ClockOffset,
-    Event,
-    Flag,
-    Message,
-    OpaqueId,
-    Timestamp,
-    UserId,
-    integral,
-    measured,
-)
+from schemas.base import Event, Flag, Message, OpaqueId, UserId, measured
+from schemas.times import ClockOffset, Timestamp, integral
 
 MAX_INTERACTIONS = 500
 """Interactions in one batch, at most (a protocol limit)."""

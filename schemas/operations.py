@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from schemas.base import Count, Event, Millis, Position, Reported, Versioned
+from schemas.base import Count, Event, Position, Reported, Versioned
+from schemas.times import Millis
 
 HeaderValue = Annotated[
     str | None, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})

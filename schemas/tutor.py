@@ -7,9 +7,10 @@ from enum import StrEnum
 from pydantic import Field
 
 from schemas.actions import Level
-from schemas.base import Count, Derived, Flag, Message, Millis, OpaqueId, Unit
+from schemas.base import Count, Derived, Flag, Message, OpaqueId, Unit
 from schemas.emotions import Emotion
 from schemas.state import UserState
+from schemas.times import Millis
 
 
 class ReplyMode(StrEnum):

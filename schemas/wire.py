@@ -19,9 +19,7 @@ from schemas.base import (
     InvalidMessage,
     Json,
     Message,
-    Millis,
     OpaqueId,
-    Timestamp,
     Unit,
     UserId,
     Words,
@@ -29,6 +27,7 @@ from schemas.base import (
 )
 from schemas.interactions import MAX_INTERACTIONS, Interaction
 from schemas.state import UserState
+from schemas.times import Millis, Timestamp
 from schemas.tutor import ReplyFields, ReplyMode
 
 
