@@ -166,6 +166,12 @@ def _loopback(host: str) -> bool:
 def _ports(settings: Settings) -> Iterator[Finding]:
     gateway = settings.gateway
     yield _port("gateway", gateway.host, gateway.port, "MASTERX_GATEWAY__PORT")
+    yield _port(
+        "gateway's private",
+        gateway.status_host,
+        gateway.status_port,
+        "MASTERX_GATEWAY__STATUS_PORT (0: any free)",
+    )
     for service in embedded_services(settings):
         yield _installed(service)
         yield _port(

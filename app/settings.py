@@ -161,6 +161,13 @@ class GatewaySettings(Group):
     )
     ping_interval: float = Field(20, gt=0, description="seconds between WebSocket pings")
     shutdown_timeout: float = Field(5, gt=0)
+    status_host: str = Field("127.0.0.1", description="of the private port; keep it private")
+    status_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="of /metrics and the details of /readyz; 0: any free, the log says which",
+    )
 
 
 class EmbeddedSettings(Group):

@@ -30,11 +30,11 @@ import redis.asyncio
 
 from app.admin import create_topics
 from app.children import ended, spawn, tail, terminate
-from app.embedded import Broker, DocumentStore, RedisServer, Service
+from app.embedded import Broker, DocumentStore, RedisServer, Service, free_port
 from app.environment import child_environment
 from app.errors import OperatorError
 from app.exits import Exit
-from app.settings import ROLES, Settings
+from app.settings import ROLES, GatewaySettings, Settings
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
@@ -43,6 +43,8 @@ _STEADY_AFTER: Final = 30.0
 _CRASHES_BEFORE_READY: Final = 5
 _WORKER_GRACE: Final = 15.0
 _GATEWAY_GRACE: Final = 5.0
+_ASK_WITHIN: Final = 5.0
+"""Seconds for one answer of the gateway: what it asks has two."""
 
 Report = Callable[[str, str, str], None]
 """Called with (name, state, detail) whenever something changes; state is one word."""
@@ -104,17 +106,26 @@ def embedded_services(settings: Settings) -> tuple[Service, ...]:
 def connected(settings: Settings, services: Sequence[Service]) -> Settings:
     """The settings, pointing at the services that run."""
     fields = {"kafka": "bootstrap", "redis": "url", "mongo": "url"}
-    update = {
+    update: dict[str, Any] = {
         service.name: getattr(settings, service.name).model_copy(
             update={fields[service.name]: service.endpoint}
         )
         for service in services
     }
+    gateway = settings.gateway
+    if gateway.status_port == 0:  # chosen here, so that we know where to ask
+        update["gateway"] = gateway.model_copy(update={"status_port": free_port("127.0.0.1")})
     if any(isinstance(service, Broker) for service in services) and not settings.worker.instance:
         # The embedded broker never puts a dead leader out of its group: after a kill the
         # role would stand for ever. A worker with a name takes its predecessor's place.
         update["worker"] = settings.worker.model_copy(update={"instance": "local"})
     return settings.model_copy(update=update)
+
+
+def status_url(gateway: GatewaySettings) -> str:
+    """Where this machine reaches the gateway's private port."""
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
+    return f"http://{anywhere.get(gateway.status_host, gateway.status_host)}:{gateway.status_port}"
 
 
 @dataclass(slots=True)
@@ -277,14 +288,15 @@ class Supervisor:
         self._start_children()
 
     async def _until_ready(self) -> None:
-        url = f"http://{self.settings.gateway.host}:{self.settings.gateway.port}/readyz"
-        async with httpx.AsyncClient(timeout=3.0, trust_env=False) as client:
+        gateway = self.settings.gateway
+        url = f"http://{gateway.host}:{gateway.port}"
+        async with httpx.AsyncClient(timeout=_ASK_WITHIN, trust_env=False) as client:
             while True:
                 with suppress(httpx.HTTPError, ValueError):
-                    answer = await client.get(url)
-                    self._tell_roles(answer.json())
+                    answer = await client.get(f"{url}/readyz", params={"roles": "all"})
+                    self._tell_roles((await client.get(f"{status_url(gateway)}/readyz")).json())
                     if answer.status_code == httpx.codes.OK:
-                        self._report("gateway", "ready", url.removesuffix("/readyz"))
+                        self._report("gateway", "ready", url)
                         return
                 await asyncio.sleep(0.25)
 
