@@ -22,8 +22,9 @@ from app.admin import list_topics
 from app.embedded import Service, port_taken
 from app.errors import OperatorError
 from app.probes import probe_kafka, probe_mongo, probe_redis
+from app.programs import embedded_services
 from app.settings import DEVELOPMENT_SECRET, Settings
-from app.supervisor import embedded_services, running
+from app.supervisor import running
 from models.learner.behaviour.artefact import BehaviourArtefactProblem
 from models.learner.nets.artefact import NetProblem
 from models.learner.rules import PolicyError

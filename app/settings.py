@@ -81,6 +81,12 @@ class WorkerSettings(Group):
         description="seconds in which the group must give a worker its partitions; it ends itself "
         "after them, to begin anew with the broker there is",
     )
+    shutdown_timeout: float = Field(
+        10.0,
+        gt=0,
+        description="seconds from SIGTERM to the end at most, whatever the worker waits for; "
+        "keep it below the grace period of whoever stops it",
+    )
     status_host: str = "127.0.0.1"
     status_port: int = Field(
         0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free"

@@ -19,11 +19,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
+from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agents import metrics
 from agents.inflight import InFlight
+from app.admin import committed_offsets
+from app.errors import OperatorError
 from app.exits import Exit, end_now
 from app.settings import Role, Settings
 from app.status_server import Answer, StatusServer
@@ -34,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 TICK = 1.0
 """Seconds between two looks."""
+_OFFSETS_EVERY = 5.0
+"""Seconds between two questions to the broker for what lag is counted from."""
 _SWEEP_EVERY = 60
 """Ticks between two looks at all beats, which drop those of workers that are gone."""
 _REDIS_TIMEOUT = 2.0
@@ -63,6 +68,10 @@ class Watch:
         self._followed_at = time.monotonic()
         self._server: StatusServer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._offsets: asyncio.Task[None] | None = None
+        self._committed: dict[tuple[str, int], int] | None = None
+        self._beginnings: dict[tuple[str, int], int] = {}
+        self._measured: set[tuple[str, int]] = set()
         self._redis = Redis.from_url(
             settings.redis.url,
             socket_timeout=_REDIS_TIMEOUT,
@@ -86,9 +95,10 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        for task in (self._task, self._offsets):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         if self._server is not None:
             self._server.close()
         try:
@@ -110,6 +120,10 @@ class Watch:
     def assigned(self) -> None:
         """The group has given this worker its partitions (possibly none)."""
         self._assigned = True
+        if self._offsets is not None:
+            self._offsets.cancel()
+        self._committed = None
+        self._offsets = asyncio.create_task(self._follow_offsets(), name="offsets")
         self._progress_at = time.monotonic()
 
     @property
@@ -179,22 +193,52 @@ class Watch:
         self._acknowledged = acknowledged
 
     def _measure_lag(self) -> None:
-        if self._app is None or not self._assigned:
+        if self._app is None or self._committed is None:
             return
         consumer = self._app.consumer
         total = 0
-        for tp in consumer.assignment():
-            highwater = consumer.highwater(tp)
-            # Faust's own book of what it committed; before the first commit, of what it read.
-            position = consumer._committed_offset[tp]
-            if position is None:
-                position = consumer._read_offset[tp]
-            if highwater is None:
-                continue
-            lag = max(0, highwater - (position or 0))
-            metrics.LAG.labels(tp.topic, tp.partition).set(lag)
+        assigned = {(tp.topic, tp.partition): tp for tp in consumer.assignment()}
+        for gone in self._measured - assigned.keys():
+            metrics.LAG.remove(*gone)
+        self._measured &= assigned.keys()
+        for place, tp in assigned.items():
+            end = consumer.highwater(tp)
+            if end is None:
+                continue  # nothing was fetched yet
+            # What retention took away, nobody has to acknowledge any more. Without a
+            # commit a group begins with the first record there is.
+            done = max(
+                self._window.acknowledged_to(*place) or 0,
+                self._committed.get(place, 0),
+                self._beginnings.get(place, 0),
+            )
+            lag = max(0, end - done)
+            metrics.LAG.labels(*place).set(lag)
+            self._measured.add(place)
             total += lag
         self.lag = total
+
+    async def _follow_offsets(self) -> None:
+        """Keep what lag is counted from: where the group stood at the assignment, where logs begin.
+
+        The second again and again while there is lag, as a log's beginning moves on.
+        """
+        group = f"{self._settings.worker.group_prefix}-{self.role}"
+        committed: dict[tuple[str, int], int] | None = None
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.kafka.request_timeout):
+                    if committed is None:
+                        committed = await committed_offsets(self._settings, group)
+                    consumer = self._app.consumer
+                    begun = await consumer.earliest_offsets(*consumer.assignment())
+                self._beginnings = {(tp.topic, tp.partition): at for tp, at in begun.items()}
+                self._committed = committed
+            except (OperatorError, KafkaError, TimeoutError) as error:
+                log.warning("watch.lag_unknown", error=repr(error), action="retrying")
+            await asyncio.sleep(_OFFSETS_EVERY)
+            while self._committed is not None and not self.lag:
+                await asyncio.sleep(TICK)
 
     def _beat(self) -> Beat:
         return Beat(

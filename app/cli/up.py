@@ -15,8 +15,9 @@ from rich.table import Table
 
 from app.auth import issue
 from app.doctor import Finding, examine
+from app.programs import status_url
 from app.settings import Settings
-from app.supervisor import Supervisor, status_url
+from app.supervisor import Supervisor
 
 DEMO_USER = "demo"
 _DEMO_TTL = 86_400.0

@@ -13,8 +13,9 @@ import redis.asyncio
 from app.admin import list_topics
 from app.embedded import free_port
 from app.environment import child_environment
+from app.programs import Program, embedded_services, programs
 from app.settings import ROLES, EmbeddedSettings, GatewaySettings, KafkaSettings, Settings
-from app.supervisor import NotStarted, Program, Supervisor, embedded_services, programs, running
+from app.supervisor import NotStarted, Supervisor, running
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
 
