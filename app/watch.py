@@ -19,14 +19,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agents import metrics
 from agents.inflight import InFlight
 from app.admin import committed_offsets
-from app.errors import OperatorError
 from app.exits import Exit, end_now
 from app.settings import Role, Settings
 from app.status_server import Answer, StatusServer
@@ -226,19 +224,22 @@ class Watch:
         group = f"{self._settings.worker.group_prefix}-{self.role}"
         committed: dict[tuple[str, int], int] | None = None
         while True:
-            try:
-                async with asyncio.timeout(self._settings.kafka.request_timeout):
-                    if committed is None:
-                        committed = await committed_offsets(self._settings, group)
-                    consumer = self._app.consumer
-                    begun = await consumer.earliest_offsets(*consumer.assignment())
-                self._beginnings = {(tp.topic, tp.partition): at for tp, at in begun.items()}
-                self._committed = committed
-            except (OperatorError, KafkaError, TimeoutError) as error:
-                log.warning("watch.lag_unknown", error=repr(error), action="retrying")
+            if self._committed is None or self.lag:
+                try:
+                    async with asyncio.timeout(self._settings.kafka.request_timeout):
+                        if committed is None:
+                            committed = await committed_offsets(self._settings, group)
+                        self._beginnings = await self._first_offsets()
+                    self._committed = committed
+                except Exception as error:  # of the broker, or of a consumer that is stopping
+                    log.warning("watch.offsets_unknown", error=repr(error), action="retrying")
             await asyncio.sleep(_OFFSETS_EVERY)
-            while self._committed is not None and not self.lag:
-                await asyncio.sleep(TICK)
+
+    async def _first_offsets(self) -> dict[tuple[str, int], int]:
+        consumer = self._app.consumer
+        assigned = consumer.assignment()
+        begun = await consumer.earliest_offsets(*assigned) if assigned else {}
+        return {(tp.topic, tp.partition): offset for tp, offset in begun.items()}
 
     def _beat(self) -> Beat:
         return Beat(

@@ -44,7 +44,7 @@ BROKER_PATIENCE = 30.0
 """Seconds to look for a broker at start before giving up (a supervisor starts us again)."""
 
 
-class _Stopped(Exception):  # noqa: N818 - no error: it was asked to
+class _Stopped(Exception):
     """SIGTERM or SIGINT came while the worker was still starting."""
 
 
@@ -59,8 +59,6 @@ def run(role: Role, settings: Settings) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
         uvloop.run(_run(role, settings))
-    except _Stopped:
-        stop_now("asked to while starting")  # a thread may still load a model
     except Unavailable as error:
         end_now(Exit.UNAVAILABLE, str(error))
     except KafkaError as error:
@@ -103,6 +101,13 @@ async def _unless(stop: asyncio.Event, step: Awaitable[T]) -> T:
 async def _run(role: Role, settings: Settings) -> None:
     stop = asyncio.Event()
     _end_on_signal(stop, settings.worker.shutdown_timeout)
+    try:
+        await _serve(role, settings, stop)
+    except _Stopped:
+        stop_now("asked to while starting")  # a thread may still be loading a model
+
+
+async def _serve(role: Role, settings: Settings, stop: asyncio.Event) -> None:
     await _unless(stop, _wait_for_broker(settings))
     async with AsyncExitStack() as stack:
         lease = Lease(
