@@ -217,8 +217,9 @@ class Supervisor:
         async with httpx.AsyncClient(timeout=_ASK_WITHIN, trust_env=False) as client:
             while True:
                 with suppress(httpx.HTTPError, ValueError):
-                    answer = await client.get(f"{url}/readyz", params={"roles": "all"})
                     self._tell_roles((await client.get(f"{status_url(gateway)}/readyz")).json())
+                with suppress(httpx.HTTPError):
+                    answer = await client.get(f"{url}/readyz", params={"roles": "all"})
                     if answer.status_code == httpx.codes.OK:
                         self._report("gateway", "ready", url)
                         return

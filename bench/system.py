@@ -46,7 +46,8 @@ class System:
         """Every sample of every worker's /metrics, summed by name and labels."""
         totals: dict[str, float] = {}
         async with httpx.AsyncClient() as client:
-            roles = (await client.get(f"{self.rest}/readyz")).json()["roles"]
+            state = f"http://127.0.0.1:{self.settings.gateway.status_port}/readyz"
+            roles = (await client.get(state)).json()["roles"]
             for role in roles.values():
                 for one in role["instances"]:
                     text = (await client.get(f"http://{one['metrics']}/metrics")).text
@@ -64,9 +65,9 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
     `updates`: settings by group, e.g. gateway={"messages_per_second": 1000}.
     """
     with tempfile.TemporaryDirectory() as name:
-        ports = [free_port("127.0.0.1") for _ in range(4)]
+        ports = [free_port("127.0.0.1") for _ in range(5)]
         own: dict[str, dict[str, object]] = {
-            "gateway": {"port": ports[0]},
+            "gateway": {"port": ports[0], "status_port": ports[4]},
             "embedded": {
                 "data_dir": Path(name),
                 "kafka_port": ports[1],
@@ -102,7 +103,7 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
 
 
 async def _ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:
-    url = f"http://127.0.0.1:{settings.gateway.port}/readyz"
+    url = f"http://127.0.0.1:{settings.gateway.port}/readyz?roles=all"
     async with httpx.AsyncClient() as client:
         try:
             async with asyncio.timeout(READY_SECONDS):

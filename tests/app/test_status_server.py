@@ -48,15 +48,20 @@ def test_it_answers_while_others_send_nothing_or_slowly(server: StatusServer):
 
 def test_a_request_that_drips_in_is_cut_off(server: StatusServer, monkeypatch):
     monkeypatch.setattr(status_server, "REQUEST_SECONDS", 1.0)
-    with connection(server) as dripping, pytest.raises(OSError, match=r"reset|pipe"):
+    with connection(server) as dripping:
         dripping.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
-        for _ in range(600):  # each well within the timeout of one read
-            dripping.settimeout(0.1)
-            try:
-                if not dripping.recv(100):
-                    raise BrokenPipeError("pipe closed")
-            except TimeoutError:
-                dripping.sendall(b"x")
+        dripping.settimeout(0.1)  # each byte comes well within the timeout of one read
+        assert any(_closed_after_a_byte(dripping) for _ in range(600))
+
+
+def _closed_after_a_byte(dripping: socket.socket) -> bool:
+    try:
+        dripping.sendall(b"x")
+        return not dripping.recv(100)
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
 
 
 def test_paths(server: StatusServer):

@@ -69,7 +69,7 @@ async def test_reading_them_takes_the_same_few_commands_among_100_000_other_keys
     assert all(len(found[role]) == 1 for role in ROLES)
     asked = {name: one["calls"] for name, one in stats.items() if "config" not in name}
     assert sum(asked.values()) <= 6, asked
-    assert "cmdstat_scan" not in asked and "cmdstat_keys" not in asked
+    assert not {"cmdstat_scan", "cmdstat_keys"} & asked.keys()
 
 
 def test_who_is_a_member_of_the_group_without_a_beat():
