@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import select
 import signal
 import tempfile
 import threading
@@ -55,8 +57,6 @@ def run(role: Role, settings: Settings) -> None:
     with 0 at the latest `worker.shutdown_timeout` seconds after the signal.
     """
     logs.configure(settings.log, role=role)
-    # Threads inherit it: only the one that waits for these signals gets them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
         uvloop.run(_run(role, settings))
     except Unavailable as error:
@@ -68,18 +68,22 @@ def run(role: Role, settings: Settings) -> None:
 def _end_on_signal(stop: asyncio.Event, within: float) -> None:
     """Set `stop` on the first signal; end the process after `within` seconds or on the second.
 
-    In a thread of its own: neither an import, nor a broker or store that does not
-    answer, nor a library that waits without a limit can keep the process.
+    A thread of its own sees to that: neither an import, nor a broker or store that does
+    not answer, nor a library that waits without a limit can keep the process.
     """
     loop = asyncio.get_running_loop()
+    asked, ask = os.pipe()
 
     def wait() -> None:
-        signal.sigwait(_STOP)
+        os.read(asked, 1)
         loop.call_soon_threadsafe(stop.set)
-        again = signal.sigtimedwait(_STOP, within)
+        again, _, _ = select.select([asked], [], [], within)
         stop_now("asked to again" if again else f"not done within {within:g} s")
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
+    for number in _STOP:
+        # Not the loop's own handler, which waits until the loop runs.
+        signal.signal(number, lambda *_: os.write(ask, b"!"))
 
 
 async def _unless(stop: asyncio.Event, step: Awaitable[T]) -> T:
