@@ -27,6 +27,8 @@ class System:
     """Where it answers."""
 
     settings: Settings
+    pid: int
+    """Of `masterx up`."""
 
     @property
     def rest(self) -> str:
@@ -84,9 +86,13 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
                 for group in own.keys() | updates.keys()
             }
         )
-        # Left out, so that `up` starts its own services instead of looking there.
-        elsewhere = ("MASTERX_KAFKA__BOOTSTRAP", "MASTERX_REDIS__URL", "MASTERX_MONGO__URL")
-        environment = {k: v for k, v in child_environment(settings).items() if k not in elsewhere}
+        # Left out unless named by whoever measures, so that `up` starts services of its own.
+        own_services = {
+            "MASTERX_KAFKA__BOOTSTRAP", "MASTERX_REDIS__URL", "MASTERX_MONGO__URL",
+        } - os.environ.keys()  # fmt: skip
+        environment = {
+            k: v for k, v in child_environment(settings).items() if k not in own_services
+        }
         log = Path(name) / "up.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
@@ -95,11 +101,21 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
             )  # fmt: skip
         try:
             await _ready(settings, process, log)
-            yield System(settings)
+            yield System(_connected(settings, own_services), process.pid)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
                 await process.wait()
+
+
+def _connected(settings: Settings, own_services: set[str]) -> Settings:
+    """The settings, pointing at the services that `up` has started."""
+    embedded = settings.embedded
+    update = {}
+    if "MASTERX_KAFKA__BOOTSTRAP" in own_services:
+        place = {"bootstrap": f"{embedded.host}:{embedded.kafka_port}"}
+        update["kafka"] = settings.kafka.model_copy(update=place)
+    return settings.model_copy(update=update)
 
 
 async def _ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:

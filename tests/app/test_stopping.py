@@ -131,8 +131,12 @@ async def test_while_the_group_divides_itself_anew(
     ):
         # Given a member that has stopped, so that the group waits for it as a third one comes
         second.pause()
+        before = first.tail(10_000).count("rebalanc")
         third = a_worker("learner", settings, tmp_path / "third")
-        await until_logged(first, "rebalanc")
+        await until_status(third, lambda beat: beat["detail"] == "waiting for partitions")
+        async with asyncio.timeout(60):
+            while first.tail(10_000).count("rebalanc") == before:
+                await asyncio.sleep(0.05)
         await stops(first)
         await stops(third)
 
