@@ -2,8 +2,9 @@
 
 Starts everything as `masterx up` does, sends a load, kills one role after the other with
 SIGKILL, and prints for each the seconds from the start of its successor until it has
-nothing left to acknowledge. On the embedded services, or on those that
-MASTERX_KAFKA__BOOTSTRAP, MASTERX_REDIS__URL and MASTERX_MONGO__URL name.
+nothing left to acknowledge. Measure on a quiet machine: the last column tells. Runs on the
+embedded services, or on those that MASTERX_KAFKA__BOOTSTRAP, MASTERX_REDIS__URL and
+MASTERX_MONGO__URL name.
 
     --rate      records a second, six of ten interactions, four chat messages (50)
     --times     how often each role is killed (3)
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import statistics
 import sys
@@ -51,6 +53,8 @@ class Measured:
 
     ready: float
     caught_up: float
+    cpu: float
+    """CPU seconds that the successor used until then: what a busy machine does not change."""
     down: float
     """From the kill to the successor's start: the supervisor's pause."""
 
@@ -139,7 +143,13 @@ async def measure(system: System, role: str, rate: float) -> Measured:
                 if beat.get("state") == "ready":
                     ready = ready or time.time() - began
                     if beat["lag"] is not None and beat["lag"] <= SETTLED * rate:
-                        return Measured(ready, time.time() - began, began - killed_at)
+                        used = successor.cpu_times()
+                        return Measured(
+                            ready,
+                            time.time() - began,
+                            used.user + used.system,
+                            began - killed_at,
+                        )
                 await asyncio.sleep(0.1)
 
 
@@ -155,8 +165,11 @@ async def run(rate: float, times: int, roles: list[str]) -> None:
         load(system.settings, rate),
     ):
         await asyncio.sleep(BETWEEN)
-        print("| role | ready, s | caught up, s (median) | worst | pause before the start, s |")
-        print("| --- | --- | --- | --- | --- |")
+        print(
+            "| role | ready, s | caught up, s (median) | worst "
+            "| CPU, s | pause before the start, s | load |"
+        )
+        print("| --- | --- | --- | --- | --- | --- | --- |")
         for role in roles:
             found = []
             for _ in range(times):
@@ -166,7 +179,9 @@ async def run(rate: float, times: int, roles: list[str]) -> None:
                 f"| {role} | {statistics.median(one.ready for one in found):.1f} "
                 f"| {statistics.median(one.caught_up for one in found):.1f} "
                 f"| {max(one.caught_up for one in found):.1f} "
-                f"| {statistics.median(one.down for one in found):.1f} |",
+                f"| {statistics.median(one.cpu for one in found):.1f} "
+                f"| {statistics.median(one.down for one in found):.1f} "
+                f"| {os.getloadavg()[0]:.1f} on {os.cpu_count()} |",
                 flush=True,
             )
 
