@@ -138,7 +138,8 @@ async def _serve(role: Role, settings: Settings, stop: asyncio.Event) -> None:
         agent = await _unless(stop, stack.enter_async_context(builder(role)(parts)))
         app = _faust_app(role, settings, lease, agent, watch)
         watch.follow(app)
-        await _unless(stop, app.start())
+        # Not broken off: what has begun to consume is ended in order, below.
+        await app.start()
         # What a process holds from its start stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
