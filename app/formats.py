@@ -17,9 +17,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agents import metrics
+from app.admin import group_members
+from app.probes import Unavailable
 from app.redis.client import connect
 from app.settings import Role, Settings
 from app.stores import heartbeats
@@ -27,7 +30,7 @@ from app.stores.heartbeats import FRESH_SECONDS
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 4.0
 """Between two looks at the role's heartbeats."""
 LOOK_TIMEOUT: Final = 2.0
 """Seconds that Redis has to answer a look; after that it counts as unanswered."""
@@ -78,7 +81,7 @@ class Agreement:
 
 
 class RecordFormat:
-    """Follows the heartbeats of a role; `writes` is the format to write in now.
+    """Follows the workers of a role; `writes` is the format to write in now.
 
     Args:
         role: whose records they are. Its beats carry `reads`.
@@ -100,13 +103,7 @@ class RecordFormat:
         """Look every few seconds until all agree. Redis away changes nothing."""
         async with connect(self._settings.redis, "heartbeat") as redis:
             while not self._agreement.is_reached:
-                try:
-                    async with asyncio.timeout(LOOK_TIMEOUT):
-                        beats = await heartbeats.roles(redis, self._settings.redis)
-                    reads = [_reads(one) for one in beats.get(self._role, [])]
-                except (RedisError, OSError, TimeoutError, ValueError) as error:
-                    log.debug("formats.beats_unknown", reason=type(error).__name__)
-                    reads = None
+                reads = await self._look(redis)
                 self._agreement = self._agreement.after(reads, time.monotonic())
                 if not self._agreement.is_reached:
                     await asyncio.sleep(LOOK_SECONDS)
@@ -118,6 +115,19 @@ class RecordFormat:
             wrote=self._agreement.previous,
             held_seconds=self._agreement.hold,
         )
+
+    async def _look(self, redis: Redis) -> list[int | None] | None:
+        """What each worker of the role says it reads; None where that cannot be known."""
+        group = f"{self._settings.worker.group_prefix}-{self._role}"
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                beats = (await heartbeats.roles(redis, self._settings.redis))[self._role]
+            # A worker of a release before beats where this one does not look. Its group knows it.
+            members = await group_members(self._settings, group)
+        except (RedisError, Unavailable, OSError, TimeoutError, ValueError) as error:
+            log.debug("formats.workers_unknown", reason=type(error).__name__)
+            return None
+        return [*map(_reads, beats), *(None for _ in heartbeats.unheard(members, beats))]
 
 
 def _reads(beat: dict[str, Any]) -> int | None:

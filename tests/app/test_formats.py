@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.topics import FEEDBACK
+from app.admin import group_members
 from app.formats import LONGEST_BREAK, Agreement, RecordFormat
 from app.redis.client import connect
 from app.settings import Settings
 from app.stores import heartbeats
 from app.stores.heartbeats import Beat
+from app.topics import physical
+from schemas.base import now_ms
 from tests.topics import eventually
 
 HOLD = 600.0
@@ -80,7 +85,9 @@ def test_a_worker_that_slept_begins_the_hold_anew() -> None:
 
 
 def beat(instance: str, reads: int | None) -> Beat:
-    one = Beat(role="learner", instance=instance, state="ready", detail="", lag=0, at=0, metrics="")
+    one = Beat(
+        role="learner", instance=instance, state="ready", detail="", lag=0, at=now_ms(), metrics=""
+    )
     if reads is not None:
         one["reads"] = reads
     return one
@@ -112,6 +119,40 @@ async def test_it_follows_the_heartbeats_of_its_role(
 
             await eventually(writes, lambda number: number == 4)
             await asyncio.wait_for(following, 5)
+        finally:
+            following.cancel()
+
+
+@pytest.mark.services
+async def test_a_worker_whose_beat_is_not_heard_is_taken_for_one_of_the_last_release(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.formats.LOOK_SECONDS", 0.02)
+    worker = topics.worker.model_copy(update={"format_hold": 0.0})
+    settings = topics.model_copy(update={"worker": worker})
+    group = f"{worker.group_prefix}-learner"
+    record_format = RecordFormat("learner", settings, previous=3, current=4)
+    async with connect(settings.redis, "heartbeat") as redis:
+        await heartbeats.beat(redis, settings.redis, beat("ours", 4))
+        # Given a member of the group that beats where the last release did, or nowhere
+        member = AIOKafkaConsumer(
+            physical(settings, FEEDBACK),
+            bootstrap_servers=settings.kafka.bootstrap,
+            group_id=group,
+            client_id="faust-0.15.3",
+        )
+        await member.start()
+        following = asyncio.create_task(record_format.follow())
+        try:
+            await eventually(lambda: group_members(settings, group), lambda found: len(found) == 1)
+            await heartbeats.beat(redis, settings.redis, beat("ours", 4))
+            await asyncio.sleep(1.0)
+            assert record_format.writes() == 3
+            # When it has gone
+            await member.stop()
+            await heartbeats.beat(redis, settings.redis, beat("ours", 4))
+            await asyncio.wait_for(following, 20)
+            assert record_format.writes() == 4
         finally:
             following.cancel()
 
