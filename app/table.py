@@ -24,8 +24,8 @@ from app.topics import physical
 log = structlog.get_logger(__name__)
 
 
-SLICE = 500
-"""Records that `matching` looks at before other work has its turn: well below a millisecond."""
+SLICE = 200
+"""Records that `matching` looks at before other work has its turn: about a millisecond."""
 
 _DELETED = "deleted-version"
 """Header of a tombstone: the version of the record that it deletes."""
