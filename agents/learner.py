@@ -175,7 +175,7 @@ class LearnerAgent:
             async with self._table.writing(partition):
                 if self._table.get(partition, key) == value:
                     removal = _Removal(partition, key)
-                    stored = None if forgets else await self._table.put(partition, key, None)
+                    stored = None if forgets else await self._deleted(partition, key)
                     self._applied.put_nowait(_Applied(removal, stored, None, forgets))
                     return removal
         except NotOwned:
@@ -185,6 +185,15 @@ class LearnerAgent:
             raise
         self._window.abandon()
         return None
+
+    async def _deleted(self, partition: int, key: bytes) -> Future[Any]:
+        """Delete the record. A failure is the future's, too: the record has left memory."""
+        try:
+            return await self._table.put(partition, key, None)
+        except Exception as error:
+            failed: Future[Any] = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            return failed
 
     async def _apply(self, events: AsyncIterator[Acknowledgeable]) -> None:
         async for event in events:

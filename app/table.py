@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 _OFFSETS_NAMED = 20
 """Of corrupt records in one line of the log."""
 
-SLICE = 500
-"""Records that `matching` looks at before other work has its turn: well below a millisecond."""
+SLICE = 200
+"""Records that `matching` looks at before other work has its turn: about a millisecond."""
 
 _DELETED = "deleted-version"
 """Header of a tombstone: the version of the record that it deletes."""

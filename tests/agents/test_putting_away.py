@@ -288,3 +288,23 @@ async def test_a_crash_between_the_steps_is_made_good(topics: Settings) -> None:
         await worker.agent.drain()
     assert [r.value for r in await read_all(topics, LEARNER_CHANGELOG)][-1] is None
     assert [r.value for r in await read_all(topics, USER_STATE)][-2:] == [None, None]
+
+
+async def test_a_deletion_that_is_not_delivered_ends_the_worker(topics: Settings) -> None:
+    """The record has left memory: a worker that went on would begin the learner anew."""
+    now = now_ms()
+    async with learners(topics) as worker:
+        await worker.give(INTERACTIONS, "ada", click("ada", now - 200 * DAY))
+        failed: list[BaseException] = []
+        worker.around.window._fail = failed.append
+        outbox = worker.table._outbox
+
+        class Broken:
+            async def send(self, *args: object, **more: object) -> None:
+                raise OSError("no broker")
+
+        worker.table._outbox = Broken()
+        await worker.sweep(now)
+        await worker.agent.drain()
+        worker.table._outbox = outbox
+        assert [type(error) for error in failed] == [OSError]

@@ -110,7 +110,8 @@ class Expected:
                 e.values["valence"],
             )
             for e in self.events
-            if "valence" in e.values
+            # What lies hundreds of half-lives back weighs nothing, in the record as here.
+            if "valence" in e.values and self.weight(e, half_life) > 0
         ]
         total = fsum(w for w, _, _ in points)
         if not points:
