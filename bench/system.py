@@ -27,6 +27,8 @@ class System:
     """Where it answers."""
 
     settings: Settings
+    pid: int
+    """Of `masterx up`."""
 
     @property
     def rest(self) -> str:
@@ -46,7 +48,8 @@ class System:
         """Every sample of every worker's /metrics, summed by name and labels."""
         totals: dict[str, float] = {}
         async with httpx.AsyncClient() as client:
-            roles = (await client.get(f"{self.rest}/readyz")).json()["roles"]
+            state = f"http://127.0.0.1:{self.settings.gateway.status_port}/readyz"
+            roles = (await client.get(state)).json()["roles"]
             for role in roles.values():
                 for one in role["instances"]:
                     text = (await client.get(f"http://{one['metrics']}/metrics")).text
@@ -64,9 +67,9 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
     `updates`: settings by group, e.g. gateway={"messages_per_second": 1000}.
     """
     with tempfile.TemporaryDirectory() as name:
-        ports = [free_port("127.0.0.1") for _ in range(4)]
+        ports = [free_port("127.0.0.1") for _ in range(5)]
         own: dict[str, dict[str, object]] = {
-            "gateway": {"port": ports[0]},
+            "gateway": {"port": ports[0], "status_port": ports[4]},
             "embedded": {
                 "data_dir": Path(name),
                 "kafka_port": ports[1],
@@ -83,9 +86,13 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
                 for group in own.keys() | updates.keys()
             }
         )
-        # Left out, so that `up` starts its own services instead of looking there.
-        elsewhere = ("MASTERX_KAFKA__BOOTSTRAP", "MASTERX_REDIS__URL", "MASTERX_MONGO__URL")
-        environment = {k: v for k, v in child_environment(settings).items() if k not in elsewhere}
+        # Left out unless named by whoever measures, so that `up` starts services of its own.
+        own_services = {
+            "MASTERX_KAFKA__BOOTSTRAP", "MASTERX_REDIS__URL", "MASTERX_MONGO__URL",
+        } - os.environ.keys()  # fmt: skip
+        environment = {
+            k: v for k, v in child_environment(settings).items() if k not in own_services
+        }
         log = Path(name) / "up.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
@@ -94,15 +101,25 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
             )  # fmt: skip
         try:
             await _ready(settings, process, log)
-            yield System(settings)
+            yield System(_connected(settings, own_services), process.pid)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
                 await process.wait()
 
 
+def _connected(settings: Settings, own_services: set[str]) -> Settings:
+    """The settings, pointing at the services that `up` has started."""
+    embedded = settings.embedded
+    update = {}
+    if "MASTERX_KAFKA__BOOTSTRAP" in own_services:
+        place = {"bootstrap": f"{embedded.host}:{embedded.kafka_port}"}
+        update["kafka"] = settings.kafka.model_copy(update=place)
+    return settings.model_copy(update=update)
+
+
 async def _ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:
-    url = f"http://127.0.0.1:{settings.gateway.port}/readyz"
+    url = f"http://127.0.0.1:{settings.gateway.port}/readyz?roles=all"
     async with httpx.AsyncClient() as client:
         try:
             async with asyncio.timeout(READY_SECONDS):
