@@ -53,6 +53,7 @@ class InFlight:
         self._fail = fail
         self._failed = False
         self._partitions: dict[tuple[str, int], deque[_Entry]] = {}
+        self._acknowledged_to: dict[tuple[str, int], int] = {}
         self._count = 0
         self._acknowledged = 0
         self._beside: list[InFlight] = []
@@ -65,6 +66,12 @@ class InFlight:
     def acknowledged(self) -> int:
         """Records so far, here and in those beside: a worker that hears only messages goes on."""
         return self._acknowledged + sum(window.acknowledged for window in self._beside)
+
+    def acknowledged_to(self, topic: str, partition: int) -> int | None:
+        """The offset behind the last acknowledged record, here or beside; None before the first."""
+        own = self._acknowledged_to.get((topic, partition))
+        told = [own, *(window.acknowledged_to(topic, partition) for window in self._beside)]
+        return max((offset for offset in told if offset is not None), default=None)
 
     def beside(self) -> InFlight:
         """Another window of the same size, for partitions that must not wait for this one's."""
@@ -114,7 +121,10 @@ class InFlight:
 
     def _acknowledge_head(self, queue: deque[_Entry]) -> None:
         while queue and queue[0].pending == 0:
-            queue.popleft().event.ack()
+            event = queue.popleft().event
+            event.ack()
+            message = event.message
+            self._acknowledged_to[message.topic, message.partition] = message.offset + 1
             self._count -= 1
             self._acknowledged += 1
             self._slots.release()

@@ -58,6 +58,43 @@ async def list_topics(settings: Settings) -> tuple[TopicStatus, ...]:
         return await _statuses(client, settings)
 
 
+async def group_members(settings: Settings, group: str) -> list[str]:
+    """The client ids of a consumer group's members: who is alive, as the broker sees it.
+
+    A worker's names its instance (`app.stores.heartbeats.client_id`). Empty for a group
+    that does not exist.
+
+    Raises:
+        Unavailable: no broker answers, or not within `kafka.request_timeout`.
+    """
+    try:
+        async with asyncio.timeout(settings.kafka.request_timeout), _admin(settings) as client:
+            # One group a call: some brokers garble the answer for several.
+            (response,) = await client.describe_consumer_groups([group])
+    except (aiokafka.errors.KafkaError, OSError, TimeoutError) as error:
+        raise Unavailable(
+            "Kafka", settings.kafka.bootstrap, repr(error), "MASTERX_KAFKA__BOOTSTRAP"
+        ) from error
+    described = response.to_object()["groups"]
+    return [member["client_id"] for one in described for member in one["members"]]
+
+
+async def committed_offsets(settings: Settings, group: str) -> dict[tuple[str, int], int]:
+    """What a consumer group has committed, by physical topic and partition.
+
+    Raises:
+        Unavailable: no broker answers, or not within `kafka.request_timeout`.
+    """
+    try:
+        async with asyncio.timeout(settings.kafka.request_timeout), _admin(settings) as client:
+            found = await client.list_consumer_group_offsets(group)
+    except (aiokafka.errors.KafkaError, OSError, TimeoutError) as error:
+        raise Unavailable(
+            "Kafka", settings.kafka.bootstrap, repr(error), "MASTERX_KAFKA__BOOTSTRAP"
+        ) from error
+    return {(tp.topic, tp.partition): one.offset for tp, one in found.items() if one.offset >= 0}
+
+
 async def create_topics(settings: Settings) -> tuple[TopicStatus, ...]:
     """Create what is missing and return once every partition has a leader. Idempotent.
 

@@ -22,8 +22,9 @@ from app.admin import list_topics
 from app.embedded import Service, port_taken
 from app.errors import OperatorError
 from app.probes import probe_kafka, probe_mongo, probe_redis
+from app.programs import embedded_services
 from app.settings import DEVELOPMENT_SECRET, Settings
-from app.supervisor import embedded_services, running
+from app.supervisor import running
 from models.learner.behaviour.artefact import BehaviourArtefactProblem
 from models.learner.nets.artefact import NetProblem
 from models.learner.rules import PolicyError
@@ -166,6 +167,12 @@ def _loopback(host: str) -> bool:
 def _ports(settings: Settings) -> Iterator[Finding]:
     gateway = settings.gateway
     yield _port("gateway", gateway.host, gateway.port, "MASTERX_GATEWAY__PORT")
+    yield _port(
+        "gateway's private",
+        gateway.status_host,
+        gateway.status_port,
+        "MASTERX_GATEWAY__STATUS_PORT (0: any free)",
+    )
     for service in embedded_services(settings):
         yield _installed(service)
         yield _port(

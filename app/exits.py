@@ -34,6 +34,19 @@ class Exit(IntEnum):
 def end_now(code: Exit, reason: str) -> NoReturn:
     """Log why and end the process without running any clean-up."""
     log.error("process ends", exit_code=int(code), exit=code.name.lower(), reason=reason)
+    _end(int(code))
+
+
+def stop_now(reason: str) -> NoReturn:
+    """End a process that was asked to stop, without waiting any longer; exit code 0.
+
+    What it acknowledged was delivered before; the rest comes again to its successor.
+    """
+    log.warning("worker.stopped_early", reason=reason)
+    _end(0)
+
+
+def _end(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(int(code))
+    os._exit(code)

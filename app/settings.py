@@ -81,6 +81,12 @@ class WorkerSettings(Group):
         description="seconds in which the group must give a worker its partitions; it ends itself "
         "after them, to begin anew with the broker there is",
     )
+    shutdown_timeout: float = Field(
+        10.0,
+        gt=0,
+        description="seconds from SIGTERM to the end at most, whatever the worker waits for; "
+        "keep it below the grace period of whoever stops it",
+    )
     status_host: str = "127.0.0.1"
     status_port: int = Field(
         0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free"
@@ -161,6 +167,13 @@ class GatewaySettings(Group):
     )
     ping_interval: float = Field(20, gt=0, description="seconds between WebSocket pings")
     shutdown_timeout: float = Field(5, gt=0)
+    status_host: str = Field("127.0.0.1", description="of the private port; keep it private")
+    status_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="of /metrics and the details of /readyz; 0: any free, the log says which",
+    )
 
 
 class EmbeddedSettings(Group):

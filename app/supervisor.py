@@ -18,8 +18,7 @@ import asyncio
 import fcntl
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,19 +29,20 @@ import redis.asyncio
 
 from app.admin import create_topics
 from app.children import ended, spawn, tail, terminate
-from app.embedded import Broker, DocumentStore, RedisServer, Service
+from app.embedded import Service
 from app.environment import child_environment
 from app.errors import OperatorError
 from app.exits import Exit
-from app.settings import ROLES, Settings
+from app.programs import Program, connected, embedded_services, programs, status_url
+from app.settings import Settings
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
 _STEADY_AFTER: Final = 30.0
 """Seconds that a child must have run for its next crash to count as the first."""
 _CRASHES_BEFORE_READY: Final = 5
-_WORKER_GRACE: Final = 15.0
-_GATEWAY_GRACE: Final = 5.0
+_ASK_WITHIN: Final = 5.0
+"""Seconds for one answer of the gateway: what it asks has two."""
 
 Report = Callable[[str, str, str], None]
 """Called with (name, state, detail) whenever something changes; state is one word."""
@@ -50,71 +50,6 @@ Report = Callable[[str, str, str], None]
 
 class NotStarted(OperatorError):
     """`masterx up` cannot go on."""
-
-
-# Nobody waits for history; the model would take every core while it writes.
-_NICENESS: Mapping[str, int] = {"history": 10, "llm": 10}
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A child to keep running. `grace`: seconds between SIGTERM and SIGKILL.
-
-    `niceness`: 0-19; on few cores what a learner waits for goes first.
-    """
-
-    name: str
-    command: Sequence[str]
-    grace: float
-    niceness: int = 0
-
-
-def programs(settings: Settings) -> tuple[Program, ...]:
-    """The gateway, one worker of each role, and a local language model where one is wanted."""
-    python = [sys.executable, "-m", "app.cli"]
-    grace = settings.gateway.shutdown_timeout + _GATEWAY_GRACE
-    workers: dict[str, list[str]] = {role: ["worker", role] for role in ROLES}
-    if settings.tutor.local.enabled:
-        workers["llm"] = ["llm"]
-    return (
-        Program("gateway", [*python, "gateway"], grace),
-        *(
-            Program(name, [*python, *command], _WORKER_GRACE, _NICENESS.get(name, 0))
-            for name, command in workers.items()
-        ),
-    )
-
-
-def embedded_services(settings: Settings) -> tuple[Service, ...]:
-    """The services that are ours to start: those whose place no setting names."""
-    embedded = settings.embedded
-    if not embedded.enabled:
-        return ()
-    chosen: list[Service] = []
-    common: dict[str, Any] = {"host": embedded.host, "start_timeout": embedded.start_timeout}
-    if "bootstrap" not in settings.kafka.model_fields_set:
-        chosen.append(Broker(embedded.data_dir, port=embedded.kafka_port, **common))
-    if "url" not in settings.redis.model_fields_set:
-        chosen.append(RedisServer(embedded.data_dir, port=embedded.redis_port, **common))
-    if "url" not in settings.mongo.model_fields_set:
-        chosen.append(DocumentStore(embedded.data_dir, port=embedded.mongo_port, **common))
-    return tuple(chosen)
-
-
-def connected(settings: Settings, services: Sequence[Service]) -> Settings:
-    """The settings, pointing at the services that run."""
-    fields = {"kafka": "bootstrap", "redis": "url", "mongo": "url"}
-    update = {
-        service.name: getattr(settings, service.name).model_copy(
-            update={fields[service.name]: service.endpoint}
-        )
-        for service in services
-    }
-    if any(isinstance(service, Broker) for service in services) and not settings.worker.instance:
-        # The embedded broker never puts a dead leader out of its group: after a kill the
-        # role would stand for ever. A worker with a name takes its predecessor's place.
-        update["worker"] = settings.worker.model_copy(update={"instance": "local"})
-    return settings.model_copy(update=update)
 
 
 @dataclass(slots=True)
@@ -277,14 +212,16 @@ class Supervisor:
         self._start_children()
 
     async def _until_ready(self) -> None:
-        url = f"http://{self.settings.gateway.host}:{self.settings.gateway.port}/readyz"
-        async with httpx.AsyncClient(timeout=3.0, trust_env=False) as client:
+        gateway = self.settings.gateway
+        url = f"http://{gateway.host}:{gateway.port}"
+        async with httpx.AsyncClient(timeout=_ASK_WITHIN, trust_env=False) as client:
             while True:
                 with suppress(httpx.HTTPError, ValueError):
-                    answer = await client.get(url)
-                    self._tell_roles(answer.json())
+                    self._tell_roles((await client.get(f"{status_url(gateway)}/readyz")).json())
+                with suppress(httpx.HTTPError):
+                    answer = await client.get(f"{url}/readyz", params={"roles": "all"})
                     if answer.status_code == httpx.codes.OK:
-                        self._report("gateway", "ready", url.removesuffix("/readyz"))
+                        self._report("gateway", "ready", url)
                         return
                 await asyncio.sleep(0.25)
 

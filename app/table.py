@@ -118,20 +118,26 @@ class VersionedTable:
             NotOwned: it is not assigned to this worker.
             RecoveryStalledError, aiokafka.errors.KafkaError: it could not be recovered.
         """
-        async with self._gate:
+        await self._gate.acquire()
+        holding = True
+        try:
             while partition not in self._records:
                 recovery = self._partitions.get(partition)
                 if recovery is None:
                     raise NotOwned(f"partition {partition} is not assigned")
-                # A rebalance during the recovery must be able to pass the gate.
+                # A rebalance during the recovery must be able to pass the gate. Nor may
+                # we wait for it when cancelled: at a shutdown nobody opens it again.
                 self._gate.release()
-                try:
-                    await asyncio.wait({recovery})
-                finally:
-                    await self._gate.acquire()
+                holding = False
+                await asyncio.wait({recovery})
+                await self._gate.acquire()
+                holding = True
                 if not recovery.cancelled():
                     recovery.result()
             yield
+        finally:
+            if holding:
+                self._gate.release()
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """The record, or None. Raises KeyError for a partition that is not owned."""

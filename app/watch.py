@@ -1,7 +1,7 @@
 """Watches over a worker: state, lag, progress; told to Redis and on an HTTP port.
 
-The port answers from a thread of its own, so it also tells of an event loop that
-stands still.
+The port answers from threads of its own (`app.status_server`), so it also tells of an
+event loop that stands still.
 
 GET /metrics   Prometheus
 GET /healthz   200 while there is progress or nothing to do; 503 with the reason
@@ -13,30 +13,32 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-import orjson
 import structlog
-from prometheus_client import make_wsgi_app
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agents import metrics
 from agents.inflight import InFlight
+from app.admin import committed_offsets
 from app.exits import Exit, end_now
 from app.settings import Role, Settings
-from app.stores.heartbeats import Beat, RoleState, beat, retire
+from app.status_server import Answer, StatusServer
+from app.stores.heartbeats import Beat, RoleState, beat, retire, roles
 from schemas.base import now_ms
 
 log = structlog.get_logger(__name__)
 
 TICK = 1.0
 """Seconds between two looks."""
+_OFFSETS_EVERY = 5.0
+"""Seconds between two questions to the broker for what lag is counted from."""
+_SWEEP_EVERY = 60
+"""Ticks between two looks at all beats, which drop those of workers that are gone."""
 _REDIS_TIMEOUT = 2.0
 
 
@@ -62,8 +64,12 @@ class Watch:
         self._progress_at = time.monotonic()
         self._ticked_at = time.monotonic()
         self._followed_at = time.monotonic()
-        self._server: WSGIServer | None = None
+        self._server: StatusServer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._offsets: asyncio.Task[None] | None = None
+        self._committed: dict[tuple[str, int], int] | None = None
+        self._beginnings: dict[tuple[str, int], int] = {}
+        self._measured: set[tuple[str, int]] = set()
         self._redis = Redis.from_url(
             settings.redis.url,
             socket_timeout=_REDIS_TIMEOUT,
@@ -72,10 +78,12 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         worker = self._settings.worker
-        self._server = make_server(
-            worker.status_host, worker.status_port, self._answer, handler_class=_Quiet
+        self._server = StatusServer(
+            worker.status_host,
+            worker.status_port,
+            {"/healthz": self._healthz, "/readyz": self._readyz},
+            setting="worker.status_host and worker.status_port",
         )
-        threading.Thread(target=self._server.serve_forever, name="status", daemon=True).start()
         self._task = asyncio.create_task(self._watch())
         return self
 
@@ -85,12 +93,12 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        for task in (self._task, self._offsets):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.close()
         try:
             await retire(self._redis, self._settings.redis, self.role, self.instance)
         except RedisError as failed:
@@ -100,9 +108,7 @@ class Watch:
     @property
     def address(self) -> str:
         """host:port of the status server."""
-        if self._server is None:
-            return ""
-        return f"{self._server.server_address[0]!s}:{self._server.server_port}"
+        return "" if self._server is None else self._server.address
 
     def follow(self, app: Any) -> None:
         """Watch this Faust app's consumer."""
@@ -112,6 +118,10 @@ class Watch:
     def assigned(self) -> None:
         """The group has given this worker its partitions (possibly none)."""
         self._assigned = True
+        if self._offsets is not None:
+            self._offsets.cancel()
+        self._committed = None
+        self._offsets = asyncio.create_task(self._follow_offsets(), name="offsets")
         self._progress_at = time.monotonic()
 
     @property
@@ -152,6 +162,7 @@ class Watch:
 
     async def _watch(self) -> None:
         worker = self._settings.worker
+        ticks = 0
         while True:
             self._look()
             if self.joining_seconds > worker.join_timeout:
@@ -162,8 +173,11 @@ class Watch:
                 end_now(Exit.STALLED, f"no progress for {self.stalled_seconds:.0f} s")
             try:
                 await beat(self._redis, self._settings.redis, self._beat())
+                if ticks % _SWEEP_EVERY == 0:
+                    await roles(self._redis, self._settings.redis)
             except RedisError as error:
                 log.debug("heartbeat not told", reason=type(error).__name__)
+            ticks += 1
             await asyncio.sleep(TICK)
 
     def _look(self) -> None:
@@ -177,22 +191,55 @@ class Watch:
         self._acknowledged = acknowledged
 
     def _measure_lag(self) -> None:
-        if self._app is None or not self._assigned:
+        if self._app is None or self._committed is None:
             return
         consumer = self._app.consumer
         total = 0
-        for tp in consumer.assignment():
-            highwater = consumer.highwater(tp)
-            # Faust's own book of what it committed; before the first commit, of what it read.
-            position = consumer._committed_offset[tp]
-            if position is None:
-                position = consumer._read_offset[tp]
-            if highwater is None:
-                continue
-            lag = max(0, highwater - (position or 0))
-            metrics.LAG.labels(tp.topic, tp.partition).set(lag)
+        assigned = {(tp.topic, tp.partition): tp for tp in consumer.assignment()}
+        for gone in self._measured - assigned.keys():
+            metrics.LAG.remove(*gone)
+        self._measured &= assigned.keys()
+        for place, tp in assigned.items():
+            end = consumer.highwater(tp)
+            if end is None:
+                continue  # nothing was fetched yet
+            # What retention took away, nobody has to acknowledge any more. Without a
+            # commit a group begins with the first record there is.
+            done = max(
+                self._window.acknowledged_to(*place) or 0,
+                self._committed.get(place, 0),
+                self._beginnings.get(place, 0),
+            )
+            lag = max(0, end - done)
+            metrics.LAG.labels(*place).set(lag)
+            self._measured.add(place)
             total += lag
         self.lag = total
+
+    async def _follow_offsets(self) -> None:
+        """Keep what lag is counted from: where the group stood at the assignment, where logs begin.
+
+        The second again and again while there is lag, as a log's beginning moves on.
+        """
+        group = f"{self._settings.worker.group_prefix}-{self.role}"
+        committed: dict[tuple[str, int], int] | None = None
+        while True:
+            if self._committed is None or self.lag:
+                try:
+                    async with asyncio.timeout(self._settings.kafka.request_timeout):
+                        if committed is None:
+                            committed = await committed_offsets(self._settings, group)
+                        self._beginnings = await self._first_offsets()
+                    self._committed = committed
+                except Exception as error:  # of the broker, or of a consumer that is stopping
+                    log.warning("watch.offsets_unknown", error=repr(error), action="retrying")
+            await asyncio.sleep(_OFFSETS_EVERY)
+
+    async def _first_offsets(self) -> dict[tuple[str, int], int]:
+        consumer = self._app.consumer
+        assigned = consumer.assignment()
+        begun = await consumer.earliest_offsets(*assigned) if assigned else {}
+        return {(tp.topic, tp.partition): offset for tp, offset in begun.items()}
 
     def _beat(self) -> Beat:
         return Beat(
@@ -205,26 +252,11 @@ class Watch:
             metrics=self.address,
         )
 
-    def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "/")
-        if path == "/metrics":
-            answer: Iterable[bytes] = make_wsgi_app()(environ, start)
-            return answer
+    def _healthz(self, _query: str) -> Answer:
         silent = time.monotonic() - self._ticked_at
-        document: dict[str, Any] = {**self._beat(), "loopSilentSeconds": round(silent, 1)}
-        if path == "/healthz":
-            # A little before the worker would end itself: a probe may be faster.
-            alive = max(silent, self.stalled_seconds) < self._settings.worker.stall_timeout
-            status = "200 OK" if alive else "503 Service Unavailable"
-        elif path == "/readyz":
-            ready = self.state == "ready"
-            status = "200 OK" if ready else "503 Service Unavailable"
-        else:
-            status, document = "404 Not Found", {"paths": ["/metrics", "/healthz", "/readyz"]}
-        start(status, [("Content-Type", "application/json")])
-        return [orjson.dumps(document)]
+        # A little before the worker would end itself: a probe may be faster.
+        alive = max(silent, self.stalled_seconds) < self._settings.worker.stall_timeout
+        return 200 if alive else 503, {**self._beat(), "loopSilentSeconds": round(silent, 1)}
 
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """Probes come every few seconds; their lines help nobody."""
+    def _readyz(self, _query: str) -> Answer:
+        return 200 if self.state == "ready" else 503, dict(self._beat())

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import select
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import faust
 import structlog
@@ -23,26 +26,35 @@ from aiokafka.errors import KafkaError
 from agents.inflight import InFlight
 from app import logs
 from app.deadletters import Graveyard
-from app.exits import Exit, end_now
+from app.exits import Exit, end_now, stop_now
 from app.lease import Lease
 from app.probes import Unavailable, probe_kafka
 from app.producer import Producer
 from app.roles import Agent, Parts, builder
 from app.settings import Role, Settings
+from app.stores.heartbeats import client_id
 from app.topics import physical
 from app.transport import LeasedTransport
 from app.watch import Watch
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
+_STOP: Final = (signal.SIGTERM, signal.SIGINT)
 BROKER_PATIENCE = 30.0
 """Seconds to look for a broker at start before giving up (a supervisor starts us again)."""
+
+
+class _Stopped(Exception):
+    """SIGTERM or SIGINT came while the worker was still starting."""
 
 
 def run(role: Role, settings: Settings) -> None:
     """Run one worker until SIGTERM or SIGINT.
 
-    Ends the process with a code of `app.process.Exit` when it cannot go on safely.
+    Ends the process with a code of `app.exits.Exit` when it cannot go on safely, and
+    with 0 at the latest `worker.shutdown_timeout` seconds after the signal.
     """
     logs.configure(settings.log, role=role)
     try:
@@ -53,12 +65,54 @@ def run(role: Role, settings: Settings) -> None:
         end_now(Exit.UNAVAILABLE, f"Kafka at {settings.kafka.bootstrap}: {error!r}")
 
 
+def _end_on_signal(stop: asyncio.Event, within: float) -> None:
+    """Set `stop` on the first signal; end the process after `within` seconds or on the second.
+
+    A thread of its own sees to that: neither an import, nor a broker or store that does
+    not answer, nor a library that waits without a limit can keep the process.
+    """
+    loop = asyncio.get_running_loop()
+    asked, ask = os.pipe()
+
+    def wait() -> None:
+        os.read(asked, 1)
+        loop.call_soon_threadsafe(stop.set)
+        again, _, _ = select.select([asked], [], [], within)
+        stop_now("asked to again" if again else f"not done within {within:g} s")
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    for number in _STOP:
+        # Not the loop's own handler, which waits until the loop runs.
+        signal.signal(number, lambda *_: os.write(ask, b"!"))
+
+
+async def _unless(stop: asyncio.Event, step: Awaitable[T]) -> T:
+    """The result of a step of starting. Raises _Stopped, and cancels it, once `stop` is set."""
+    doing = asyncio.ensure_future(step)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            raise _Stopped
+        return doing.result()
+    finally:
+        stopping.cancel()
+        if not doing.done():
+            doing.cancel()
+            await asyncio.wait({doing})
+
+
 async def _run(role: Role, settings: Settings) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await _wait_for_broker(settings)
+    _end_on_signal(stop, settings.worker.shutdown_timeout)
+    try:
+        await _serve(role, settings, stop)
+    except _Stopped:
+        stop_now("asked to while starting")  # a thread may still be loading a model
+
+
+async def _serve(role: Role, settings: Settings, stop: asyncio.Event) -> None:
+    await _unless(stop, _wait_for_broker(settings))
     async with AsyncExitStack() as stack:
         lease = Lease(
             settings.worker.session_timeout,
@@ -67,7 +121,7 @@ async def _run(role: Role, settings: Settings) -> None:
         producer = Producer(
             settings, client_id=f"{settings.worker.group_prefix}-{role}", before_write=lease.check
         )
-        await stack.enter_async_context(producer)
+        await _unless(stop, stack.enter_async_context(producer))
         window = InFlight(
             settings.worker.in_flight,
             fail=lambda error: end_now(Exit.SEND_FAILED, f"an output was not delivered: {error!r}"),
@@ -81,9 +135,10 @@ async def _run(role: Role, settings: Settings) -> None:
             window=window,
             watch=watch,
         )
-        agent = await stack.enter_async_context(builder(role)(parts))
+        agent = await _unless(stop, stack.enter_async_context(builder(role)(parts)))
         app = _faust_app(role, settings, lease, agent, watch)
         watch.follow(app)
+        # Not broken off: what has begun to consume is ended in order, below.
         await app.start()
         # What a process holds from its start stays: the collector need not look at it again.
         gc.collect()
@@ -126,6 +181,7 @@ def _faust_app(
     app = faust.App(
         f"{worker.group_prefix}-{role}",
         broker=f"kafka://{settings.kafka.bootstrap}".replace(",", ";"),
+        broker_client_id=client_id(worker.group_prefix, role, watch.instance),
         # Faust wants a folder for tables; ours are in Kafka.
         datadir=Path(tempfile.gettempdir()),
         consumer_group_instance_id=f"{worker.instance}-{role}" if worker.instance else None,

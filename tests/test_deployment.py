@@ -17,8 +17,8 @@ from app.cli.models import DataFormat
 from app.cli.processes import WorkerRole
 from app.cli.tokens import TokenRole
 from app.environment import environment
+from app.programs import programs
 from app.settings import ROLES, GatewaySettings, Role, Settings
-from app.supervisor import programs
 from models.emotion.figures import Format
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[1]
 MASTERX = [sys.executable, "-m", "app.cli"]
-READY = re.compile(r"^masterx is ready: (\S+)  .*token for demo: (\S+)$")
+READY = re.compile(r"^masterx is ready: (\S+)  state: (\S+)  .*token for demo: (\S+)$")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def environment(tmp_path):
 
 @contextmanager
 def up(environment, log):
-    """The supervisor's process, its ready line matched; ended by Ctrl-C at the end."""
+    """A supervisor: its gateway, where its state is, a token; ended by Ctrl-C at the end."""
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [*MASTERX, "up"],
@@ -54,7 +54,7 @@ def up(environment, log):
         line = process.stdout.readline()
         ready = READY.match(line)
         assert ready, f"{line!r}; {log.read_text()}"
-        yield process, ready.group(1), ready.group(2)
+        yield ready.groups()
         family = psutil.Process(process.pid).children(recursive=True)
         assert len(family) >= 9, "three services, five roles, the gateway"
         # What a terminal does: the whole foreground group gets it.
@@ -97,9 +97,9 @@ def first_picture(environment, url):
         process.stdout.close()
 
 
-def connected_places(url):
-    """Where the embedded services listen, as /readyz tells it."""
-    with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
+def connected_places(state):
+    """Where the embedded services listen, as the private port tells it."""
+    with urllib.request.urlopen(state, timeout=10) as answer:
         dependencies = json.load(answer)["dependencies"]
     return {
         "MASTERX_KAFKA__BOOTSTRAP": dependencies["kafka"]["at"],
@@ -119,10 +119,12 @@ def profile(url, token):
 
 def test_up_runs_the_chain_ends_cleanly_and_finds_its_state_again(environment, tmp_path):
     # Given a fresh data folder
-    with up(environment, tmp_path / "first.log") as (_, url, token):
-        with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
+    with up(environment, tmp_path / "first.log") as (url, state, token):
+        with urllib.request.urlopen(f"{url}/readyz?roles=all", timeout=10) as answer:
+            assert json.load(answer) == {"ready": True}
+        with urllib.request.urlopen(state, timeout=10) as answer:
             report = json.load(answer)
-        assert report["ready"]
+        assert report["allReady"]
         assert all(role["ready"] for role in report["roles"].values())
         # When a recorded session is replayed
         outcome = replay(environment, url, token)
@@ -132,7 +134,7 @@ def test_up_runs_the_chain_ends_cleanly_and_finds_its_state_again(environment, t
         first = profile(url, token)
         assert first["known"]
     # Then a second start knows the learner, and goes on from there
-    with up(environment, tmp_path / "second.log") as (_, url, token):
+    with up(environment, tmp_path / "second.log") as (url, state, token):
         second = profile(url, token)
         assert second["userState"] == first["userState"]
         outcome = replay(environment, url, token)
@@ -140,7 +142,7 @@ def test_up_runs_the_chain_ends_cleanly_and_finds_its_state_again(environment, t
         assert profile(url, token)["userState"]["version"] > second["userState"]["version"]
         assert first_picture(environment, url).startswith("valence")
         # And when the learner is forgotten, it is as if never met
-        places = environment | connected_places(url)
+        places = environment | connected_places(state)
         erased = subprocess.run(
             [*MASTERX, "forget", "demo", "--yes"],
             env=places,

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from app.auth import issue
 from app.doctor import Finding, examine
+from app.programs import status_url
 from app.settings import Settings
 from app.supervisor import Supervisor
 
@@ -102,7 +103,8 @@ def print_findings(findings: Iterable[Finding]) -> None:
 def ready_line(settings: Settings) -> str:
     """What to look at, and with which token."""
     url = f"http://{settings.gateway.host}:{settings.gateway.port}"
-    line = f"masterx is ready: {url}  state: {url}/readyz  logs: {settings.embedded.data_dir}/logs"
+    state = f"{status_url(settings.gateway)}/readyz"
+    line = f"masterx is ready: {url}  state: {state}  logs: {settings.embedded.data_dir}/logs"
     if settings.auth.jwks_url is not None:
         return line
     token = issue(settings.auth, DEMO_USER, role="learner", ttl=_DEMO_TTL, consent=True)

@@ -23,6 +23,7 @@ from app.gateway.profile import Profiles
 from app.gateway.protocol import SERVICE_RESTART
 from app.gateway.refusal import Refusal
 from app.gateway.retries import RetryMemory
+from app.gateway.status import PrivateStatus
 from app.settings import Settings
 from app.stores.arrivals import announce
 from app.stores.history import HistoryStore
@@ -67,11 +68,13 @@ class Gateway:
         )
         self.loop_lag = LoopLag()
         self.readiness = Readiness(settings, self.events, self.redis)
+        self.status = PrivateStatus(bounds, self.readiness, self.loop_lag)
         self._origins = {origin.lower() for origin in origins(settings)}
 
     async def open(self) -> None:
         """Connect. A service that does not answer is logged, and tried again on and on."""
         self.loop_lag.open()
+        self.status.open()
         await self.delivery.open()
         await self.events.open()
         report = await self.readiness.report()
@@ -98,6 +101,7 @@ class Gateway:
         await self.events.close(within)
         await self.intake.drain(within)
         await self.delivery.close()
+        await self.status.close()
         await self.loop_lag.close()
         await self.authenticator.close()
         await self.redis.aclose()

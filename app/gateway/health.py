@@ -1,8 +1,9 @@
-"""Is the gateway alive, and is everything ready that it leads to?"""
+"""Is the gateway alive, can it take messages, and is everything ready that it leads to?"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -34,12 +35,18 @@ class LoopLag:
 
     def __init__(self) -> None:
         self._lags: deque[float] = deque(maxlen=_WINDOW)
+        self._ticked_at = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def worst(self) -> float:
         """Seconds."""
         return max(self._lags, default=0.0)
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the loop was last seen to run; for other threads."""
+        return time.monotonic() - self._ticked_at
 
     def open(self) -> None:
         """Begin to measure."""
@@ -57,12 +64,38 @@ class LoopLag:
         while True:
             due = loop.time() + _TICK
             await asyncio.sleep(_TICK)
+            self._ticked_at = time.monotonic()
             self._lags.append(max(0.0, loop.time() - due))
             metrics.LOOP_LAG_SECONDS.set(self.worst)
 
 
+class _Kept:
+    """An answer that is asked for again once it is older than `_FRESH` seconds."""
+
+    def __init__(self, ask: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._ask = ask
+        self._asking = asyncio.Lock()
+        self._answer: dict[str, Any] = {}
+        self._answered_at = float("-inf")
+
+    async def get(self) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        async with self._asking:
+            if loop.time() - self._answered_at > _FRESH:
+                self._answer = await self._ask()
+                self._answered_at = loop.time()
+            return self._answer
+
+    def forget(self) -> None:
+        self._answered_at = float("-inf")
+
+
 class Readiness:
-    """Asks every dependency and every worker role how it is."""
+    """Asks the dependencies and the worker roles how they are.
+
+    A gateway is ready to take messages with Kafka and Redis. What else a message needs
+    later waits in Kafka; a gateway taken out of service would not bring it back.
+    """
 
     def __init__(
         self,
@@ -73,38 +106,48 @@ class Readiness:
         self._settings = settings
         self._events = events
         self._redis = redis
-        self._asking = asyncio.Lock()
-        self._answer: dict[str, Any] = {}
-        self._answered_at = float("-inf")
+        self._needed = _Kept(self._ask_needed)
+        self._others = _Kept(self._ask_others)
+
+    async def ready(self, *, roles: bool = False) -> bool:
+        """Whether messages can be taken; with `roles` also whether everything behind is ready."""
+        if roles:
+            return bool((await self.report())["allReady"])
+        return _all_ready(await self._needed.get())
 
     async def report(self) -> dict[str, Any]:
-        """`{"ready": bool, "dependencies": {...}, "roles": {...}}`, at most a second old."""
-        loop = asyncio.get_running_loop()
-        async with self._asking:
-            if loop.time() - self._answered_at > _FRESH:
-                self._answer = await self._ask()
-                self._answered_at = loop.time()
-            return self._answer
+        """How everything is, at most a second old.
+
+        `{"ready": bool, "allReady": bool, "dependencies": {...}, "roles": {...}}`
+        """
+        needed, others = await asyncio.gather(self._needed.get(), self._others.get())
+        ready = _all_ready(needed)
+        mongo, roles = others["mongo"], others["roles"]
+        return {
+            "ready": ready,
+            "allReady": ready and mongo["ready"] and _all_ready(roles),
+            "dependencies": {**needed, "mongo": mongo},
+            "roles": roles,
+        }
 
     def forget(self) -> None:
         """Ask again next time."""
-        self._answered_at = float("-inf")
+        self._needed.forget()
+        self._others.forget()
 
-    async def _ask(self) -> dict[str, Any]:
+    async def _ask_needed(self) -> dict[str, Any]:
         settings = self._settings
-        kafka, redis, mongo, roles = await asyncio.gather(
+        kafka, redis = await asyncio.gather(
             self._dependency(settings.kafka.bootstrap, self._kafka),
             self._dependency(settings.redis.url, self._ping_redis),
-            self._dependency(settings.mongo.url, self._ping_mongo),
-            self._roles(),
         )
-        dependencies = {"kafka": kafka, "redis": redis, "mongo": mongo}
-        every = [*dependencies.values(), *roles.values()]
-        return {
-            "ready": all(one["ready"] for one in every),
-            "dependencies": dependencies,
-            "roles": roles,
-        }
+        return {"kafka": kafka, "redis": redis}
+
+    async def _ask_others(self) -> dict[str, Any]:
+        mongo, roles = await asyncio.gather(
+            self._dependency(self._settings.mongo.url, self._ping_mongo), self._roles()
+        )
+        return {"mongo": mongo, "roles": roles}
 
     async def _dependency(
         self, endpoint: str, ask: Callable[[], Awaitable[object]]
@@ -146,6 +189,10 @@ class Readiness:
         except (RedisError, OSError, TimeoutError):
             beats = {}
         return {role: _role(beats.get(role, [])) for role in ROLES}
+
+
+def _all_ready(each: dict[str, Any]) -> bool:
+    return all(one["ready"] for one in each.values())
 
 
 def _role(beats: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,14 @@
-"""Worker roles tell how they are through Redis: a key per instance that expires by itself."""
+"""Worker roles tell how they are through Redis: all beats stand in one hash, each with its time.
+
+One key, so that reading them costs one command, whatever else Redis holds, and so that
+a Redis Cluster can serve it. The times are those of the Redis server: a worker's clock
+may be wrong.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from collections.abc import Iterable
+from typing import Any, Final, Literal, TypedDict
 
 import orjson
 from redis.asyncio import Redis
@@ -12,7 +18,35 @@ from app.settings import ROLES, RedisSettings, Role
 RoleState = Literal["starting", "recovering", "ready", "degraded"]
 
 FRESH_SECONDS = 5.0
-"""A beat older than this is gone: the key expires (five beats at one a second)."""
+"""A beat older than this does not count (five beats at one a second)."""
+_SWEPT: Final = 100
+"""Stale beats that one look deletes at most."""
+_KEPT_MS: Final = 60_000
+"""The hash goes by itself, this long after the last beat."""
+
+# Each value is `milliseconds:JSON`.
+_BEAT: Final = """
+local t = redis.call('TIME')
+local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+redis.call('HSET', KEYS[1], ARGV[1], now .. ':' .. ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+"""
+_FRESH: Final = """
+local t = redis.call('TIME')
+local oldest = t[1] * 1000 + math.floor(t[2] / 1000) - ARGV[1]
+local fresh, stale = {}, {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local at, beat = string.match(all[i + 1], '^(%d+):(.*)$')
+  if at and tonumber(at) >= oldest then
+    fresh[#fresh + 1] = beat
+  elseif #stale < tonumber(ARGV[2]) then
+    stale[#stale + 1] = all[i]
+  end
+end
+if #stale > 0 then redis.call('HDEL', KEYS[1], unpack(stale)) end
+return fresh
+"""
 
 
 class Beat(TypedDict):
@@ -30,33 +64,64 @@ class Beat(TypedDict):
     """Where its /metrics are, host:port."""
 
 
-def _key(settings: RedisSettings, role: str, instance: str) -> str:
+def client_id(group_prefix: str, role: str, instance: str) -> str:
+    """How a worker calls itself towards Kafka, so that the group's members tell who they are."""
+    return f"{group_prefix}-{role}@{instance}"
+
+
+def unheard(client_ids: Iterable[str], beats: Iterable[dict[str, Any]]) -> list[str]:
+    """Members of a role's group without a fresh beat among these.
+
+    Such a member is of the release before this one (its beat stands elsewhere), or it
+    has just begun, or Redis has not heard of it for another reason: what it can read is
+    not known.
+
+    Args:
+        client_ids: of the group's members (`app.admin.group_members`).
+        beats: the role's fresh ones.
+    """
+    known = {beat["instance"] for beat in beats}
+    return [one for one in client_ids if one.partition("@")[2] not in known]
+
+
+def _key(settings: RedisSettings) -> str:
+    return f"{settings.prefix}:beats"
+
+
+def _key_of_before(settings: RedisSettings, role: str, instance: str) -> str:
+    """Where gateways of the release before look; they are not ready without all roles' beats."""
     return f"{settings.prefix}:beat:{role}:{instance}"
 
 
 async def beat(redis: Redis, settings: RedisSettings, one: Beat) -> None:
     """Tell; to be repeated every second. Raises redis.exceptions.RedisError."""
+    told = orjson.dumps(one)
+    await redis.register_script(_BEAT)(
+        keys=[_key(settings)], args=[f"{one['role']}:{one['instance']}", told, _KEPT_MS]
+    )
     await redis.set(
-        _key(settings, one["role"], one["instance"]),
-        orjson.dumps(one),
+        _key_of_before(settings, one["role"], one["instance"]),
+        told,
         px=int(FRESH_SECONDS * 1000),
     )
 
 
 async def retire(redis: Redis, settings: RedisSettings, role: Role, instance: str) -> None:
     """This instance has ended. Raises redis.exceptions.RedisError."""
-    await redis.delete(_key(settings, role, instance))
+    await redis.hdel(_key(settings), f"{role}:{instance}")
+    await redis.delete(_key_of_before(settings, role, instance))
 
 
 async def roles(redis: Redis, settings: RedisSettings) -> dict[str, list[dict[str, Any]]]:
     """Each role's fresh beats, an empty list for a role that nobody plays.
 
-    Raises redis.exceptions.RedisError.
+    Deletes stale ones that it meets. Raises redis.exceptions.RedisError.
     """
     found: dict[str, list[dict[str, Any]]] = {role: [] for role in ROLES}
-    keys = [key async for key in redis.scan_iter(match=f"{settings.prefix}:beat:*", count=500)]
-    for value in await redis.mget(keys) if keys else []:
-        if value is not None:
-            one = orjson.loads(value)
-            found.setdefault(one["role"], []).append(one)
+    told = await redis.register_script(_FRESH)(
+        keys=[_key(settings)], args=[int(FRESH_SECONDS * 1000), _SWEPT]
+    )
+    for value in told:
+        one = orjson.loads(value)
+        found.setdefault(one["role"], []).append(one)
     return found

@@ -1,9 +1,16 @@
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.topics import CHAT, LEARNER_CHANGELOG
-from app.admin import TopicsUnusable, create_topics, list_topics
+from app.admin import (
+    TopicsUnusable,
+    committed_offsets,
+    create_topics,
+    group_members,
+    list_topics,
+)
 from app.embedded import free_port
 from app.probes import Unavailable
 from app.topics import catalogue, logical, physical
@@ -67,3 +74,31 @@ def test_prefix_and_back(settings):
     name = physical(settings, LEARNER_CHANGELOG)
     assert name == f"{settings.kafka.topic_prefix}learner-changelog"
     assert logical(settings, name) == LEARNER_CHANGELOG
+
+
+async def test_who_is_in_a_group_and_what_it_has_committed(topics):
+    group = topics.worker.group_prefix
+    assert await group_members(topics, group) == []
+    assert await committed_offsets(topics, group) == {}
+    name = physical(topics, CHAT)
+    consumer = AIOKafkaConsumer(
+        name,
+        bootstrap_servers=topics.kafka.bootstrap,
+        group_id=group,
+        client_id="masterx-learner@pod-1",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        assert await group_members(topics, group) == ["masterx-learner@pod-1"]
+        await consumer.commit({tp: 7 for tp in consumer.assignment() if tp.partition == 1})
+        assert await committed_offsets(topics, group) == {(name, 1): 7}
+    finally:
+        await consumer.stop()
+
+
+async def test_asking_about_a_group_needs_a_broker(settings):
+    away = changed(settings, bootstrap=f"127.0.0.1:{free_port('127.0.0.1')}")
+    for ask in (group_members, committed_offsets):
+        with pytest.raises(Unavailable):
+            await ask(away, "any")

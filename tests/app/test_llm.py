@@ -16,8 +16,8 @@ from app.embedded import free_port
 from app.environment import child_environment
 from app.exits import Exit
 from app.llm import LocalModelMissing, model_file
+from app.programs import programs
 from app.settings import Settings
-from app.supervisor import programs
 from app.tutor.config import TutorSettings
 from tests.app.tutor.asking import a_chat, ask, page, shown, with_tutor
 from tests.workers import WorkerProcess

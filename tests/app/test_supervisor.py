@@ -13,22 +13,35 @@ import redis.asyncio
 from app.admin import list_topics
 from app.embedded import free_port
 from app.environment import child_environment
-from app.settings import ROLES, EmbeddedSettings, GatewaySettings, KafkaSettings, Settings
-from app.supervisor import NotStarted, Program, Supervisor, embedded_services, programs, running
+from app.programs import Program, connected, embedded_services, programs
+from app.settings import (
+    ROLES,
+    EmbeddedSettings,
+    GatewaySettings,
+    KafkaSettings,
+    Settings,
+    WorkerSettings,
+)
+from app.supervisor import NotStarted, Supervisor, running
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
 
-# Stands where the gateway will be: answers /readyz once it may, and ends on SIGTERM.
+# Stands where the gateway will be: answers /readyz on both its ports, and ends on SIGTERM.
 GATEWAY = """
-import json, sys
+import json, sys, threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from app.settings import Settings
 settings = Settings()
-class Ready(BaseHTTPRequestHandler):
+class Details(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers()
         self.wfile.write(json.dumps({"roles": {"sleeper": {"state": "ready"}}}).encode())
     def log_message(self, *a): pass
+class Ready(Details):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/readyz?roles=all" else 404); self.end_headers()
+private = HTTPServer((settings.gateway.status_host, settings.gateway.status_port), Details)
+threading.Thread(target=private.serve_forever, daemon=True).start()
 HTTPServer((settings.gateway.host, settings.gateway.port), Ready).serve_forever()
 """
 SLEEPER = "import time; time.sleep(600)"
@@ -176,6 +189,27 @@ async def test_a_child_that_never_starts_is_given_up_with_the_end_of_its_log(tmp
         await run.task
     assert "no such thing" in str(failure.value)
     assert not running(tmp_path)
+
+
+def test_workers_have_a_name_on_every_broker_and_the_gateway_a_private_port(tmp_path, monkeypatch):
+    def of(folder: str, **worker: str) -> Settings:
+        embedded = EmbeddedSettings(data_dir=tmp_path / folder)
+        given = Settings(embedded=embedded, worker=WorkerSettings(**worker))
+        return connected(given, embedded_services(given))
+
+    assert of("one").worker.instance == "local"
+    monkeypatch.setenv("MASTERX_KAFKA__BOOTSTRAP", "kafka:9092")
+    # Lasting, and another one for another `masterx up` on the same broker
+    assert of("one").worker.instance == of("one").worker.instance != of("two").worker.instance
+    assert of("one", instance="mine").worker.instance == "mine"
+    assert of("one").gateway.status_port > 0
+
+
+def test_a_child_gets_longer_than_it_takes_to_end():
+    settings = Settings()
+    for program in programs(settings):
+        bounds = settings.gateway if program.name == "gateway" else settings.worker
+        assert program.grace > bounds.shutdown_timeout
 
 
 def test_every_role_and_the_gateway_are_programs():

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from agents.ports import PushKind
 from agents.topics import CHAT
+from app.embedded import free_port
 from app.environment import child_environment
 from app.settings import Settings
 from schemas.base import now_ms
@@ -42,6 +43,7 @@ class Process:
 
 @asynccontextmanager
 async def process(settings: Settings, **changes: object) -> AsyncIterator[Process]:
+    changes = {"status_port": free_port("127.0.0.1"), **changes}
     chosen = settings.model_copy(update={"gateway": settings.gateway.model_copy(update=changes)})
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RUN, cwd=ROOT, env=child_environment(chosen)
@@ -131,8 +133,9 @@ async def test_clients_that_read_nothing_do_not_fill_the_memory(
 
 
 async def closes(running: Process, code: int) -> int:
-    async with httpx.AsyncClient(base_url=running.edge.http, trust_env=False) as http:
-        text = (await http.get("/metrics")).text
+    port = running.edge.settings.gateway.status_port
+    async with httpx.AsyncClient(trust_env=False) as http:
+        text = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
     label = f'masterx_gateway_closes_total{{code="{code}"}} '
     return sum(int(float(line[len(label) :])) for line in text.splitlines() if label in line)
 

@@ -1,0 +1,42 @@
+"""A worker that does not get on: `python -m tests.slow_worker ROLE`; settings from the environment.
+
+SLOW_STEP   `recovery`: a table is never read to its end; `import`: building the role
+            blocks the event loop; `revoking`: what is under way is never finished
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from typing import Any
+
+from app import table, worker
+from app.settings import get_settings
+
+
+async def never(*_: Any) -> Any:
+    print("it never ends", flush=True)
+    await asyncio.Event().wait()
+
+
+async def never_give_up(held: table.VersionedTable) -> None:
+    if held._partitions:  # before the first join there is nothing to give up
+        await never()
+
+
+def block(_role: Any) -> Any:
+    print("it never ends", flush=True)
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    match os.environ["SLOW_STEP"]:
+        case "recovery":
+            table.VersionedTable._recover = never  # type: ignore[method-assign]
+        case "import":
+            worker.builder = block
+        case "revoking":
+            table.VersionedTable.suspend = never_give_up  # type: ignore[method-assign]
+    worker.run(sys.argv[1], get_settings())  # type: ignore[arg-type]
