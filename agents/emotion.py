@@ -20,7 +20,7 @@ from agents.ports import DeadLetters, EmotionSource, Outbox, SourceRecord
 from agents.topics import CHAT, EMOTIONS
 from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
-from models.emotion.serving.errors import ModelUnavailable
+from models.emotion.serving.errors import ModelUnavailable, NothingToRead, ReaderStopped
 from schemas.base import now_ms
 from schemas.chat import ChatReceived
 from schemas.emotions import PAD, EmotionRead
@@ -65,38 +65,47 @@ class EmotionAgent:
         self._window = window
         self._settings = settings
         # Bounded by the window: nothing enters without a slot.
-        self._pending: asyncio.Queue[_Pending] = asyncio.Queue()
+        self._pending: asyncio.Queue[_Pending | None] = asyncio.Queue()
 
     async def run(self, events: AsyncIterator[Acknowledgeable]) -> None:
-        """Read every message, until the stream ends."""
+        """Read every message, until the stream ends. Raises what the sending raised."""
         emitting = asyncio.create_task(self._emit())
+        reading = asyncio.create_task(self._read(events))
         try:
-            async for event in events:
-                await self._window.slot()
-                self._pending.put_nowait(await self._submit(event))
-                if emitting.done():
-                    break
+            # Who cannot send must not wait for another message, or for a place in the window.
+            await asyncio.wait({emitting, reading}, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done() and reading.exception() is None:
+                # The stream has ended; what was read of it is still sent.
+                await asyncio.wait({emitting})
         finally:
-            if not emitting.done():
-                emitting.cancel()
-            await asyncio.wait({emitting})
-        if not emitting.cancelled():
-            emitting.result()
+            emitting.cancel()
+            reading.cancel()
+            await asyncio.wait({emitting, reading})
+        for task in (emitting, reading):
+            if not task.cancelled():
+                task.result()
+
+    async def _read(self, events: AsyncIterator[Acknowledgeable]) -> None:
+        async for event in events:
+            await self._window.slot()
+            self._pending.put_nowait(await self._submit(event))
+        self._pending.put_nowait(None)
 
     async def _submit(self, event: Acknowledgeable) -> _Pending:
         now = time.monotonic()
         try:
             chat = envelope.read(ChatReceived, event.message)
-        except ValueError as error:
+        except Exception as error:
             return _Pending(event, None, error, now)
         try:
             return _Pending(event, chat, await self._source.submit(chat.text), now)
-        except ModelUnavailable as error:
+        except ReaderStopped:
+            raise
+        except Exception as error:
             return _Pending(event, chat, error, now)
 
     async def _emit(self) -> None:
-        while True:
-            pending = await self._pending.get()
+        while (pending := await self._pending.get()) is not None:
             self._window.track(pending.event, [await self._finish(pending)])
 
     async def _finish(self, pending: _Pending) -> Future[Any]:
@@ -105,13 +114,35 @@ class EmotionAgent:
             assert isinstance(pending.outcome, Exception)
             return await self._bury(source, pending.outcome)
         try:
-            reading = await self._reading(pending)
+            reading, outcome = await self._outcome(pending)
+            # A reading that its schema refuses is a fault of this one record, too.
+            message = self._message(source, pending.chat, reading)
+            value = message.json_bytes()
+        except ReaderStopped:
+            raise
         except Exception as error:
             return await self._bury(source, error)
-        outcome = "read" if reading is not None else "unavailable"
         metrics.RECORDS.labels(CHAT, outcome).inc()
         metrics.STAGE_SECONDS.labels("emotion").observe(time.monotonic() - pending.since)
-        return await self._send(source, pending.chat, reading)
+        metrics.SINCE_INGEST_SECONDS.labels("emotion").observe(
+            max(0.0, (now_ms() - message.ingest_time) / 1000)
+        )
+        return await self._outbox.send(
+            EMOTIONS,
+            key=source.key,
+            value=value,
+            partition=source.partition,
+            headers=envelope.headers(EmotionRead, source),
+        )
+
+    async def _outcome(self, pending: _Pending) -> tuple[Reading | None, str]:
+        """The reading and what the metric calls it. Raises what the model raised."""
+        try:
+            reading = await self._reading(pending)
+        except NothingToRead:
+            # Said as what it is: not read, and no evidence. "Neutral" would be an invention.
+            return None, "nothing_to_read"
+        return reading, "read" if reading is not None else "unavailable"
 
     async def _reading(self, pending: _Pending) -> Reading | None:
         """The reading, or None when the model stayed down for as long as a message waits.
@@ -126,6 +157,12 @@ class EmotionAgent:
                 if isinstance(outcome, Exception):
                     raise outcome
                 return await outcome
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # Else this task would end as if it had been told to, and the worker stand still.
+                raise ReaderStopped("the reader was stopped under a message") from None
             except ModelUnavailable:
                 if time.monotonic() >= deadline:
                     return None
@@ -139,14 +176,15 @@ class EmotionAgent:
         metrics.RECORDS.labels(CHAT, "dead_letter").inc()
         return await self._dead_letters.bury(source, error)
 
-    async def _send(
+    def _message(
         self, source: SourceRecord, chat: ChatReceived, reading: Reading | None
-    ) -> Future[Any]:
-        message = EmotionRead(
+    ) -> EmotionRead:
+        return EmotionRead(
             event_id=chat.event_id,
             user_id=chat.user_id,
             event_time=chat.event_time,
             ingest_time=chat.ingest_time,
+            clock_offset=chat.clock_offset,
             caused_by=(chat.event_id,),
             source_topic=CHAT,
             source_partition=source.partition,
@@ -160,16 +198,6 @@ class EmotionAgent:
             pad=None
             if reading is None
             else PAD(valence=reading.valence, arousal=reading.arousal, dominance=reading.dominance),
-        )
-        metrics.SINCE_INGEST_SECONDS.labels("emotion").observe(
-            max(0.0, (now_ms() - chat.ingest_time) / 1000)
-        )
-        return await self._outbox.send(
-            EMOTIONS,
-            key=source.key,
-            value=message.json_bytes(),
-            partition=source.partition,
-            headers=envelope.headers(EmotionRead, source),
         )
 
 

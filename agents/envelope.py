@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import re
+from typing import Final, TypeVar
 
 from agents.ports import SourceRecord
-from schemas.base import SCHEMA_VERSION, InvalidMessage, Message
+from schemas.base import SCHEMA_VERSION, InvalidMessage, Message, UnknownVersion
 
 CONTENT_TYPE = "content-type"
 SCHEMA = "schema"
 TRACEPARENT = "traceparent"
 """W3C Trace Context: handed on from the client's request through every topic."""
+
+_VERSION: Final = re.compile(rb"[^/]+/([0-9]{1,9})")
+"""Of the header `schema`: `ChatReceived/1`. What has another form says nothing of a version."""
+
+_TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{0,72})?")
+"""A traceparent of any version, at most 128 bytes: one of megabytes would not fit an output."""
 
 M = TypeVar("M", bound=Message)
 
@@ -18,8 +25,14 @@ M = TypeVar("M", bound=Message)
 def read(model: type[M], record: SourceRecord) -> M:
     """The message in a record.
 
-    Raises DecodeError: no value, not JSON, not this message, or keyed by somebody else.
+    Raises DecodeError: of an unknown version, no value, not JSON, not this message, or keyed by
+    somebody else.
     """
+    for version in values(record, SCHEMA):
+        found = _VERSION.fullmatch(version)
+        if found is not None and int(found[1]) != SCHEMA_VERSION:
+            # Before the value: a later version need not be JSON.
+            raise UnknownVersion(SCHEMA)
     if record.value is None:
         raise InvalidMessage("has no value")
     message = model.parse(record.value)
@@ -30,16 +43,19 @@ def read(model: type[M], record: SourceRecord) -> M:
     return message
 
 
-def header(record: SourceRecord, name: str) -> bytes | None:
-    """A header's value; Faust hands headers over as a list of pairs or as a mapping."""
-    headers = record.headers
-    if not headers:
-        return None
-    pairs = headers.items() if hasattr(headers, "items") else headers
-    for key, value in pairs:
-        if key == name:
-            return bytes(value)
-    return None
+def header_pairs(record: SourceRecord) -> list[tuple[str, bytes | None]]:
+    """Every header in order, repeats and nulls as well; Faust has pairs, a mapping or None."""
+    given = record.headers
+    if not given:
+        return []
+    pairs = given.items() if hasattr(given, "items") else given
+    return [(name, None if value is None else bytes(value)) for name, value in pairs]
+
+
+def values(record: SourceRecord, name: str) -> list[bytes]:
+    """The values of a header, in order; a null is none."""
+    pairs = header_pairs(record)
+    return [value for key, value in pairs if key == name and value is not None]
 
 
 def headers(model: type[Message], source: SourceRecord | None = None) -> dict[str, bytes]:
@@ -48,7 +64,8 @@ def headers(model: type[Message], source: SourceRecord | None = None) -> dict[st
         CONTENT_TYPE: b"application/json",
         SCHEMA: f"{model.__name__}/{SCHEMA_VERSION}".encode(),
     }
-    trace = header(source, TRACEPARENT) if source is not None else None
-    if trace is not None:
-        found[TRACEPARENT] = trace
+    for trace in values(source, TRACEPARENT) if source is not None else ():
+        if _TRACE.fullmatch(trace):
+            found[TRACEPARENT] = trace
+            break
     return found

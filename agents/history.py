@@ -1,7 +1,8 @@
 """Every topic about a learner -> history in MongoDB, in bulk and once.
 
 One batch at a time: nothing is acknowledged before the whole batch is stored, and the
-store takes the same batch again without a change. While MongoDB is away the stream waits.
+store takes the same batch again without a change. While MongoDB is away the stream waits; a
+document that MongoDB will never take is one dead letter.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from pymongo.errors import PyMongoError
-
 from agents import envelope, metrics
 from agents.greedy import batches
 from agents.inflight import Acknowledgeable, InFlight
-from agents.persistence import Waiting, until_stored
+from agents.persistence import Waits, until_stored
 from agents.ports import DeadLetters, HistoryEntry, HistoryKind, HistoryWriter, SourceRecord
 from agents.topics import (
     CHAT,
@@ -65,9 +64,9 @@ async def run(
     window: InFlight,
     logical: Callable[[str], str],
     batch_size: int,
-    waiting_for: Waiting,
+    waits: Waits,
 ) -> None:
-    """Store every record of the stream, until it ends."""
+    """Store every record of the stream, until it ends. Raises agents.persistence.Fatal."""
     async with batches(events, batch_size) as stream:
         async for batch in stream:
             await store_batch(
@@ -76,7 +75,7 @@ async def run(
                 dead_letters=dead_letters,
                 window=window,
                 logical=logical,
-                waiting_for=waiting_for,
+                waits=waits,
             )
 
 
@@ -87,7 +86,7 @@ async def store_batch(
     dead_letters: DeadLetters,
     window: InFlight,
     logical: Callable[[str], str],
-    waiting_for: Waiting,
+    waits: Waits,
 ) -> None:
     """Store one batch, then hand its records to the window in their order."""
     began = time.monotonic()
@@ -97,9 +96,7 @@ async def store_batch(
     ]
 
     async def insist(write: Callable[[], Awaitable[T]]) -> T:
-        return await until_stored(
-            write, store="mongo", waits_for=(PyMongoError, OSError), waiting=waiting_for
-        )
+        return await until_stored(write, store="mongo", waits=waits)
 
     async def write(positions: list[int], entries: list[HistoryEntry]) -> None:
         if entries:
@@ -135,7 +132,7 @@ async def store_batch(
 
 def _step(topic: str, record: SourceRecord) -> Step:
     if record.value is None and topic == USER_STATE:
-        return None  # an erasure's tombstone; the erasure itself comes by its own topic
+        return None  # of who was put away, or erased: erasures come by their own topic
     try:
         if topic == ERASURES:
             return envelope.read(ErasureRequested, record)
@@ -146,12 +143,12 @@ def _step(topic: str, record: SourceRecord) -> Step:
     if isinstance(event, EmotionRead):
         # It follows from the text and would outlive it here, where nobody reads it.
         event = event.model_copy(update={"affect": ()})
-    version = event.version if isinstance(event, UserState) else None
     return HistoryEntry(
         kind=kind,
         user_id=event.user_id,
         event_id=event.event_id,
         ingest_time=event.ingest_time,
-        version=version,
+        version=event.version if isinstance(event, UserState) else None,
         document=event.document(),
+        updated_at=event.updated_at if isinstance(event, UserState) else 0,
     )

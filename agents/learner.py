@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agents import envelope, metrics
@@ -25,12 +25,21 @@ from agents.topics import (
     FEEDBACK,
     INTERACTIONS,
     INTERVENTIONS,
+    LEARNER_CHANGELOG,
     RECOMMENDATIONS,
     TUTOR_REQUESTS,
     USER_STATE,
 )
 from models.learner.config import LearnerSettings
-from models.learner.record import LearnerRecord
+from models.learner.record import (
+    FORMAT,
+    CorruptRecord,
+    LearnerRecord,
+    RecordError,
+    UnknownFormat,
+    header_of,
+    version_of,
+)
 from models.learner.update import (
     Outputs,
     Position,
@@ -56,7 +65,32 @@ class _Applied:
     """Of the changelog or the dead letter; None where the record stands as it was."""
     outputs: Outputs | None
     forgets: bool = False
-    """The learner was erased: the state is to be deleted as well."""
+    """The learner was erased or is put away: the state is to be deleted as well."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a record of the table stands, in the shape of a source record."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    offset: int = -1
+    value: bytes | None = None
+    headers: Any = None
+    timestamp: float = 0.0
+
+
+class _Removal:
+    """One step of a learner's removal, in the window like a record; done when acknowledged."""
+
+    def __init__(self, partition: int, key: bytes) -> None:
+        self.message: SourceRecord = _Place(LEARNER_CHANGELOG, partition, key)
+        self.done = asyncio.Event()
+
+    def ack(self) -> bool:
+        self.done.set()
+        return True
 
 
 class LearnerAgent:
@@ -69,6 +103,7 @@ class LearnerAgent:
         window: acknowledges in order.
         settings: decays, bounds and policy.
         logical: the catalogue's name of a topic on the broker.
+        writes: the format to write records in; one that is already newer stays so.
     """
 
     def __init__(
@@ -80,6 +115,7 @@ class LearnerAgent:
         window: InFlight,
         settings: LearnerSettings,
         logical: Callable[[str], str],
+        writes: Callable[[], int] = lambda: FORMAT,
     ) -> None:
         self._table = table
         self._outbox = outbox
@@ -87,11 +123,16 @@ class LearnerAgent:
         self._window = window
         self._settings = settings
         self._logical = logical
+        self._writes = writes
         # Bounded by the window: nothing enters without a slot.
         self._applied: asyncio.Queue[_Applied] = asyncio.Queue()
 
     async def run(self, events: AsyncIterator[Acknowledgeable]) -> None:
-        """Apply every event, until the stream ends."""
+        """Apply every event, until the stream ends.
+
+        Raises UnknownFormat: a record in the table is of a format that this version cannot
+        read. No event of it is acknowledged or dead-lettered.
+        """
         emitting = asyncio.create_task(self._emit())
         applying = asyncio.create_task(self._apply(events))
         try:
@@ -109,6 +150,41 @@ class LearnerAgent:
     async def drain(self) -> None:
         """Wait until the outputs of everything applied so far are sent."""
         await self._applied.join()
+
+    async def put_away(self, partition: int, key: bytes, value: bytes) -> bool:
+        """Delete a learner's record, if it still is `value`, and the state that tells of it.
+
+        The state goes first, behind whatever was computed from the record, and the record
+        only when its deletion is delivered: after a crash in between it is put away again.
+        A learner who comes back in between keeps the record. Returns whether it was deleted.
+        """
+        if not header_of(value).is_marker:
+            # An erased learner's state is gone already.
+            state = await self._remove(partition, key, value, forgets=True)
+            if state is None:
+                return False
+            await state.done.wait()
+        return await self._remove(partition, key, value, forgets=False) is not None
+
+    async def _remove(
+        self, partition: int, key: bytes, value: bytes, *, forgets: bool
+    ) -> _Removal | None:
+        """Queue one step behind the updates so far; None where the record is another, or gone."""
+        await self._window.slot()
+        try:
+            async with self._table.writing(partition):
+                if self._table.get(partition, key) == value:
+                    removal = _Removal(partition, key)
+                    stored = None if forgets else await self._table.put(partition, key, None)
+                    self._applied.put_nowait(_Applied(removal, stored, None, forgets))
+                    return removal
+        except NotOwned:
+            pass
+        except BaseException:
+            self._window.abandon()
+            raise
+        self._window.abandon()
+        return None
 
     async def _apply(self, events: AsyncIterator[Acknowledgeable]) -> None:
         async for event in events:
@@ -140,8 +216,14 @@ class LearnerAgent:
         topic = self._logical(source.topic)
         try:
             step = self._step(topic, source)
+            value = step.record.to_bytes() if step.changed and step.record is not None else None
+        except UnknownFormat:
+            # The table's fault and not the event's: a release that reads it goes on here.
+            raise
         except Exception as error:
             # Whatever the update raises, the record was not touched: it is replaced whole.
+            # So it is with a corrupt one: its learner's events wait in `dead-letters`, whole and
+            # in order, until the learner is erased; every other learner goes on.
             metrics.RECORDS.labels(topic, "dead_letter").inc()
             return _Applied(event, await self._dead_letters.bury(source, error), None)
         metrics.RECORDS.labels(topic, step.effect).inc()
@@ -150,28 +232,49 @@ class LearnerAgent:
         metrics.CLAMPED.inc(step.clamped)
         stored: Future[Any] | None = None
         if step.changed:
-            value = step.record.to_bytes() if step.record is not None else None
             stored = await self._table.put(source.partition, _key(source), value)
         # A redelivered erasure must not erase what came after it.
         forgets = topic == ERASURES and (step.record is None or step.record.evidence.newest is None)
         return _Applied(event, stored, step.outputs, forgets)
 
     def _step(self, topic: str, source: SourceRecord) -> Step:
-        """Read the record, apply the message. Raises DecodeError, or what the update raises."""
+        """Read the record, apply the message.
+
+        Raises DecodeError, RecordError, or what the update raises.
+        """
         position = Position(topic, source.partition, source.offset)
         stored = self._table.get(source.partition, _key(source))
-        record = None if stored is None else LearnerRecord.from_bytes(stored)
         settings = self._settings
+        if topic == ERASURES:
+            erasure = envelope.read(ErasureRequested, source)
+            return apply_erasure(self._erasable(stored), erasure, position, settings)
+        record = self._record(stored)
         if topic == INTERACTIONS:
             batch = envelope.read(InteractionsReceived, source)
             return apply_interactions(record, batch, position, settings)
         if topic == EMOTIONS:
             return apply_emotion(record, envelope.read(EmotionRead, source), settings)
-        if topic == FEEDBACK:
-            feedback = envelope.read(FeedbackReceived, source)
-            return apply_feedback(record, feedback, position, settings)
-        erasure = envelope.read(ErasureRequested, source)
-        return apply_erasure(record, erasure, position, settings)
+        feedback = envelope.read(FeedbackReceived, source)
+        return apply_feedback(record, feedback, position, settings)
+
+    def _record(self, stored: bytes | None) -> LearnerRecord:
+        """What is known of the learner, in the format to write. Raises RecordError."""
+        writes = self._writes()
+        if stored is None:
+            return LearnerRecord.empty(writes)
+        record = LearnerRecord.from_bytes(stored)
+        return record.lifted() if record.format < writes else record
+
+    def _erasable(self, stored: bytes | None) -> LearnerRecord:
+        """As `_record`; of a corrupt one what its header still says, for a marker replaces it."""
+        try:
+            return self._record(stored)
+        except CorruptRecord:
+            empty = LearnerRecord.empty(self._writes())
+            try:
+                return replace(empty, version=version_of(stored or b""))
+            except RecordError:
+                return empty
 
     async def _forget(self, source: SourceRecord) -> Future[Any]:
         # This worker is the only writer of states: no state of before can come in behind.

@@ -26,6 +26,10 @@ DEAD_LETTERS = Counter(
     "masterx_dead_letters_total", "Records that could not be processed", ["topic", "error"]
 )
 RETRIES = Counter("masterx_sink_retries_total", "Writes to a store that were tried again", ["sink"])
+WAITING = Gauge("masterx_store_waiting_writes", "Writes that wait for a store", ["store"])
+WAITING_SECONDS = Gauge(
+    "masterx_store_waiting_seconds", "How long a store has been waited for; 0: it is not", ["store"]
+)
 DUPLICATES = Counter(
     "masterx_duplicates_total", "Events left out because their ids had been applied", ["topic"]
 )
@@ -35,6 +39,10 @@ IN_FLIGHT = Gauge("masterx_in_flight_records", "Records read and not yet acknowl
 LAG = Gauge("masterx_lag_records", "Records not yet acknowledged", ["topic", "partition"])
 ACKNOWLEDGED = Counter("masterx_acknowledged_total", "Records acknowledged, in offset order")
 TABLE_RECORDS = Gauge("masterx_table_records", "Records in the table of this worker")
+TABLE_CORRUPT = Counter(
+    "masterx_table_corrupt_total", "Records of the table that recovery could not read"
+)
+RECORD_FORMAT = Gauge("masterx_record_format", "Format that this worker writes its records in")
 TABLE_REPAIRED = Counter(
     "masterx_table_repaired_total", "Records whose newest version recovery wrote again"
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from agents.persistence import Refused
 from models.emotion.reading import Reading
 from schemas.operations import ErasureRequested
 
@@ -94,7 +95,8 @@ class EmotionSource(Protocol):
     async def submit(self, text: str) -> Future[Reading]:
         """Queue one text; waits while the queue is full.
 
-        Raises ModelUnavailable (or the future fails with it) while the model is down;
+        Raises NothingToRead where nothing can be seen in the text, and
+        ModelUnavailable (or the future fails with it) while the model is down;
         the future fails with another error when this text cannot be read.
         """
         ...
@@ -115,6 +117,7 @@ class NewPush:
     """One output on its way to a learner's push log.
 
     Attributes:
+        kind: None for a tombstone: nothing is pushed, the learner's state no longer counts.
         event_id: the output's own id; a redelivered output carries the same one.
         version: of the state (for states and recommendations); None otherwise.
         ingest_time: of the event it came from, ms; what an erasure compares.
@@ -124,7 +127,7 @@ class NewPush:
     """
 
     user_id: str
-    kind: PushKind
+    kind: PushKind | None
     event_id: str
     caused_by: tuple[str, ...]
     version: int | None
@@ -144,9 +147,9 @@ class Appended:
 
 
 class PushLogWriter(Protocol):
-    """The push log, as who appends to it sees it. Raises redis errors as they are."""
+    """The push log, as who appends to it sees it. Raises agents.persistence.StoreError."""
 
-    async def append_many(self, pushes: Sequence[NewPush]) -> list[Appended | None]:
+    async def append_many(self, pushes: Sequence[NewPush]) -> list[Appended | Refused | None]:
         """Append in the given order; None for what is there already, stale or erased."""
         ...
 
@@ -162,7 +165,7 @@ class HistoryKind(StrEnum):
     INTERACTIONS = "interactions"
     EMOTIONS = "emotions"
     STATES = "state_history"
-    """Also replaces the learner's document in `states`, where it is newer."""
+    """Of each `mongo.state_every` the newest; also in `states`, the newest of all."""
     RECOMMENDATIONS = "recommendations"
     INTERVENTIONS = "interventions"
     REPLIES = "replies"
@@ -177,6 +180,7 @@ class HistoryEntry:
         event_id: unique for the learner; the first entry with it is kept.
         ingest_time: of the event it came from, ms; what an erasure compares.
         version: of a state; None otherwise.
+        updated_at: of a state, ms: orders states, with the version behind it; 0 otherwise.
         document: JSON-ready, camelCase, with `userId` and `ingestTime`.
     """
 
@@ -186,12 +190,16 @@ class HistoryEntry:
     ingest_time: int
     version: int | None
     document: dict[str, Any]
+    updated_at: int = 0
 
 
 class HistoryWriter(Protocol):
-    """History, as its only writer sees it. Both may be repeated; both raise PyMongoError."""
+    """History, as its only writer sees it. Both may be repeated.
 
-    async def write(self, entries: Sequence[HistoryEntry]) -> list[Exception | None]:
+    Both raise agents.persistence.Retriable and Fatal.
+    """
+
+    async def write(self, entries: Sequence[HistoryEntry]) -> list[Refused | None]:
         """Store entries; for each None, or why the store does not take this document."""
         ...
 

@@ -1,7 +1,8 @@
 """user-state, recommendations, interventions, tutor-replies -> the learners' push logs in Redis.
 
 One batch at a time: nothing is acknowledged before the whole batch is in the log, and
-the log drops what is appended again. While Redis is away the stream waits.
+the log drops what is appended again. While Redis is away the stream waits; a push that Redis
+will never take is one dead letter.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
-from redis.exceptions import RedisError
 
 from agents import envelope, metrics
 from agents.greedy import batches
 from agents.inflight import Acknowledgeable, InFlight
-from agents.persistence import Waiting, until_stored
+from agents.persistence import Refused, Waits, until_stored
 from agents.ports import DeadLetters, NewPush, PushKind, PushLogWriter, SourceRecord
 from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, TUTOR_REPLIES, USER_STATE
 from schemas.actions import InterventionRaised, RecommendationsMade
@@ -28,10 +28,10 @@ from schemas.tutor import ReplyFields, TutorReplied
 
 TOPICS: Final = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS, TUTOR_REPLIES, ERASURES)
 
-_AWAY: Final = (RedisError, OSError)
+Step = NewPush | ErasureRequested | Exception
+"""What a record asks for; an error for one that cannot be read or stored."""
 
-Step = NewPush | ErasureRequested | Exception | None
-"""What a record asks for; None for a tombstone, an error for a record that cannot be read."""
+T = TypeVar("T")
 
 
 async def run(
@@ -42,9 +42,9 @@ async def run(
     window: InFlight,
     logical: Callable[[str], str],
     batch_size: int,
-    waiting_for: Waiting,
+    waits: Waits,
 ) -> None:
-    """Push every record of the stream, until it ends."""
+    """Push every record of the stream, until it ends. Raises agents.persistence.Fatal."""
     async with batches(events, batch_size) as stream:
         async for batch in stream:
             await push_batch(
@@ -53,7 +53,7 @@ async def run(
                 dead_letters=dead_letters,
                 window=window,
                 logical=logical,
-                waiting_for=waiting_for,
+                waits=waits,
             )
 
 
@@ -64,25 +64,35 @@ async def push_batch(
     dead_letters: DeadLetters,
     window: InFlight,
     logical: Callable[[str], str],
-    waiting_for: Waiting,
+    waits: Waits,
 ) -> None:
     """Append one batch, then hand its records to the window in their order."""
     began = time.monotonic()
     steps = [_step(logical(event.message.topic), event.message) for event in batch]
 
-    async def insist(write: Callable[[], Awaitable[object]]) -> None:
-        await until_stored(write, store="redis", waits_for=_AWAY, waiting=waiting_for)
+    async def insist(write: Callable[[], Awaitable[T]]) -> T:
+        return await until_stored(write, store="redis", waits=waits)
 
-    pushes: list[NewPush] = []
-    for step in steps:
+    async def append(positions: list[int]) -> None:
+        pushes = [step for step in map(steps.__getitem__, positions) if isinstance(step, NewPush)]
+        outcomes = await insist(partial(log.append_many, pushes))
+        for position, outcome in zip(positions, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                steps[position] = outcome
+
+    positions: list[int] = []
+    for position, step in enumerate(steps):
         if isinstance(step, NewPush):
-            pushes.append(step)
+            positions.append(position)
         elif isinstance(step, ErasureRequested):
             # In its place: what came before it is gone, what comes after it stays.
-            await insist(partial(log.append_many, pushes))
-            pushes = []
-            await insist(partial(log.forget, step.user_id, step.ingest_time))
-    await insist(partial(log.append_many, pushes))
+            await append(positions)
+            positions = []
+            try:
+                await insist(partial(log.forget, step.user_id, step.ingest_time))
+            except Refused as error:
+                steps[position] = error
+    await append(positions)
     _measure(batch, steps, logical, time.monotonic() - began)
 
     for event, step in zip(batch, steps, strict=True):
@@ -94,14 +104,30 @@ async def push_batch(
 
 
 def _step(topic: str, record: SourceRecord) -> Step:
-    if record.value is None and topic == USER_STATE:
-        return None  # an erasure's tombstone; the erasure itself comes by its own topic
     try:
+        if record.value is None and topic == USER_STATE:
+            return _tombstone(topic, record)
         if topic == ERASURES:
             return envelope.read(ErasureRequested, record)
         return _PUSHES[topic](topic, record)
     except Exception as error:
         return error
+
+
+def _tombstone(topic: str, record: SourceRecord) -> NewPush:
+    """Of a learner who was erased or put away: the versions of who returns begin anew."""
+    return NewPush(
+        user_id=(record.key or b"").decode(),
+        kind=None,
+        event_id="",
+        caused_by=(),
+        version=None,
+        ingest_time=0,
+        body=b"",
+        topic=topic,
+        partition=record.partition,
+        offset=record.offset,
+    )
 
 
 def _state(topic: str, record: SourceRecord) -> NewPush:
@@ -186,7 +212,7 @@ def _measure(
     for event, step in zip(batch, steps, strict=True):
         topic = logical(event.message.topic)
         outcome = "dead_letter" if isinstance(step, Exception) else "stored"
-        metrics.RECORDS.labels(topic, "skipped" if step is None else outcome).inc()
-        if isinstance(step, NewPush):
+        metrics.RECORDS.labels(topic, outcome).inc()
+        if isinstance(step, NewPush) and step.kind is not None:
             since_ingest = max(0.0, (now - step.ingest_time) / 1000)
             metrics.SINCE_INGEST_SECONDS.labels("push").observe(since_ingest)

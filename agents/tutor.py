@@ -7,7 +7,7 @@ what is for a person must not wait for replies to others. Requests that were put
 tutor itself and are none of the stream's.
 
 A record that cannot be read, or worked on, goes to the dead letters, and its neighbours go on; only
-what cannot be sent ends the worker.
+what cannot be sent, and a store that refuses this process, ends the worker.
 
 A record of a partition that goes to another worker is worked on to its end: the tutor's ledger
 knows who has a request, and only one of two gets to reply.
@@ -25,6 +25,7 @@ import structlog
 
 from agents import envelope, metrics
 from agents.inflight import Acknowledgeable, InFlight
+from agents.persistence import Fatal
 from agents.ports import DeadLetters, Outbox, SourceRecord
 from agents.topics import (
     CHAT,
@@ -243,7 +244,7 @@ class TutorAgent:
         """Work on a record; one at which that fails must not come again for ever."""
         try:
             await work
-        except Unsent:
+        except (Unsent, Fatal):
             raise
         except Exception as error:
             metrics.RECORDS.labels(self._logical(source.topic), "dead_letter").inc()
@@ -254,7 +255,7 @@ class TutorAgent:
         send = partial(self._send, source)
         try:
             await self._tutor.reply(request, send)
-        except Unsent:
+        except (Unsent, Fatal):
             raise
         except Exception as error:
             # Its type alone: an error's words may hold a learner's.
@@ -269,7 +270,7 @@ class TutorAgent:
     async def _give_up(self, request: TutorRequested, send: Send) -> None:
         try:
             await self._tutor.give_up(request, send)
-        except Unsent:
+        except (Unsent, Fatal):
             raise
         except Exception as error:
             log.error("tutor.not_ended", event_id=request.event_id, error=type(error).__name__)
@@ -301,7 +302,7 @@ class TutorAgent:
             raise Unsent(f"{type(message).__name__} {message.event_id}: {error!r}") from error
 
     async def _retry(self) -> None:
-        """Try again what is due, as many at a time as the tutor says. Raises Unsent."""
+        """Try again what is due, as many at a time as the tutor says. Raises Unsent, Fatal."""
         under_way: set[Task[None]] = set()
         while True:
             for request in await self._tutor.due(len(under_way)):

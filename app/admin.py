@@ -13,13 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiokafka.errors
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from app.errors import OperatorError
 from app.probes import Unavailable
 from app.settings import Settings
 from app.topics import catalogue, physical
 
+log = structlog.get_logger(__name__)
+
+_MAX_MESSAGE_BYTES = "max.message.bytes"
 _NO_ERROR = 0
 _TOPIC_ALREADY_EXISTS = 36
 _LEADERS_WITHIN = 30.0
@@ -117,6 +122,29 @@ async def create_topics(settings: Settings) -> tuple[TopicStatus, ...]:
         )
         for status in after
     )  # fmt: skip
+
+
+async def max_message_bytes(settings: Settings, name: str) -> int | None:
+    """The largest record that a topic of the catalogue takes; None where the broker does not say.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+    resource = ConfigResource(
+        ConfigResourceType.TOPIC, physical(settings, name), {_MAX_MESSAGE_BYTES: ""}
+    )
+    async with _admin(settings) as client:
+        try:
+            answers = await client.describe_configs([resource])
+        except (aiokafka.errors.KafkaError, TimeoutError) as error:
+            log.warning("max_message_bytes_unknown", topic=name, error=repr(error))
+            return None
+    for answer in answers:
+        for _code, _message, _kind, _name, entries in answer.resources:
+            for entry in entries:
+                if entry[0] == _MAX_MESSAGE_BYTES and entry[1]:
+                    return int(entry[1])
+    return None
 
 
 async def _create(client: AIOKafkaAdminClient, settings: Settings, names: set[str]) -> None:

@@ -9,11 +9,12 @@ Errors:
       InvalidToken        what was shown is no valid token of ours (401, 4401)
         ExpiredToken      it was one
       KeysUnavailable     the keys cannot be had, so nobody can tell (503, 4503)
-      CannotIssue         tokens come from somewhere else (`auth.jwks_url` is set)
+      CannotIssue         tokens come from elsewhere (`auth.jwks_url`), or it would be refused
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from joserfc import jwt
-from joserfc.errors import ExpiredTokenError, JoseError
+from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError
 from joserfc.jwk import Key, OctKey
 from joserfc.jws import extract_compact
 from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
@@ -36,7 +37,7 @@ MAX_TOKEN_LENGTH: Final = 8_192
 """Characters; a longer one is not looked at."""
 
 _SECRET_ALGORITHMS: Final = ("HS256",)
-_LAST_SECOND: Final = 253_402_300_799  # 9999-12-31: far enough, and safe to calculate with
+_JSON_TYPES: Final[dict[type, str]] = {str: "string", list: "array", dict: "object"}
 _USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
 
 
@@ -57,7 +58,7 @@ class KeysUnavailable(AuthError):
 
 
 class CannotIssue(AuthError):
-    """With a JWKS, tokens come from the identity provider, not from us."""
+    """With a JWKS, tokens come from the identity provider; and none is valid for too long."""
 
 
 class Role(StrEnum):
@@ -75,13 +76,23 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever showed a valid token. `expires_at`: epoch seconds, leeway included."""
+    """Whoever showed a valid token.
+
+    Attributes:
+        subject: user id.
+        role: what it may do.
+        learners: whom an observer may see.
+        consent: whether the learner has agreed to be processed.
+        expires_at: epoch seconds, leeway included.
+        why_no_consent: for whoever made the token; means nothing with consent.
+    """
 
     subject: str
     role: Role
     learners: frozenset[str]
     consent: bool
     expires_at: float
+    why_no_consent: str = "the token gives no consent; nothing is processed without it"
 
     def may_act_as(self, user_id: str) -> bool:
         """Whether events of this learner are taken from this principal."""
@@ -111,16 +122,19 @@ def issue(
         auth: secret, issuer, audience, names of the claims.
         user: the subject.
         role: one of `Role`.
-        ttl: seconds from now until it expires; may be negative, for tests of expiry.
+        ttl: seconds from now until it expires, at most `auth.max_lifetime`; may be negative, for
+            tests of expiry.
         consent: whether the learner has agreed to be processed.
         learners: whom an observer may see.
 
     Raises:
-        CannotIssue: `auth.jwks_url` is set.
+        CannotIssue: `auth.jwks_url` is set, or `ttl` is above `auth.max_lifetime`.
         ValueError: no such role, or no usable user id.
     """
     if auth.jwks_url is not None:
         raise CannotIssue("tokens come from the identity provider behind auth.jwks_url")
+    if ttl > auth.max_lifetime:
+        raise CannotIssue(f"a token is valid for at most {auth.max_lifetime:.0f} s")
     now = time.time()
     claims: dict[str, Any] = {
         "sub": _USER_ID.validate_python(user),
@@ -150,7 +164,14 @@ class Authenticator:
     def __init__(self, auth: AuthSettings, now: Callable[[], float] = time.time) -> None:
         self._auth = auth
         self._now = now
-        self._jwks = JwksCache(auth.jwks_url, auth.jwks_ttl) if auth.jwks_url else None
+        self._jwks = None
+        if auth.jwks_url:
+            self._jwks = JwksCache(
+                auth.jwks_url,
+                ttl=auth.jwks_ttl,
+                timeout=auth.jwks_timeout,
+                stale_for=auth.jwks_stale_for,
+            )
         self._secret = None if self._jwks else _secret_key(auth)
 
     async def close(self) -> None:
@@ -162,7 +183,8 @@ class Authenticator:
         """Who showed this token.
 
         Raises:
-            InvalidToken: missing, malformed, wrong key, algorithm, issuer, audience or claim.
+            InvalidToken: missing, malformed, wrong key, algorithm, issuer, audience or claim, or
+                valid for longer than `auth.max_lifetime`.
             ExpiredToken: its time is over.
             KeysUnavailable: the JWKS cannot be fetched.
         """
@@ -201,13 +223,23 @@ class Authenticator:
             required["iss"] = {"essential": True, "value": self._auth.issuer}
         if self._auth.audience is not None:
             required["aud"] = {"essential": True, "value": self._auth.audience}
+        # The registry counts whole seconds: it is asked with those to spare, for the types.
         registry = JWTClaimsRegistry(
-            now=lambda: int(self._now()), leeway=round(self._auth.leeway), **required
+            now=lambda: int(self._now()), leeway=math.ceil(self._auth.leeway) + 1, **required
         )
         registry.validate(claims)
-        # The registry counts whole seconds; this is to the moment.
-        if min(claims["exp"], _LAST_SECOND) + self._auth.leeway <= self._now():
+        now, leeway = self._now(), self._auth.leeway
+        if claims["exp"] + leeway <= now:
             raise ExpiredTokenError("exp")
+        for claim in ("nbf", "iat"):
+            if claims.get(claim, now) > now + leeway:
+                raise InvalidClaimError(claim)
+        if claims["exp"] > now + self._auth.max_lifetime:
+            days = self._auth.max_lifetime / 86_400
+            raise InvalidToken(
+                f"the token's `exp` is more than {days:g} days ahead; it is seconds since 1970, "
+                "not milliseconds"
+            )
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         auth = self._auth
@@ -227,8 +259,19 @@ class Authenticator:
             role=role,
             learners=frozenset(learners),
             consent=claims.get(auth.consent_claim) is True,
-            expires_at=min(claims["exp"], _LAST_SECOND) + auth.leeway,
+            expires_at=claims["exp"] + auth.leeway,
+            why_no_consent=_why_no_consent(auth.consent_claim, claims.get(auth.consent_claim)),
         )
+
+
+def _why_no_consent(claim: str, value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return f"the token's `{claim}` is not true: without consent nothing is processed"
+    kind = _JSON_TYPES.get(type(value), "number")
+    return (
+        f"the token's `{claim}` is a JSON {kind}; only the boolean true is consent, and without "
+        "it nothing is processed"
+    )
 
 
 def _secret_key(auth: AuthSettings) -> OctKey:

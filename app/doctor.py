@@ -23,7 +23,8 @@ from app.embedded import Service, port_taken
 from app.errors import OperatorError
 from app.probes import probe_kafka, probe_mongo, probe_redis
 from app.programs import embedded_services
-from app.settings import DEVELOPMENT_SECRET, Settings
+from app.redis.requirements import obstacles
+from app.settings import DEVELOPMENT_SECRET, MIN_SECRET, Settings
 from app.supervisor import running
 from models.learner.behaviour.artefact import BehaviourArtefactProblem
 from models.learner.nets.artefact import NetProblem
@@ -152,7 +153,14 @@ def _secret(settings: Settings) -> Finding:
         return _doubtful(
             "tokens",
             f"anyone who reaches {settings.gateway.host} can sign them: the secret is public",
-            "Set MASTERX_AUTH__SECRET (32 characters or more).",
+            f"Set MASTERX_AUTH__SECRET ({MIN_SECRET} characters or more).",
+        )
+    length = len(settings.auth.secret.get_secret_value())
+    if length < MIN_SECRET:
+        return _doubtful(
+            "tokens",
+            f"the secret has {length} characters; production refuses fewer than {MIN_SECRET}",
+            "Set MASTERX_AUTH__SECRET, for example to the output of: openssl rand -hex 32",
         )
     return Finding("tokens", "the development secret" if default else "a secret of your own")
 
@@ -226,7 +234,17 @@ async def _external(settings: Settings) -> list[Finding]:
             findings.append(Finding(name, f"answers ({place})"))
             if name == "kafka":
                 findings.append(await _topics(settings))
+            if name == "redis":
+                findings.append(await _redis(settings))
     return findings
+
+
+async def _redis(settings: Settings) -> Finding:
+    """Whether its user may do what masterx does, and whether it is one shard."""
+    found = await obstacles(settings.redis)
+    if found:
+        return _wrong("Redis user", found[0], "docs/operations.md (Redis) lists what it needs.")
+    return Finding("Redis user", "may run every command that masterx uses")
 
 
 async def _topics(settings: Settings) -> Finding:

@@ -10,13 +10,15 @@
 Topics are a log: what stands there remains until its retention ends, and the report says
 how long that is.
 
-Raises app.probes.Unavailable when Kafka cannot take the request: then nothing was erased.
+Raises app.probes.Unavailable when Kafka did not confirm the request: then no store was asked.
+Whatever fails behind that is told in the report; run it again to have done what it lacks.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,12 +29,14 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from agents import envelope
+from agents.persistence import StoreError
 from agents.topics import ERASURES, LEARNER_CHANGELOG, USER_STATE
 from app.probes import Unavailable
 from app.producer import Producer
+from app.redis.client import connect
 from app.settings import Role, Settings
 from app.stores.history import HistoryStore
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from app.topics import catalogue
 from app.tutor.budget import Budgets
 from app.tutor.errors import StoreDown
@@ -45,6 +49,8 @@ from schemas.operations import ErasureRequested
 ERASING_ROLES: Final[tuple[Role, ...]] = ("learner", "push", "history", "tutor")
 _ASK_AGAIN: Final = 0.25
 """Seconds between two looks at the committed offsets."""
+_CLOSING: Final = 5.0
+"""Seconds that the producer may take to close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class ErasureReport:
         partition, offset: of the request in topic `erasures`.
         stores: for `redis` and `mongo` None when deleted here, else why not.
         passed: for each worker role whether it has processed the request.
+        trouble: why it is not known of every role, or not all of the states' tombstones were
+            sent; None when all was done.
         remaining: topics that hold records of the learner until their retention ends.
         compaction: seconds until compaction may drop the learner's states (see below).
         edge: seconds that the gateway remembers ids of the learner's last messages.
@@ -75,6 +83,7 @@ class ErasureReport:
     offset: int
     stores: dict[str, str | None]
     passed: dict[Role, bool]
+    trouble: str | None
     remaining: tuple[Remaining, ...]
     compaction: float
     edge: float
@@ -86,7 +95,7 @@ class ErasureReport:
         The workers delete from the same stores, so that a deletion that failed here
         is made good by a worker that has passed.
         """
-        return all(self.passed.values())
+        return all(self.passed.values()) and self.trouble is None
 
     def __str__(self) -> str:
         lines = [f"Erased {self.user_id}: request at {ERASURES}/{self.partition}/{self.offset}."]
@@ -96,7 +105,10 @@ class ErasureReport:
         for role, passed in self.passed.items():
             said = "processed" if passed else "NOT YET processed; it will when it runs"
             lines.append(f"  {role:<8} {said}")
-        if not self.passed["learner"]:
+        if self.trouble is not None:
+            lines.append(f"  Kafka failed behind the request ({self.trouble}).")
+            lines.append("  The request stands, and the workers obey it. Run this again.")
+        elif not self.passed["learner"]:
             lines.append("  Run this again once the learner worker has caught up.")
         lines.append("Remains in Kafka until its retention ends:")
         lines += [f"  {one.topic:<18} {one.days:g} days" for one in self.remaining]
@@ -114,8 +126,8 @@ async def forget(
 ) -> ErasureReport:
     """Erase a learner, and wait at most `within` seconds for the workers to have done so too.
 
-    Harmless to repeat. Raises app.probes.Unavailable; pydantic.ValidationError for what
-    is no user id.
+    Harmless to repeat. Raises app.probes.Unavailable when Kafka did not confirm the request;
+    pydantic.ValidationError for what is no user id.
     """
     now = now_ms()
     request = ErasureRequested(
@@ -125,21 +137,31 @@ async def forget(
         ingest_time=now,
         requested_by=requested_by,
     )
+    producer = Producer(settings, client_id="masterx-erasure")
     try:
-        async with Producer(settings, client_id="masterx-erasure") as producer:
-            position, offset = await _send_request(producer, request)
-            await _send_tombstone(producer, user_id)
-            redis, mongo = await asyncio.gather(
-                _outcome(_forget_pushes(settings, request)),
-                _outcome(_forget_history(settings, request)),
-            )
-            passed = await _until_passed(settings, position, offset, within)
-            if passed["learner"]:
-                await _send_tombstone(producer, user_id)
+        await producer.start()
+        position, offset = await _send_request(producer, request)
     except (KafkaError, OSError) as error:
+        await _stop(producer)
         raise Unavailable(
             "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
         ) from error
+    passed: dict[Role, bool] = dict.fromkeys(ERASING_ROLES, False)
+
+    async def follow() -> None:
+        await _send_tombstone(producer, user_id)
+        await _until_passed(settings, position, offset, within, passed)
+        if passed["learner"]:
+            await _send_tombstone(producer, user_id)
+
+    try:
+        redis, mongo, trouble = await asyncio.gather(
+            _outcome(_forget_pushes(settings, request)),
+            _outcome(_forget_history(settings, request)),
+            _outcome(follow()),
+        )
+    finally:
+        await _stop(producer)
     return ErasureReport(
         user_id=user_id,
         erased_at=request.ingest_time,
@@ -147,6 +169,7 @@ async def forget(
         offset=offset,
         stores={"redis": redis, "mongo": mongo},
         passed=passed,
+        trouble=trouble,
         remaining=tuple(
             Remaining(topic.name, topic.retention_days)
             for topic in catalogue(settings.kafka)
@@ -170,13 +193,20 @@ async def _send_request(
     return TopicPartition(metadata.topic, metadata.partition), metadata.offset
 
 
+async def _stop(producer: Producer) -> None:
+    # What was to be delivered is; a connection that does not close changes no report.
+    with suppress(KafkaError, OSError):
+        async with asyncio.timeout(_CLOSING):
+            await producer.stop()
+
+
 async def _send_tombstone(producer: Producer, user_id: str) -> None:
     await (await producer.send(USER_STATE, key=user_id.encode(), value=None))
 
 
 async def _forget_pushes(settings: Settings, request: ErasureRequested) -> None:
     timeout = settings.tutor.timeouts.store
-    async with redis_client(settings.redis, timeout) as client:
+    async with connect(settings.redis, "operator", timeout=timeout) as client:
         await PushLog(client, settings.redis).forget(request.user_id, request.ingest_time)
         ledger = Ledger(client, settings.redis, settings.tutor.replies)
         await ledger.forget(request.user_id, request.ingest_time)
@@ -196,32 +226,54 @@ async def _forget_history(settings: Settings, request: ErasureRequested) -> None
 async def _outcome(deletion: Awaitable[None]) -> str | None:
     try:
         await deletion
-    except (RedisError, PyMongoError, OSError, StoreDown) as error:
+    except (StoreError, StoreDown) as error:
+        return str(error)
+    except (RedisError, PyMongoError, KafkaError, OSError) as error:
         return type(error).__name__
     return None
 
 
 async def _until_passed(
-    settings: Settings, position: TopicPartition, offset: int, within: float
-) -> dict[Role, bool]:
-    """Which roles have committed an offset beyond the request, at latest after `within`."""
-    passed: dict[Role, bool] = dict.fromkeys(ERASING_ROLES, False)
-    deadline = asyncio.get_running_loop().time() + within
+    settings: Settings,
+    position: TopicPartition,
+    offset: int,
+    within: float,
+    passed: dict[Role, bool],
+) -> None:
+    """Note which roles have committed an offset beyond the request, at latest after `within`.
+
+    A coordinator that fails is asked again until then. Raises KafkaError, OSError; what was
+    known by then is noted.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.kafka.bootstrap,
         client_id="masterx-erasure",
         request_timeout_ms=int(settings.kafka.request_timeout * 1000),
     )
-    await admin.start()
     try:
-        while True:
-            for role in [role for role in ERASING_ROLES if not passed[role]]:
-                group = f"{settings.worker.group_prefix}-{role}"
-                committed = await admin.list_consumer_group_offsets(group, partitions=[position])
-                found = committed.get(position)
-                passed[role] = found is not None and found.offset > offset
-            if all(passed.values()) or asyncio.get_running_loop().time() >= deadline:
-                return passed
-            await asyncio.sleep(_ASK_AGAIN)
+        async with asyncio.timeout(within + settings.kafka.request_timeout):
+            await admin.start()
+            while True:
+                failed: KafkaError | None = None
+                for role in [role for role in ERASING_ROLES if not passed[role]]:
+                    group = f"{settings.worker.group_prefix}-{role}"
+                    try:
+                        committed = await admin.list_consumer_group_offsets(
+                            group, partitions=[position]
+                        )
+                    except KafkaError as error:
+                        failed = error
+                        continue
+                    found = committed.get(position)
+                    passed[role] = found is not None and found.offset > offset
+                if all(passed.values()):
+                    return
+                if loop.time() >= deadline:
+                    if failed is not None:
+                        raise failed
+                    return
+                await asyncio.sleep(_ASK_AGAIN)
     finally:
         await admin.close()

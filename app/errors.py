@@ -2,6 +2,7 @@
 
 OperatorError
   app.probes.Unavailable        a service does not answer
+  app.redis.requirements.Unfit  this Redis cannot be used as it is
   app.embedded.ServiceFailed    an embedded service could not be started
   app.admin.TopicsUnusable      topics are not as the settings say
   app.supervisor.NotStarted     `masterx up` cannot go on

@@ -20,7 +20,7 @@ class Exit(IntEnum):
     """Exit codes; the supervisor and a cluster restart on every one but `CONFIG`."""
 
     UNAVAILABLE = 69
-    """A service this process cannot start without did not answer."""
+    """A service that this process needs did not answer at the start, or refuses it."""
     SEND_FAILED = 70
     """An output could not be delivered, or the agent raised."""
     FENCED = 71
@@ -28,7 +28,7 @@ class Exit(IntEnum):
     STALLED = 72
     """No progress for too long although there is work."""
     CONFIG = 78
-    """Settings that cannot be used; a restart does not help."""
+    """Settings, an artefact or a stored record that cannot be used; a restart does not help."""
 
 
 def end_now(code: Exit, reason: str) -> NoReturn:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import httpx
@@ -25,12 +26,7 @@ _KEY_TYPE: Final = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP", "Ed25519": "O
 _CURVES: Final = {"ES256": {"P-256"}, "EdDSA": {"Ed25519", "Ed448"}, "Ed25519": {"Ed25519"}}
 
 _REFETCH_AFTER: Final = 5.0
-"""Seconds between two fetches, at least: tokens with invented key ids must not become
-requests to the identity provider."""
-_STALE_FOR: Final = 3_600.0
-"""Seconds that keys past their time still serve while the provider does not answer."""
 _MAX_BYTES: Final = 1_000_000
-_TIMEOUT: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -46,24 +42,57 @@ class FetchFailed(RuntimeError):
 class JwksCache:
     """The keys at one URL.
 
+    They are fetched when they are first needed, and again in the background when they are `ttl`
+    old. Nobody waits for that: keys past their time serve on for `stale_for`. Only a token whose
+    key we do not hold waits for a fetch, and all such tokens wait for the same one.
+
     Args:
         url: of the JWKS document.
         ttl: seconds that fetched keys are taken for current.
+        timeout: seconds that a fetch may take, its body included.
+        stale_for: seconds that keys past their time serve while the provider does not answer.
+        refetch_after: seconds from the end of one fetch to the next, at least: tokens with
+            invented key ids must not become requests to the identity provider.
         clock: monotonic seconds.
     """
 
-    def __init__(self, url: str, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        ttl: float,
+        timeout: float,
+        stale_for: float,
+        refetch_after: float = _REFETCH_AFTER,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._url = url
         self._ttl = ttl
+        self._timeout = timeout
+        self._stale_for = stale_for
+        self._refetch_after = refetch_after
         self._clock = clock
         self._keys: tuple[Key, ...] = ()
         self._fetched_at: float | None = None
-        self._tried_at: float | None = None
-        self._fetching = asyncio.Lock()
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False)
+        self._tried_at = float("-inf")
+        self._failed = False
+        self._fetching: asyncio.Task[None] | None = None
+        self._due: asyncio.TimerHandle | None = None
+        self._http = httpx.AsyncClient(
+            timeout=timeout,
+            follow_redirects=False,
+            # Fetches are minutes apart: a kept connection would be one that has died.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
 
     async def close(self) -> None:
-        """Close the connection."""
+        """End fetching."""
+        if self._due is not None:
+            self._due.cancel()
+        if self._fetching is not None:
+            self._fetching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._fetching
         await self._http.aclose()
 
     async def find(self, kid: str | None, algorithm: str) -> Key:
@@ -73,25 +102,31 @@ class JwksCache:
 
         Raises:
             UnknownKey: no such key, also after a fresh fetch, or not such an algorithm.
-            FetchFailed: there are no keys to look in.
+            FetchFailed: there are no keys to look in, or this one may be newer than they are.
         """
         if algorithm not in _KEY_TYPE:
             raise UnknownKey("its algorithm is not accepted")
-        if self._age() > self._ttl:
-            await self._fetch()
+        fetching = self._fetch() if self._age() > self._ttl else None
         key = self._look(kid, algorithm)
-        if key is None:
+        if key is None or self._too_old():
             # Signed with a key that is newer than what we hold, or with none of theirs.
-            await self._fetch()
+            fetching = fetching or self._fetch()
+            if fetching is not None:
+                await asyncio.shield(fetching)  # another token waits for it, too
             key = self._look(kid, algorithm)
-        if self._age() > self._ttl + _STALE_FOR:
+        if self._too_old():
             raise FetchFailed("the keys have not been fetched for too long")
         if key is None:
+            if self._failed:
+                raise FetchFailed("the key is not among those held, and no fetch succeeds")
             raise UnknownKey("its key is not known")
         return key
 
     def _age(self) -> float:
         return float("inf") if self._fetched_at is None else self._clock() - self._fetched_at
+
+    def _too_old(self) -> bool:
+        return self._age() > self._ttl + self._stale_for
 
     def _look(self, kid: str | None, algorithm: str) -> Key | None:
         fitting = [key for key in self._keys if _fits(key, algorithm)]
@@ -99,18 +134,35 @@ class JwksCache:
             fitting = [key for key in fitting if key.kid == kid]
         return fitting[0] if len(fitting) == 1 else None
 
-    async def _fetch(self) -> None:
-        async with self._fetching:
-            now = self._clock()
-            if self._tried_at is not None and now - self._tried_at < _REFETCH_AFTER:
-                return
-            self._tried_at = now
-            try:
+    def _fetch(self) -> asyncio.Task[None] | None:
+        """The fetch that is under way, else a new one; None so soon after the last."""
+        if self._fetching is None:
+            if self._clock() - self._tried_at < self._refetch_after:
+                return None
+            self._fetching = asyncio.create_task(self._try(), name="jwks")
+        return self._fetching
+
+    async def _try(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
                 keys = await self._download()
-            except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
-                log.warning("jwks_fetch_failed", error=type(error).__name__, keys=len(self._keys))
-                return
+        except Exception as error:
+            # Whatever a provider sends: no token is the worse for it while there are keys.
+            self._failed = True
+            log.warning("jwks.fetch_failed", error=type(error).__name__, keys=len(self._keys))
+        else:
+            self._failed = False
             self._keys, self._fetched_at = keys, self._clock()
+        finally:
+            # Behind the attempt: those who waited for it must not each begin one of their own.
+            self._tried_at = self._clock()
+            self._fetching = None
+        if not self._failed:
+            # Ahead of the tokens: so a key that was withdrawn goes, and no token is the first.
+            if self._due is not None:
+                self._due.cancel()
+            wait = max(self._ttl, self._refetch_after)
+            self._due = asyncio.get_running_loop().call_later(wait, self._fetch)
 
     async def _download(self) -> tuple[Key, ...]:
         body = bytearray()
@@ -128,7 +180,7 @@ class JwksCache:
                 try:
                     keys.append(JWKRegistry.import_key(entry))
                 except (JoseError, ValueError):
-                    log.warning("jwks_key_skipped", kid=entry.get("kid"))
+                    log.warning("jwks.key_skipped", kid=entry.get("kid"))
         return tuple(keys)
 
 

@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import aiokafka.errors
-import redis.asyncio
 import redis.exceptions
 from aiokafka.admin import AIOKafkaAdminClient
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from app.errors import OperatorError
+from app.redis.client import connect
+from app.settings import RedisSettings
 
 
 class Unavailable(OperatorError):
@@ -58,7 +59,7 @@ async def probe_kafka(bootstrap: str, within: float = 5.0) -> None:
 
 async def probe_redis(url: str, within: float = 5.0) -> None:
     """PING. Raises Unavailable."""
-    client = redis.asyncio.from_url(url, socket_connect_timeout=within, socket_timeout=within)
+    client = connect(RedisSettings(url=url), "operator", timeout=within)
     try:
         # Redis says LOADING until its file is read; that is an error here, as it should be.
         async with asyncio.timeout(within):

@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.partitioner import DefaultPartitioner
 
 from app.settings import Settings
 from app.topics import MAX_DEAD_LETTER_BYTES, physical
+
+_PARTITIONER: Final = DefaultPartitioner()
+"""The one that AIOKafkaProducer uses."""
+_NO_LEADER: Final = -1
+"""What metadata say of a partition whose brokers are all away."""
 
 
 class Producer:
@@ -75,6 +82,27 @@ class Producer:
         trace: TracebackType | None,
     ) -> None:
         await self.stop()
+
+    def partition_of(self, topic: str, key: bytes) -> int | None:
+        """Where records of this key go; None before the topic's metadata is known."""
+        known = self._cluster.partitions_for_topic(physical(self._settings, topic))
+        return _PARTITIONER(key, list(known), ()) if known else None
+
+    def has_leader(self, topic: str, partition: int) -> bool:
+        """Whether some broker takes records of this partition, as far as is known."""
+        place = TopicPartition(physical(self._settings, topic), partition)
+        return bool(self._cluster.leader_for_partition(place) != _NO_LEADER)
+
+    def look_again(self) -> None:
+        """Ask the brokers who leads what; the answer comes in the background."""
+        if self._producer is not None:
+            self._producer.client.force_metadata_update()
+
+    @property
+    def _cluster(self) -> ClusterMetadata:
+        if self._producer is None:
+            raise RuntimeError("the producer is not started")
+        return self._producer.client.cluster
 
     async def send(
         self,

@@ -36,7 +36,7 @@ class Program:
 def programs(settings: Settings) -> tuple[Program, ...]:
     """The gateway, one worker of each role, and a local language model where one is wanted."""
     python = [sys.executable, "-m", "app.cli"]
-    gateway_grace = settings.gateway.shutdown_timeout + _GRACE_BEYOND
+    gateway_grace = 3.5 * settings.gateway.shutdown_timeout + _GRACE_BEYOND  # docs/operations.md
     worker_grace = settings.worker.shutdown_timeout + _GRACE_BEYOND
     workers: dict[str, list[str]] = {role: ["worker", role] for role in ROLES}
     if settings.tutor.local.enabled:

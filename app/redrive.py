@@ -17,9 +17,10 @@ What is sent again, and where:
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,10 +30,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 
 from agents.topics import CHAT, DEAD_LETTERS, EMOTIONS
 from app.admin import list_topics
+from app.header_names import forgive
 from app.probes import Unavailable
 from app.settings import Settings
 from app.topics import MAX_DEAD_LETTER_BYTES, catalogue, physical
-from schemas.base import DecodeError
+from schemas.base import DecodeError, UnknownVersion
 from schemas.emotions import EmotionRead
 from schemas.operations import DeadLetter
 
@@ -55,7 +57,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter with its original key; the last one, if the record was buried twice."""
+    """A dead letter with the key of its record; the last one, if a record was buried twice."""
 
     key: bytes | None
     letter: DeadLetter
@@ -116,23 +118,29 @@ async def replay(
         KafkaError: the broker did not take a record; those before it are replayed.
     """
     results: list[Replayed] = []
-    async with reader(settings) as consumer, _writer(settings) as producer:
+    async with AsyncExitStack() as stack:
+        consumer = await stack.enter_async_context(reader(settings))
+        producer = await stack.enter_async_context(_writer(settings))
+        partitions = await partition_counts(settings)
         before = set() if again else await _replayed_before(settings, consumer, letters)
         for letter in letters:
             if letter.id in before:
                 results.append(Replayed(letter, Result.BEFORE))
                 continue
-            record = await _what_to_send(settings, consumer, letter)
+            record = await _what_to_send(settings, consumer, letter, partitions)
             if isinstance(record, str):
                 results.append(Replayed(letter, Result.REFUSED, record))
                 continue
-            await producer.send_and_wait(
-                physical(settings, record.topic),
-                key=record.key,
-                value=record.value,
-                partition=record.partition,
-                headers=[*record.headers, (REPLAY_OF, letter.id.encode())],
-            )
+            try:
+                await _send(settings, producer, record, letter.id)
+            except aiokafka.errors.MessageSizeTooLargeError:
+                # It came compressed, or its topic took more then. A refused record leaves a gap in
+                # the sequence of an idempotent producer; only another one goes on.
+                producer = await stack.enter_async_context(_writer(settings))
+                results.append(
+                    Replayed(letter, Result.REFUSED, "it is larger than its topic takes")
+                )
+                continue
             before.add(letter.id)
             results.append(Replayed(letter, Result.REPLAYED))
     return results
@@ -144,29 +152,66 @@ class _Record:
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+async def _send(
+    settings: Settings, producer: AIOKafkaProducer, record: _Record, replay_of: str
+) -> None:
+    """Raises KafkaError."""
+    topic = physical(settings, record.topic)
+    headers = [*record.headers, (REPLAY_OF, replay_of.encode())]
+    if record.key is not None or record.value is not None:
+        await producer.send_and_wait(
+            topic,
+            key=record.key,
+            value=record.value,
+            partition=record.partition,
+            headers=headers,
+        )
+        return
+    # `send` takes no record without both, which Kafka and other clients do.
+    batch = producer.create_batch()
+    batch.append(key=None, value=None, timestamp=None, headers=headers)
+    await (await producer.send_batch(batch, topic, partition=record.partition))
 
 
 async def _what_to_send(
-    settings: Settings, consumer: AIOKafkaConsumer, letter: Letter
+    settings: Settings, consumer: AIOKafkaConsumer, letter: Letter, partitions: Mapping[str, int]
 ) -> _Record | str:
     """The record to send, or why there is none."""
     topics = {topic.name: topic for topic in catalogue(settings.kafka)}
     topic = topics.get(letter.letter.topic)
     if topic is None:
         return "its topic is not in the catalogue"
+    if letter.letter.partition not in range(partitions.get(physical(settings, topic.name), 0)):
+        return "its topic has no such partition"
     if topic.compacted:
         return "its topic is compacted: newer records took its place"
     if topic.name == EMOTIONS:
         return await _source_of_reading(settings, consumer, letter)
+    if letter.letter.omitted_bytes is not None:
+        found = await _kept(settings, consumer, letter.place)
+        return "it fitted no letter, and its topic no longer keeps it" if found is None else found
     return _Record(
         letter.letter.topic,
         letter.letter.partition,
         letter.key,
         _bytes(letter.letter.value_base64),
-        tuple((name, text.encode()) for name, text in letter.letter.headers.items()
-              if name != REPLAY_OF),
-    )  # fmt: skip
+        _without_replay_of(_headers(letter.letter)),
+    )
+
+
+def _headers(letter: DeadLetter) -> Iterable[tuple[str, bytes | None]]:
+    if letter.raw_headers is None:  # of an earlier release
+        return [(name, text.encode()) for name, text in letter.headers.items()]
+    return [(name, _bytes(text)) for name, text in letter.raw_headers]
+
+
+def _without_replay_of(
+    headers: Iterable[tuple[str, bytes | None]],
+) -> tuple[tuple[str, bytes | None], ...]:
+    return tuple((name, value) for name, value in headers if name != REPLAY_OF)
 
 
 async def _source_of_reading(
@@ -174,23 +219,37 @@ async def _source_of_reading(
 ) -> _Record | str:
     try:
         reading = EmotionRead.parse(_bytes(letter.letter.value_base64) or b"")
+    except UnknownVersion:
+        return "this release does not read its version either"
     except DecodeError:
         return "it is no reading, so its chat message is not known"
     if reading.source_offset < 0:
         return "it does not say which chat message it was read from"
-    name = physical(settings, reading.source_topic)
-    place = TopicPartition(name, reading.source_partition)
-    first = (await consumer.beginning_offsets([place]))[place]
-    end = (await consumer.end_offsets([place]))[place]
-    if not first <= reading.source_offset < end:
-        return "its chat message is no longer kept"
-    consumer.assign([place])
-    consumer.seek(place, reading.source_offset)
-    record = await consumer.getone()
-    return _Record(
-        reading.source_topic, record.partition, record.key, record.value,
-        tuple((name, bytes(value)) for name, value in record.headers if name != REPLAY_OF),
-    )  # fmt: skip
+    if reading.source_topic != CHAT or reading.source_partition != letter.letter.partition:
+        return "it was not read from a chat message of its partition"
+    place = (reading.source_topic, reading.source_partition, reading.source_offset)
+    found = await _kept(settings, consumer, place)
+    return "its chat message is no longer kept" if found is None else found
+
+
+async def _kept(settings: Settings, consumer: AIOKafkaConsumer, place: Place) -> _Record | None:
+    """The record at a place; None where its topic no longer keeps it."""
+    topic, partition, offset = place
+    tp = TopicPartition(physical(settings, topic), partition)
+    first = (await consumer.beginning_offsets([tp]))[tp]
+    end = (await consumer.end_offsets([tp]))[tp]
+    if not first <= offset < end:
+        return None
+    consumer.assign([tp])
+    consumer.seek(tp, offset)
+    try:
+        async with asyncio.timeout(settings.kafka.request_timeout):
+            record = await consumer.getone()
+    except TimeoutError:  # nothing but markers of transactions stand there
+        return None
+    if record.offset != offset:
+        return None
+    return _Record(topic, partition, record.key, record.value, _without_replay_of(record.headers))
 
 
 async def _replayed_before(
@@ -211,7 +270,9 @@ async def _replayed_before(
         place = physical(settings, name)
         async for record in scan(consumer, counts, place, partitions[name], since):
             found |= {
-                bytes(v).decode(errors="replace") for k, v in record.headers if k == REPLAY_OF
+                value.decode(errors="replace")
+                for name, value in record.headers
+                if name == REPLAY_OF and value is not None
             }
     return found
 
@@ -261,6 +322,7 @@ async def scan(
 @asynccontextmanager
 async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group. Raises Unavailable."""
+    forgive()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka.bootstrap,
         enable_auto_commit=False,

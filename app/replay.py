@@ -246,7 +246,9 @@ async def _send(
         outcome.sent[str(message["type"])] += 1
         # Pings and resumes have answers of their own, and no state follows feedback.
         if message["type"] in _AWAITED:
-            message = {"id": new_event_id(), **message}
+            # Sent now, whenever it happened: a recording's age is not a slow clock.
+            sent_at = int(time.time() * 1000)
+            message = {"id": new_event_id(), **message, "sentAt": sent_at}
             outcome.sent_at[message["id"]] = at
         show(at - began, "→", message)
         await socket.send(orjson.dumps(message).decode())

@@ -8,6 +8,7 @@ Raises pydantic.ValidationError that names the field when a value cannot be used
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,12 @@ Role = Literal["emotion", "learner", "push", "history", "tutor"]
 ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history", "tutor")
 
 DEVELOPMENT_SECRET = "masterx-development-secret-not-for-production"  # noqa: S105
+MIN_SECRET = 32
+"""Characters of an HS256 secret in production: RFC 7518 asks for 256 bits."""
+
+
+SEGMENT_DAYS = 1
+"""Days in one segment of a topic: Kafka deletes a record at most so much later than asked."""
 
 
 class Group(BaseModel):
@@ -87,6 +94,13 @@ class WorkerSettings(Group):
         description="seconds from SIGTERM to the end at most, whatever the worker waits for; "
         "keep it below the grace period of whoever stops it",
     )
+    format_hold: float = Field(
+        600.0,
+        ge=0,
+        description="seconds for which every fresh worker of a role must have said that it reads a "
+        "new format of its records before this one writes it: how long a rolling deploy can be "
+        "rolled back",
+    )
     status_host: str = "127.0.0.1"
     status_port: int = Field(
         0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free"
@@ -122,6 +136,12 @@ class MongoSettings(Group):
     database: str = "masterx"
     chat_days: float = Field(7, gt=0, description="days until a stored chat text expires")
     history_days: float = Field(365, gt=0, description="days until other history expires")
+    state_every: float = Field(
+        60.0,
+        ge=0,
+        description="seconds of which `state_history` keeps a learner's newest state only; "
+        "0: every state",
+    )
 
 
 class AuthSettings(Group):
@@ -135,7 +155,14 @@ class AuthSettings(Group):
     jwks_url: str | None = Field(
         None, description="where the public keys are; switches to RS/ES/EdDSA"
     )
-    jwks_ttl: float = Field(300, gt=0, description="seconds that fetched keys are kept")
+    jwks_ttl: float = Field(300, gt=0, description="seconds until the keys are fetched again")
+    jwks_timeout: float = Field(5, gt=0, description="seconds that a fetch may take in all")
+    jwks_stale_for: float = Field(
+        3_600, ge=0, description="seconds after jwks_ttl that keys serve while no fetch succeeds"
+    )
+    max_lifetime: float = Field(
+        31_536_000, gt=0, description="seconds from now that a token's `exp` may lie ahead"
+    )
     leeway: float = Field(5, ge=0, description="seconds of clock difference forgiven")
     consent_claim: str = Field("consent", description="claim that must be true to process")
     role_claim: str = Field("role", description="learner, observer, service or admin")
@@ -160,8 +187,26 @@ class GatewaySettings(Group):
     requests_per_minute: int = Field(100, ge=1, description="REST, per user")
     messages_per_second: float = Field(30, gt=0, description="WebSocket, per user")
     message_burst: int = Field(300, ge=1, description="WebSocket, per user")
+    max_handshakes: int = Field(
+        1_000,
+        ge=1,
+        description="connections that have not sent a whole request, or whose token "
+        "is being checked; beyond it the oldest that has not sent one is cut",
+    )
+    handshake_timeout: float = Field(
+        10,
+        gt=0,
+        description="seconds for a request's head, for its body, for checking a socket's "
+        "token, and for its first reading of the push log",
+    )
     max_connections: int = Field(10_000, ge=1)
     max_connections_per_user: int = Field(20, ge=1)
+    probe_timeout: float = Field(
+        2,
+        gt=0,
+        description="seconds in which the sockets of a learner at max_connections_per_user "
+        "must answer a ping; the oldest that does not makes way for the new one",
+    )
     max_outbox_bytes: int = Field(
         1_000_000, ge=1024, description="unsent bytes at which a slow client is closed (4408)"
     )
@@ -174,6 +219,23 @@ class GatewaySettings(Group):
         le=65_535,
         description="of /metrics and the details of /readyz; 0: any free, the log says which",
     )
+
+
+class ClockSettings(Group):
+    """When a device's clock is guessed from its events, which say no `sentAt`."""
+
+    least: float = Field(
+        300, gt=0, description="seconds off from which a clock is corrected; below, it is delay"
+    )
+    most: float = Field(
+        43_200, gt=0, description="seconds off up to which it is; above, the page was offline"
+    )
+
+    @model_validator(mode="after")
+    def _least_is_below_most(self) -> ClockSettings:
+        if self.least >= self.most:
+            raise ValueError("clock.least must be below clock.most")
+        return self
 
 
 class EmbeddedSettings(Group):
@@ -216,6 +278,7 @@ class Settings(BaseSettings):
     mongo: MongoSettings = MongoSettings()
     auth: AuthSettings = AuthSettings()
     gateway: GatewaySettings = GatewaySettings()
+    clock: ClockSettings = ClockSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     log: LogSettings = LogSettings()
     emotion: EmotionSettings = EmotionSettings()
@@ -233,13 +296,42 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _production_needs_its_own_secret(self) -> Settings:
-        insecure = self.auth.secret.get_secret_value() == DEVELOPMENT_SECRET
-        if self.environment == "production" and insecure and self.auth.jwks_url is None:
-            raise ValueError(
-                "auth.secret: production needs MASTERX_AUTH__SECRET or MASTERX_AUTH__JWKS_URL"
-            )
+    def _a_record_outlives_what_it_guards_against(self) -> Settings:
+        # A learner's record knows which records of the topics it holds. Deleted before they
+        # are, a redelivery would count again, or what was erased would.
+        kept = max(self.kafka.retention_days, self.kafka.chat_days) + SEGMENT_DAYS
+        for name in ("inactive_days", "marker_days"):
+            if getattr(self.learner, name) <= kept:
+                raise ValueError(
+                    f"learner.{name} must be above {kept:g}: kafka.retention_days or "
+                    f"kafka.chat_days, and {SEGMENT_DAYS} for the segment that a record is in"
+                )
         return self
+
+    @model_validator(mode="after")
+    def _production_trusts_nobody(self) -> Settings:
+        if self.environment != "production":
+            return self
+        problems = list(_why_not_in_production(self.auth))
+        if problems:
+            raise ValueError("production needs other settings: " + "; ".join(problems))
+        return self
+
+
+def _why_not_in_production(auth: AuthSettings) -> Iterator[str]:
+    """What would let somebody forge a token, each with the variable to set."""
+    secret = auth.secret.get_secret_value()
+    if auth.jwks_url is not None:
+        if not auth.jwks_url.lower().startswith("https://"):
+            yield "MASTERX_AUTH__JWKS_URL must begin with https://"
+    elif secret == DEVELOPMENT_SECRET:
+        yield "set MASTERX_AUTH__SECRET or MASTERX_AUTH__JWKS_URL, the development secret is public"
+    elif len(secret) < MIN_SECRET:
+        yield f"MASTERX_AUTH__SECRET must have {MIN_SECRET} characters or more"
+    if not auth.issuer:
+        yield "MASTERX_AUTH__ISSUER must be set"
+    if not auth.audience:
+        yield "MASTERX_AUTH__AUDIENCE must be set"
 
 
 @lru_cache(maxsize=1)

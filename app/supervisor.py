@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import redis.asyncio
 
 from app.admin import create_topics
 from app.children import ended, spawn, tail, terminate
@@ -34,7 +33,9 @@ from app.environment import child_environment
 from app.errors import OperatorError
 from app.exits import Exit
 from app.programs import Program, connected, embedded_services, programs, status_url
+from app.redis.client import connect
 from app.settings import Settings
+from app.stores.pushlog import PushLog
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
@@ -280,15 +281,13 @@ class Supervisor:
         return any(service.name == "kafka" for service in self._services)
 
     async def _forget_pushes(self) -> None:
-        """Drop the push logs: they hold offsets that the broker will give out again.
-
-        Clients are told `recovered: false` and get the current state.
-        """
+        """Drop the push logs alone: they hold offsets that the broker will give out again."""
         if not any(service.name == "redis" for service in self._services):
             self._report("kafka", "restarting", "it lost its last records, Redis may remember them")
             return
-        async with redis.asyncio.from_url(self.settings.redis.url) as client:
-            await client.flushdb()
+        redis = self.settings.redis
+        async with connect(redis, "operator") as client:
+            await PushLog(client, redis).drop_all()
         self._report("redis", "ready", "push logs dropped: the broker had not ended cleanly")
 
     def _log(self, name: str) -> Path:

@@ -132,9 +132,25 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
 
         coordinator._send_req = send_and_renew
 
+    def passed(self, tp: Any) -> int | None:
+        """Offset behind all that was fetched of a partition; None while it is not known.
+
+        aiokafka's own `position` would wait for it, in one of the thread's two places.
+        """
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        if assignment is None or tp not in assignment.tps:
+            return None
+        state = assignment.state_value(tp)
+        return int(state.position) if state.has_valid_position else None
+
 
 class LeasedConsumer(driver.Consumer):
     """Faust's consumer on a `LeasedConsumerThread`."""
+
+    def passed(self, tp: Any) -> int | None:
+        """See `LeasedConsumerThread.passed`."""
+        return cast(LeasedConsumerThread, self._thread).passed(tp)
 
     def _new_consumer_thread(self) -> LeasedConsumerThread:
         return LeasedConsumerThread(self, loop=self.loop, beacon=self.beacon)

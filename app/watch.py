@@ -19,13 +19,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agents import metrics
 from agents.inflight import InFlight
+from agents.persistence import Waits
 from app.admin import committed_offsets
 from app.exits import Exit, end_now
+from app.redis.client import connect
 from app.settings import Role, Settings
 from app.status_server import Answer, StatusServer
 from app.stores.heartbeats import Beat, RoleState, beat, retire, roles
@@ -39,23 +40,24 @@ _OFFSETS_EVERY = 5.0
 """Seconds between two questions to the broker for what lag is counted from."""
 _SWEEP_EVERY = 60
 """Ticks between two looks at all beats, which drop those of workers that are gone."""
-_REDIS_TIMEOUT = 2.0
 
 
 class Watch:
     """State and progress of one worker process.
 
-    `waiting_for` names a service that the worker waits for; standing still is then
-    no fault of its own, and restarting it would not help.
+    While `waits` holds a store, standing still is no fault of the worker's own, and
+    restarting it would not help.
     """
 
     def __init__(self, role: Role, settings: Settings, window: InFlight) -> None:
         self.role = role
         self.instance = settings.worker.instance or f"{socket.gethostname()}-{os.getpid()}"
-        self.waiting_for: str | None = None
+        self.waits = Waits()
         self.degraded: Callable[[], str | None] = lambda: None
         self.recovering: Callable[[], int] = lambda: 0
         self.lag: int | None = None
+        self.reads: int | None = None
+        """The newest format of its role's records that this worker reads, where there are any."""
         self._settings = settings
         self._window = window
         self._app: Any = None
@@ -70,11 +72,7 @@ class Watch:
         self._committed: dict[tuple[str, int], int] | None = None
         self._beginnings: dict[tuple[str, int], int] = {}
         self._measured: set[tuple[str, int]] = set()
-        self._redis = Redis.from_url(
-            settings.redis.url,
-            socket_timeout=_REDIS_TIMEOUT,
-            socket_connect_timeout=_REDIS_TIMEOUT,
-        )
+        self._redis = connect(settings.redis, "heartbeat")
 
     async def __aenter__(self) -> Self:
         worker = self._settings.worker
@@ -131,7 +129,7 @@ class Watch:
             return "starting"
         if self.recovering():
             return "recovering"
-        if self.waiting_for or self.degraded():
+        if self.waits.stores or self.degraded():
             return "degraded"
         return "ready"
 
@@ -142,14 +140,14 @@ class Watch:
             return "waiting for partitions"
         if self.recovering():
             return f"recovering {self.recovering()} partitions"
-        if self.waiting_for:
-            return f"waiting for {self.waiting_for}"
+        if self.waits.stores:
+            return f"waiting for {self.waits}"
         return self.degraded() or ""
 
     @property
     def stalled_seconds(self) -> float:
         """Seconds without an acknowledgement although there is work; 0 when all is well."""
-        if not self.lag or self.waiting_for or self.recovering():
+        if not self.lag or self.waits.stores or self.recovering():
             return 0.0
         return time.monotonic() - self._progress_at
 
@@ -186,7 +184,7 @@ class Watch:
         metrics.IN_FLIGHT.set(len(self._window))
         metrics.ACKNOWLEDGED.inc(acknowledged - self._acknowledged)
         self._measure_lag()
-        if acknowledged != self._acknowledged or not self.lag or self.waiting_for:
+        if acknowledged != self._acknowledged or not self.lag or self.waits.stores:
             self._progress_at = self._ticked_at
         self._acknowledged = acknowledged
 
@@ -195,6 +193,7 @@ class Watch:
             return
         consumer = self._app.consumer
         total = 0
+        held = {(message.topic, message.partition) for message in consumer.unacked}
         assigned = {(tp.topic, tp.partition): tp for tp in consumer.assignment()}
         for gone in self._measured - assigned.keys():
             metrics.LAG.remove(*gone)
@@ -210,6 +209,10 @@ class Watch:
                 self._committed.get(place, 0),
                 self._beginnings.get(place, 0),
             )
+            if place not in held:
+                # All that was read is acknowledged. What is left may be no records: the
+                # end of a transaction takes an offset.
+                done = max(done, consumer.passed(tp) or 0)
             lag = max(0, end - done)
             metrics.LAG.labels(*place).set(lag)
             self._measured.add(place)
@@ -242,7 +245,7 @@ class Watch:
         return {(tp.topic, tp.partition): offset for tp, offset in begun.items()}
 
     def _beat(self) -> Beat:
-        return Beat(
+        one = Beat(
             role=self.role,
             instance=self.instance,
             state=self.state,
@@ -251,6 +254,9 @@ class Watch:
             at=now_ms(),
             metrics=self.address,
         )
+        if self.reads is not None:
+            one["reads"] = self.reads
+        return one
 
     def _healthz(self, _query: str) -> Answer:
         silent = time.monotonic() - self._ticked_at

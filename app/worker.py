@@ -16,7 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import faust
 import structlog
@@ -24,16 +24,21 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from agents.inflight import InFlight
+from agents.persistence import Fatal
+from agents.topics import DEAD_LETTERS
 from app import logs
+from app.admin import max_message_bytes
 from app.deadletters import Graveyard
 from app.exits import Exit, end_now, stop_now
+from app.header_names import forgive
 from app.lease import Lease
 from app.probes import Unavailable, probe_kafka
 from app.producer import Producer
+from app.redis.requirements import Unfit
 from app.roles import Agent, Parts, builder
 from app.settings import Role, Settings
 from app.stores.heartbeats import client_id
-from app.topics import physical
+from app.topics import MAX_DEAD_LETTER_BYTES, physical
 from app.transport import LeasedTransport
 from app.watch import Watch
 
@@ -57,9 +62,10 @@ def run(role: Role, settings: Settings) -> None:
     with 0 at the latest `worker.shutdown_timeout` seconds after the signal.
     """
     logs.configure(settings.log, role=role)
+    forgive()
     try:
         uvloop.run(_run(role, settings))
-    except Unavailable as error:
+    except (Unavailable, Unfit) as error:
         end_now(Exit.UNAVAILABLE, str(error))
     except KafkaError as error:
         end_now(Exit.UNAVAILABLE, f"Kafka at {settings.kafka.bootstrap}: {error!r}")
@@ -113,6 +119,8 @@ async def _run(role: Role, settings: Settings) -> None:
 
 async def _serve(role: Role, settings: Settings, stop: asyncio.Event) -> None:
     await _unless(stop, _wait_for_broker(settings))
+    # Its operator may have set another bound: a letter above it would end the worker.
+    room = await _unless(stop, max_message_bytes(settings, DEAD_LETTERS))
     async with AsyncExitStack() as stack:
         lease = Lease(
             settings.worker.session_timeout,
@@ -124,14 +132,14 @@ async def _serve(role: Role, settings: Settings, stop: asyncio.Event) -> None:
         await _unless(stop, stack.enter_async_context(producer))
         window = InFlight(
             settings.worker.in_flight,
-            fail=lambda error: end_now(Exit.SEND_FAILED, f"an output was not delivered: {error!r}"),
+            fail=lambda error: _end(error, f"an output was not delivered: {error!r}"),
         )
         watch = Watch(role, settings, window)
         await stack.enter_async_context(watch)
         parts = Parts(
             settings=settings,
             outbox=producer,
-            dead_letters=Graveyard(producer, role, settings),
+            dead_letters=Graveyard(producer, role, settings, room or MAX_DEAD_LETTER_BYTES),
             window=window,
             watch=watch,
         )
@@ -221,8 +229,9 @@ def _faust_app(
         try:
             await agent.run(_events(stream))
         except Exception as error:
-            log.exception("the agent raised")
-            end_now(Exit.SEND_FAILED, f"the agent raised {error!r}")
+            if not isinstance(error, Fatal):
+                log.exception("the agent raised")
+            _end(error, f"the agent raised {error!r}")
 
     consume.__name__ = consume.__qualname__ = role
     app.agent(topic, name=role)(consume)
@@ -238,6 +247,13 @@ def _faust_app(
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_partitions_assigned.connect(assigned, weak=False)  # type: ignore[arg-type]
     return app
+
+
+def _end(error: BaseException, otherwise: str) -> NoReturn:
+    if isinstance(error, Fatal):
+        # A restart helps once the store's side has been put right.
+        end_now(Exit.UNAVAILABLE, str(error))
+    end_now(Exit.SEND_FAILED, otherwise)
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:

@@ -153,11 +153,11 @@ async def _ours(url: str, stack: AsyncExitStack) -> ASK:
     import structlog
 
     from app.embedded import RedisServer
+    from app.redis.client import connect
     from app.settings import RedisSettings, Settings
     from app.tutor.config import TutorSettings
     from app.tutor.exchange import Request, Speaker, Turn
     from app.tutor.router import build
-    from app.tutor.store import connect
     from models.routing.evidence import Mood, Situation, Task
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
@@ -176,7 +176,7 @@ async def _ours(url: str, stack: AsyncExitStack) -> ASK:
             }
         ),
     )
-    redis = connect(settings.redis, settings.tutor.timeouts.store)
+    redis = connect(settings.redis, "accounts", timeout=settings.tutor.timeouts.store)
     stack.push_async_callback(redis.aclose)
     router = build(settings, redis)
     stack.push_async_callback(router.close)

@@ -7,7 +7,8 @@ from typing import Final
 
 from pydantic import Field
 
-from schemas.base import Count, Derived, Event, Json, Message, Millis, OpaqueId, Unit
+from schemas.base import Count, Derived, Event, Json, Message, OpaqueId, Unit
+from schemas.times import Millis
 
 
 class Level(StrEnum):

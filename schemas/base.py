@@ -4,6 +4,7 @@ Errors:
     DecodeError            a payload that is not the message it should be
       InvalidJson          the bytes are not JSON
       InvalidMessage       JSON, but not this message; names the field
+      UnknownVersion       a record of a schema version that this release does not read
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import math
 import re
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 import orjson
@@ -19,30 +19,24 @@ import uuid_utils
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from schemas.times import Millis, integral
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 SCHEMA_VERSION: Final = 1
 
-# 100,000,000,000 as seconds is the year 5138; as milliseconds it is March 1973.
-# Everything below is taken for seconds, everything from it on for milliseconds.
-_SECONDS_BELOW = 100_000_000_000
-# The last millisecond that datetime can express (9999-12-31).
-_MAX_MILLIS = 253_402_300_799_999
-# A number in ASCII digits. float() alone would also take "1_000", "\u0661" and "nan".
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 # What an id may not hold: controls, blanks other than U+0020, marks that are not seen, lone
 # surrogates, private use, noncharacters. Written out, because Python's own tables change
 # from version to version. ZWNJ and ZWJ (U+200C, U+200D) are absent on purpose: names of
 # people are spelled with them.
-_UNSEEN = re.compile(
+UNSEEN: Final = re.compile(
     "[\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f"
     "\u205f-\u206f\u3000\ud800-\uf8ff\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\U0001d173-\U0001d17a\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe-\U000e00ff"
     "\U000f0000-\U0010ffff]"
 )
 _UNSEEN_AT_AN_END = " \u200c\u200d"
-_A_TIME_IS = "a time is a number of seconds or milliseconds since the epoch, or ISO 8601"
 
 MAX_ID_LENGTH: Final = 64
 """Characters of a client's id, at most."""
@@ -88,6 +82,18 @@ class InvalidMessage(DecodeError):
         return cls(f"{_sentence(first)}{suffix}", path)
 
 
+class UnknownVersion(DecodeError):
+    """A record of a schema version that this release does not read; a later one may.
+
+    Its message is the same for every record: `unknown_version`.
+    """
+
+    code = "unknown_version"
+
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__(self.code, field)
+
+
 def _sentence(error: ErrorDetails) -> str:
     match error["type"]:
         case "value_error":
@@ -112,65 +118,8 @@ def new_event_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-def _seconds_to_millis(seconds: float) -> int:
-    # round, not truncate: 1.001 * 1000 is 1000.9999999999999.
-    return round(seconds * 1000)
-
-
-def _moment_to_millis(moment: datetime) -> int:
-    if moment.tzinfo is None:
-        raise ValueError("an ISO 8601 time needs its offset from UTC")
-    return _seconds_to_millis(moment.timestamp())
-
-
-def _text_to_millis(text: str) -> int:
-    if _NUMBER.fullmatch(text):
-        return _number_to_millis(float(text))
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(_A_TIME_IS) from None
-    return _moment_to_millis(moment)
-
-
-def _number_to_millis(value: float) -> int:
-    # Compared before any arithmetic: an integer of 400 digits does not fit a float.
-    if not -_MAX_MILLIS <= value <= _MAX_MILLIS:
-        raise ValueError("a time is finite, and not after the year 9999")
-    return _seconds_to_millis(value) if value < _SECONDS_BELOW else int(value)
-
-
-def _to_millis(value: Any) -> int:
-    if isinstance(value, bool):
-        raise ValueError(_A_TIME_IS)
-    if isinstance(value, int | float):
-        millis = _number_to_millis(value)
-    elif isinstance(value, str):
-        millis = _text_to_millis(value)
-    elif isinstance(value, datetime):
-        millis = _moment_to_millis(value)
-    else:
-        raise ValueError(_A_TIME_IS)
-    if millis < 0:
-        raise ValueError("a time is not before 1970")
-    if millis < _SECONDS_BELOW:
-        # Sent as milliseconds, it would be taken for seconds when it is read again.
-        # In practice it is a duration (a page's performance.now()), not a time.
-        raise ValueError("a time is not before March 1973 (is it a duration?)")
-    if millis > _MAX_MILLIS:
-        raise ValueError("a time is not after the year 9999")
-    return millis
-
-
-def integral(value: Any) -> Any:
-    """7.0 is the integer 7, in JSON as in mathematics; true and "7" are not."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
 def _seen(value: str) -> str:
-    if unseen := _UNSEEN.search(value):
+    if unseen := UNSEEN.search(value):
         raise ValueError(f"has a character that cannot be seen (U+{ord(unseen[0]):04X})")
     if not value.strip(_UNSEEN_AT_AN_END):
         raise ValueError("is blank")
@@ -232,23 +181,6 @@ def _has_non_finite(value: Any) -> bool:
         return any(map(_has_non_finite, value))
     return False
 
-
-Millis = Annotated[
-    int,
-    Field(description="UTC, milliseconds since the epoch", ge=0, le=_MAX_MILLIS, strict=True),
-    BeforeValidator(integral),
-]
-"""Time in a record: exact, so that reading what was written gives the same message."""
-
-Timestamp = Annotated[
-    int,
-    BeforeValidator(_to_millis, json_schema_input_type=Annotated[float, Field(ge=0)] | str),
-    Field(
-        description="UTC, milliseconds since the epoch; epoch seconds and ISO 8601 with an "
-        "offset are accepted; not before March 1973"
-    ),
-]
-"""Time as a client gives it. Kept as milliseconds."""
 
 OpaqueId = Annotated[
     str,
@@ -337,7 +269,23 @@ class Message(BaseModel):
         return orjson.dumps(self.document())
 
 
-class Event(Message):
+class Versioned(Message):
+    """A message that says its version, which is looked at before any other field."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+    @classmethod
+    def read(cls, document: Any) -> Self:
+        """Read from parsed JSON. Raises UnknownVersion and InvalidMessage."""
+        if isinstance(document, dict):
+            # A newer version may have other fields: its own are not held against ours.
+            version = document.get("schemaVersion", document.get("schema_version", SCHEMA_VERSION))
+            if isinstance(version, bool) or version != SCHEMA_VERSION:
+                raise UnknownVersion("schemaVersion")
+        return super().read(document)
+
+
+class Event(Versioned):
     """A record on a topic.
 
     `event_id` names the event for ever: a redelivery and a client's retry carry
@@ -345,7 +293,6 @@ class Event(Message):
     `ingest_time` when we received it; both UTC milliseconds.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     event_id: OpaqueId
     user_id: UserId
     event_time: Millis

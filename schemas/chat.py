@@ -5,12 +5,14 @@ from __future__ import annotations
 from pydantic import Field
 
 from schemas.base import Event, Flag, Words
+from schemas.times import ClockOffset
 from schemas.tutor import ReplyMode
 
 
 class ChatReceived(Event):
     """One accepted chat message. The text is kept as long as the topic's retention (7 days)."""
 
+    clock_offset: ClockOffset
     text: Words
     wants_reply: Flag | None = Field(
         default=None, description="of the tutor; absent: as `learner.tutor.reply_to_all` says"

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from schemas.base import Derived, Flag, Message, Number, Unit
+from schemas.times import ClockOffset
 
 
 class Emotion(StrEnum):
@@ -68,9 +69,11 @@ class EmotionRead(Derived):
 
     `probabilities` holds only classes that the model was trained on; a class
     without training data is absent, not zero. When the model could not be used
-    within its bound, `status` is `unavailable` and there are no probabilities.
+    within its bound, or nothing can be seen in the text, `status` is
+    `unavailable` and there are no probabilities.
     """
 
+    clock_offset: ClockOffset
     status: str = Field(default="ok", pattern="^(ok|unavailable)$")
     model_version: str = ""
     probabilities: dict[Emotion, Unit] = Field(default_factory=dict)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from schemas.base import Event, Flag, Message, OpaqueId, Timestamp, UserId, integral, measured
+from schemas.base import Event, Flag, Message, OpaqueId, UserId, measured
+from schemas.times import ClockOffset, Timestamp, integral
 
 MAX_INTERACTIONS = 500
 """Interactions in one batch, at most (a protocol limit)."""
@@ -84,4 +85,5 @@ class InteractionsReceived(Event):
     that is derived from the batch's id and the position in it.
     """
 
+    clock_offset: ClockOffset
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)

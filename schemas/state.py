@@ -7,8 +7,9 @@ from enum import StrEnum
 from pydantic import Field
 
 from schemas.actions import Level
-from schemas.base import Count, Derived, Message, Millis, Number, Unit
+from schemas.base import Count, Derived, Message, Number, Unit
 from schemas.emotions import Emotion
+from schemas.times import Millis
 
 
 class Source(StrEnum):

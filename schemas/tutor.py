@@ -7,9 +7,10 @@ from enum import StrEnum
 from pydantic import Field
 
 from schemas.actions import Level
-from schemas.base import Count, Derived, Flag, Message, Millis, OpaqueId, Unit
+from schemas.base import Count, Derived, Flag, Message, OpaqueId, Unit
 from schemas.emotions import Emotion
 from schemas.state import UserState
+from schemas.times import Millis
 
 
 class ReplyMode(StrEnum):
@@ -94,7 +95,10 @@ class ReplyFields(Message):
     model: str | None = None
     usage: TokenUsage | None = None
     latency: Latency | None = None
-    cut_short: Flag = Field(default=False, description="ended at the limit of its length")
+    cut_short: Flag = Field(
+        default=False,
+        description="ended at the limit of its length, or in a way that masterx does not know",
+    )
     prompt_version: str | None = None
     retry_until: Millis | None = Field(default=None, description="with `unavailable`, not final")
 

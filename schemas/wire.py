@@ -19,9 +19,7 @@ from schemas.base import (
     InvalidMessage,
     Json,
     Message,
-    Millis,
     OpaqueId,
-    Timestamp,
     Unit,
     UserId,
     Words,
@@ -29,6 +27,7 @@ from schemas.base import (
 )
 from schemas.interactions import MAX_INTERACTIONS, Interaction
 from schemas.state import UserState
+from schemas.times import Millis, Timestamp
 from schemas.tutor import ReplyFields, ReplyMode
 
 
@@ -74,11 +73,23 @@ ClientId = Annotated[
 """The id of a message with effects."""
 
 
+SentAt = Annotated[
+    Timestamp | None,
+    Field(
+        default=None,
+        description="when the client sent it, by the clock that gave the other times: what "
+        "that clock is off by is taken into account",
+    ),
+]
+"""When a message was sent."""
+
+
 class InteractionBatch(Message):
     """A batch of interactions; `id` makes a retry harmless."""
 
     type: Literal["interaction_batch"] = "interaction_batch"
     id: ClientId
+    sent_at: SentAt
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
 
 
@@ -87,6 +98,7 @@ class ChatMessage(Message):
 
     type: Literal["chat_message"] = "chat_message"
     id: ClientId
+    sent_at: SentAt
     event_id: OpaqueId | None = None
     timestamp: Timestamp
     text: Words
@@ -103,6 +115,7 @@ class Feedback(Message):
 
     type: Literal["feedback"] = "feedback"
     id: ClientId
+    sent_at: SentAt
     target_type: TargetType
     target_id: OpaqueId
     outcome: str = Field(min_length=1, max_length=64)
@@ -312,6 +325,7 @@ class InteractionRequest(Message):
     """Body of POST /interaction; a single interaction or a batch, for a service or a learner."""
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
+    sent_at: SentAt
     user_id: UserId | None = None
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
 
@@ -321,6 +335,7 @@ class ChatRequest(Message):
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
     event_id: OpaqueId | None = None
+    sent_at: SentAt
     user_id: UserId | None = None
     timestamp: Timestamp | None = None
     text: Words
@@ -336,6 +351,7 @@ class FeedbackRequest(Message):
     """Body of POST /feedback."""
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
+    sent_at: SentAt
     user_id: UserId | None = None
     target_type: TargetType
     target_id: OpaqueId

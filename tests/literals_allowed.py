@@ -43,19 +43,24 @@ ALLOWED: Final = (
         ("agents.metrics:_SIZES", "*"),
         ("agents.persistence:_CAP", "2.0"),
         ("agents.persistence:_FIRST", "0.05"),
+        ("agents.persistence:SILENCE", "30.0"),
         ("agents.persistence:until_stored", "0.5"),
+        (f"{_EMOTION}.serving.attempt:GROW_AFTER", "32"),
         (f"{_EMOTION}.serving.attempt:LEAST_TOKENS", "32"),
+        (f"{_EMOTION}.serving.attempt:MOST_PATIENCE", "1024"),
         (f"{_EMOTION}.serving.batching:MOST_PADDING", "0.25"),
         (f"{_EMOTION}.serving.engine:WARM_TEXTS", "3"),
         (f"{_EMOTION}.serving.pipeline:CHUNK", "256"),
         (f"{_CONTEXT}.tokens:_CACHED", "512"),
+        (f"{_TUTOR}.answer_reader:_MOST_BYTES", "20"),
+        (f"{_TUTOR}.chunks:_MOST_NAMES", "16"),
         (f"{_TUTOR}.metrics:_SECONDS", "*"),
         (f"{_TUTOR}.metrics:_OVERHEAD", "*"),
         (f"{_TUTOR}.preloading:_AT_ONCE", "8"),
         (f"{_TUTOR}.preloading:_TURN", "10000"),
         (f"{_TUTOR}.replying:_LEASE", "30.0"),
         (f"{_TUTOR}.showing:_PATIENCE", "2.0"),
-        (f"{_TUTOR}.store:_CONNECTIONS", "16"),
+        (f"{_TUTOR}.texts:_POLL_MS", "500"),
     ),
     *_allow(
         "how long Redis keeps what a redelivery or a day's sum still needs; nobody is judged by it",
@@ -64,8 +69,19 @@ ALLOWED: Final = (
     ),
     *_allow(
         "codes of HTTP, and a count that no answer of a provider can have",
-        (f"{_TUTOR}.client:_MOST_TOKENS", "31"),
-        (f"{_TUTOR}.failures:_of_status", "429", "500"),
+        (f"{_TUTOR}.chunks:_MOST_TOKENS", "31"),
+        (f"{_TUTOR}.failures:_of_status", "500"),
+    ),
+    *_allow(
+        "standards' own: Unicode's longest NFKC expansion, marks in a row of a Stream-Safe text, "
+        "and attributes that HTML writes without a value; they say nothing of a person",
+        ("models.judged:LONGEST_EXPANSION", "18"),
+        ("models.judged:_MOST_MARKS", "30"),
+        ("models.judged:_ATTRIBUTE", "words"),
+    ),
+    *_allow(
+        "how far behind a pause a list mark or the next word's first two letters are looked for",
+        (f"{_SAFETY}.plain:_AHEAD", "20"),
     ),
     *_allow(
         "bounds what one search may cost, in characters. A text is cut into parts of that length "
@@ -158,7 +174,9 @@ ALLOWED: Final = (
     *_allow(
         "number of bits, bytes or parts in a layout",
         (f"{_LEARNER}.ids:_VARIANTS", "4"),
-        (f"{_LEARNER}.record:FORMAT", "3"),
+        (f"{_LEARNER}.record:FORMAT", "4"),
+        (f"{_LEARNER}.record:PREVIOUS", "3"),
+        (f"{_LEARNER}.record:_HAS_KINDLESS", "32"),
         (
             f"{_LEARNER}.record:_HAS_EVIDENCE,_UNAVAILABLE,_ERASED,_HAS_AFFECT,_HAS_BEHAVIOUR",
             *("4", "8", "16"),

@@ -43,6 +43,7 @@ SERVING: Final = (
     "models.emotion.inference",
     "models.emotion.reading",
     "models.emotion.network",
+    "models.judged",
 )
 
 SETTINGS: Final = {

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,17 +15,46 @@ from typing import Self
 import httpx
 
 from app.embedded import free_port
-from app.environment import child_environment
+from app.environment import PREFIX, child_environment
 from app.settings import Role, Settings
 
 READY_SECONDS = 60.0
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A tree of this code, from which a worker runs.
+
+    variables: the MASTERX_* that it knows; None: all that we know.
+    """
+
+    root: Path = ROOT
+    variables: frozenset[str] | None = None
+
+    def environment(self, settings: Settings) -> dict[str, str]:
+        """A worker's, so that it imports this tree's code and reads this tree's artefacts."""
+        variables = child_environment(settings)
+        if self.variables is None:
+            return variables
+        return {
+            name: value.replace(str(ROOT), str(self.root))
+            for name, value in variables.items()
+            if not name.startswith(PREFIX) or name in self.variables
+        } | {"PYTHONPATH": str(self.root)}
 
 
 class WorkerProcess:
     """One worker of a role. `module` may name a test's own entry that runs a worker."""
 
     def __init__(
-        self, role: Role, settings: Settings, log: Path, *, module: str = "tests.run_worker"
+        self,
+        role: Role,
+        settings: Settings,
+        log: Path,
+        *,
+        module: str = "tests.run_worker",
+        release: Release | None = None,
     ) -> None:
         self.role = role
         self.port = free_port("127.0.0.1")
@@ -33,6 +63,7 @@ class WorkerProcess:
         )
         self.log = log
         self._module = module
+        self._release = release or Release()
         self._process: subprocess.Popen[bytes] | None = None
 
     def spawn(self) -> None:
@@ -40,10 +71,10 @@ class WorkerProcess:
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self._module, self.role],
-                env=child_environment(self.settings),
+                env=self._release.environment(self.settings),
                 stdout=out,
                 stderr=out,
-                cwd=Path(__file__).parent.parent,
+                cwd=self._release.root,
             )
 
     async def ready(self) -> None:

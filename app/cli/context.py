@@ -16,19 +16,30 @@ if TYPE_CHECKING:
 
 
 def load_settings() -> Settings:
-    """The effective settings. Ends the command with status 2 when a value cannot be used."""
+    """The effective settings. Ends the command with status 2 when a value cannot be used.
+
+    With `Exit.CONFIG` when it is a rule file or a catalogue of another version.
+    """
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
+    from app.exits import Exit
     from app.settings import get_settings
+    from models.learner.rules import UnknownPolicyFormat
 
     try:
         return get_settings()
     except ValidationError as error:
+        status = 2
         for problem in error.errors(include_url=False, include_input=False):
             place = "__".join(str(part).upper() for part in problem["loc"])
-            typer.echo(f"error: MASTERX_{place}: {problem['msg']}", err=True)
-        raise typer.Exit(2) from None
+            # What concerns several settings names them itself.
+            where = f"MASTERX_{place}: " if place else ""
+            said = str(problem["msg"]).removeprefix("Value error, ")
+            typer.echo(f"error: {where}{said}", err=True)
+            if isinstance(problem.get("ctx", {}).get("error"), UnknownPolicyFormat):
+                status = Exit.CONFIG
+        raise typer.Exit(status) from None
     except SettingsError as error:
         fail(str(error), status=2)
 

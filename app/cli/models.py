@@ -14,6 +14,7 @@ from app.cli.learning import evaluating, training
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.settings import Settings
     from models.emotion.evaluation import Evaluation
     from models.emotion.figures import Labelled
 
@@ -117,23 +118,49 @@ models = typer.Typer(help="Trained models that are served.", no_args_is_help=Tru
 @models.command()
 def promote(
     folder: Annotated[Path, typer.Argument(help="of the artefact: model.safetensors, card.json")],
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="also where a net of the learner's cannot read its readings"),
+    ] = False,
 ) -> None:
     """Let every emotion worker take up an artefact, without a restart.
 
     The old weights read until the new ones have warmed; each reading names its version.
+    The intervention net reads the embeddings of one model only. If it would no longer see any
+    text, the command refuses.
     """
-    pointer = load_settings().emotion.promoted
+    settings = load_settings()
+    pointer = settings.emotion.promoted
     if pointer is None:
         fail("emotion.promoted: set MASTERX_EMOTION__PROMOTED to a file that all workers see")
     from models.emotion.artefact import ArtefactProblem
     from models.emotion.encoders import EncoderNotFound
+    from models.emotion.promotion import ReadersLeftBehind
     from models.emotion.promotion import promote as move_pointer
+    from models.learner.nets.artefact import NetProblem
 
     try:
-        artefact = move_pointer(folder, pointer)
+        artefact = move_pointer(folder, pointer, {} if force else _read_by(settings))
+    except ReadersLeftBehind as error:
+        fail(
+            f"{error}. Train the net anew on this model and serve it with the promotion "
+            f"(MASTERX_EMOTION__ARTEFACT={folder} masterx train intervention, then "
+            "MASTERX_LEARNER__NETS__INTERVENTION), or go on without: --force"
+        )
+    except NetProblem as error:
+        fail(f"cannot tell which emotion model is read: {error}. To promote all the same: --force")
     except (ArtefactProblem, EncoderNotFound) as error:
         fail(str(error))
     typer.echo(f"{pointer}: now {artefact.version}")
+
+
+def _read_by(settings: Settings) -> dict[str, str]:
+    """Of each net here that reads embeddings, those of which model. Raises NetProblem."""
+    from models.learner.nets.artefact import load
+
+    nets = settings.learner.nets
+    cards = [load(folder).card for folder in (nets.readiness, nets.intervention) if folder]
+    return {card.name: card.emotion_version for card in cards if card.emotion_version}
 
 
 def _show(outcome: Evaluation) -> None:

@@ -63,18 +63,21 @@ class Connection:
         self._unsent = asyncio.Event()
         self._sent = asyncio.Event()
         self._feed = Feed(sender.user_id, gateway.delivery.reader, self)
+        self._sending = False
         self._closed: int | None = None
 
     async def run(self) -> int:
         """Serve it until it ends. Returns the close code.
 
-        Raises redis.RedisError: the push log cannot be read; nothing was sent.
+        Raises redis.RedisError, OSError: the push log cannot be read; nothing was sent.
         """
         timers: list[asyncio.TimerHandle] = []
         loop = asyncio.get_running_loop()
         writer: asyncio.Task[None] | None = None
         try:
-            self._hello(await self._gateway.delivery.join(self._feed))
+            async with asyncio.timeout(self._gateway.settings.gateway.handshake_timeout):
+                latest = await self._gateway.delivery.join(self._feed)
+            self._hello(latest)
             self._gateway.announce(self.sender)
             left = max(0.0, self.sender.principal.expires_at - time.time())
             timers.append(
@@ -106,9 +109,13 @@ class Connection:
 
     async def flushed(self) -> None:
         """Return once everything queued was handed to the transport."""
-        while self._outbox and self._closed is None:
+        while (self._outbox or self._sending) and self._closed is None:
             self._sent.clear()
             await self._sent.wait()
+
+    async def silent(self, within: float) -> bool:
+        """Whether the client does not answer a ping within so many seconds."""
+        return await self._protocol.silent(within)
 
     # -- in ----------------------------------------------------------------------------
 
@@ -211,11 +218,14 @@ class Connection:
             await self._unsent.wait()
             self._unsent.clear()
             while (payload := self._account(self._outbox.pop)) is not None:
+                self._sending = True
                 try:
                     await self._send({"type": "websocket.send", "text": payload.decode()})
                 except (OSError, RuntimeError):
                     return  # gone, or closed by the server below us; `_read` is told, too
-                self._sent.set()
+                finally:
+                    self._sending = False
+                    self._sent.set()
 
     def _account(self, change: Any) -> Any:
         """Keep the process's sum of unsent bytes."""

@@ -7,12 +7,20 @@ Errors:
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 import structlog
-from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
+)
 
 from agents.topics import CHAT, FEEDBACK, INTERACTIONS
 from app.admin import list_topics
@@ -25,6 +33,8 @@ TOPICS: Final = (INTERACTIONS, CHAT, FEEDBACK)
 
 _BACKOFF_START: Final = 0.2
 _BACKOFF_CAP: Final = 5.0
+_LOOK_AGAIN: Final = 1.0
+"""Seconds between two questions whether a partition has a leader again."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,12 +43,22 @@ class Unavailable(Exception):
     """Kafka does not take records at the moment."""
 
 
+_Place = tuple[str, int | None]
+"""A topic by its logical name, and a partition; None: not yet known."""
+_EXPECTED: Final = (KafkaError, ServiceUnavailable, Unavailable, OSError)
+
+
 class EventLog:
     """A producer that comes back by itself, behind a bounded count of unacknowledged records.
 
     aiokafka's idempotent producer cannot go on after a batch has failed for good: the
     sequence numbers of its partition have a hole, and the broker refuses all that
     follows. So a failure discards the producer; a new one has numbers of its own.
+
+    A partition without a leader (its brokers are away) is refused by itself: its learners
+    get Unavailable, and the others go on. Records that were waiting for its leader fail after
+    `kafka.request_timeout` and leave a hole in that partition alone, so the producer is
+    discarded only when the leader is back.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -46,6 +66,8 @@ class EventLog:
         self._limit = settings.kafka.max_buffered
         self._producer: Producer | None = None
         self._discarded: Producer | None = None
+        self._holes: set[_Place] = set()
+        self._looked_at = -math.inf
         self._broken = asyncio.Event()
         self._tried = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -100,20 +122,49 @@ class EventLog:
         producer = self._producer
         if producer is None:
             raise Unavailable(self.trouble or "not connected")
+        place = self._place(producer, topic, key)
         try:
-            delivery = await producer.send(topic, key=key, value=value, headers=headers)
+            delivery = await producer.send(
+                topic, key=key, value=value, partition=place[1], headers=headers
+            )
         except (MessageSizeTooLargeError, KafkaTimeoutError) as error:
             raise Unavailable(type(error).__name__) from error
         except (KafkaError, OSError, RuntimeError) as error:
             self._failed(producer, error)
             raise Unavailable(type(error).__name__) from error
-        delivery.add_done_callback(lambda done: self._delivered(producer, done))
+        delivery.add_done_callback(lambda done: self._delivered(producer, place, done))
         return delivery
 
-    def _delivered(self, producer: Producer, delivery: asyncio.Future[Any]) -> None:
-        if not delivery.cancelled() and (error := delivery.exception()) is not None:
-            metrics.PRODUCE_FAILED.inc()
+    def _place(self, producer: Producer, topic: str, key: bytes) -> _Place:
+        """Topic and partition of a key. Raises Unavailable while nobody leads it."""
+        partition = producer.partition_of(topic, key)
+        if partition is None:
+            return topic, None  # the first record of a topic: the producer asks before it sends
+        if not producer.has_leader(topic, partition):
+            self._look_again(producer)
+            raise Unavailable(f"partition {partition} of {topic} has no leader")
+        if (topic, partition) in self._holes:
+            self._failed(producer, Unavailable(f"partition {partition} of {topic} is led again"))
+            raise Unavailable("connecting anew")
+        return topic, partition
+
+    def _look_again(self, producer: Producer) -> None:
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_AGAIN:
+            self._looked_at = now
+            producer.look_again()
+
+    def _delivered(self, producer: Producer, place: _Place, delivery: asyncio.Future[Any]) -> None:
+        if delivery.cancelled() or (error := delivery.exception()) is None:
+            return
+        metrics.PRODUCE_FAILED.inc()
+        leaderless = isinstance(error, LeaderNotAvailableError | NotLeaderForPartitionError)
+        if not leaderless or place[1] is None:
             self._failed(producer, error)
+        elif producer is self._producer and place not in self._holes:
+            # It was never sent: the other partitions' numbers are whole.
+            self._holes.add(place)
+            log.error("eventlog.partition_lost", topic=place[0], partition=place[1])
 
     def _failed(self, producer: Producer, error: BaseException) -> None:
         if producer is self._producer:
@@ -121,6 +172,7 @@ class EventLog:
             self._producer = None
             self.trouble = f"the last producer failed: {type(error).__name__}"
             self._discarded = producer
+            self._holes.clear()
             self._broken.set()
 
     async def _keep(self) -> None:
@@ -128,7 +180,10 @@ class EventLog:
         while True:
             try:
                 self._producer = await self._connect()
-            except (KafkaError, ServiceUnavailable, Unavailable, OSError, TimeoutError) as error:
+            except Exception as error:
+                # Whatever it is: without this task nobody would ever connect again.
+                if not isinstance(error, _EXPECTED):
+                    log.exception("eventlog.connect_failed", action="retrying")
                 self._told(str(error) or type(error).__name__)
                 self._tried.set()
                 await asyncio.sleep(backoff)
@@ -163,6 +218,6 @@ async def _stop(producer: Producer, within: float) -> None:
     try:
         async with asyncio.timeout(within):
             await producer.stop()
-    except (KafkaError, OSError, TimeoutError) as error:
+    except Exception as error:
         # What was not delivered was not acknowledged to any client either.
         log.warning("producer_stopped_undelivered", error=type(error).__name__)

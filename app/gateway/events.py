@@ -62,12 +62,13 @@ class Batch:
     id: str
     interactions: tuple[Interaction, ...]
     triage: Triage
+    sent_at: int | None = None
     type: ClassVar[str] = InteractionBatch.model_fields["type"].default
 
     @classmethod
     def of(cls, message: InteractionBatch, triage: Triage) -> Batch:
         """The message with what was found when it was read."""
-        return cls(message.id, message.interactions, triage)
+        return cls(message.id, message.interactions, triage, message.sent_at)
 
 
 Submission = Batch | ChatMessage | Feedback
@@ -154,15 +155,23 @@ class Plan:
     rejected: tuple[Rejected, ...] = ()
 
 
-def plan(message: Submission, user_id: str, ingest_time: int) -> Plan:
-    """What becomes of a message of this learner, received at `ingest_time` (UTC ms).
+def plan(message: Submission, user_id: str, ingest_time: int, clock_offset: int = 0) -> Plan:
+    """What becomes of a message of this learner.
+
+    Args:
+        message: what came.
+        user_id: the learner.
+        ingest_time: when it came, UTC milliseconds.
+        clock_offset: what the sender's clock is behind, milliseconds (`clocks`).
 
     Raises Refusal: a chat message's time, or that of every interaction, is in another unit.
     """
+    if message.sent_at is not None and (wrong := _other_unit(message.sent_at, ingest_time)):
+        raise Refusal(ErrorCode.INVALID_MESSAGE, wrong, "sentAt")
     if isinstance(message, Batch):
-        return _interactions(message, user_id, ingest_time)
+        return _interactions(message, user_id, ingest_time, clock_offset)
     if isinstance(message, ChatMessage):
-        return _chat(message, user_id, ingest_time)
+        return _chat(message, user_id, ingest_time, clock_offset)
     return _feedback(message, user_id, ingest_time)
 
 
@@ -173,7 +182,7 @@ def _other_unit(timestamp: int, ingest_time: int) -> str | None:
     return f"a time is not {years} years ahead (seconds or milliseconds since the epoch?)"
 
 
-def _interactions(batch: Batch, user_id: str, ingest_time: int) -> Plan:
+def _interactions(batch: Batch, user_id: str, ingest_time: int, clock_offset: int) -> Plan:
     ids: list[str] = []
     good: list[Interaction] = []
     rejected = list(batch.triage.rejected)
@@ -203,13 +212,14 @@ def _interactions(batch: Batch, user_id: str, ingest_time: int) -> Plan:
             user_id=user_id,
             event_time=max(one.timestamp for one in kept),
             ingest_time=ingest_time,
+            clock_offset=clock_offset,
             interactions=tuple(kept),
         )
 
     return Plan(INTERACTIONS, batch.type, tuple(ids), record, tuple(rejected))
 
 
-def _chat(message: ChatMessage, user_id: str, ingest_time: int) -> Plan:
+def _chat(message: ChatMessage, user_id: str, ingest_time: int, clock_offset: int) -> Plan:
     if (wrong := _other_unit(message.timestamp, ingest_time)) is not None:
         raise Refusal(ErrorCode.INVALID_MESSAGE, wrong, "timestamp")
     event_id = message.event_id or derive_id(user_id, message.type, message.id)
@@ -220,6 +230,7 @@ def _chat(message: ChatMessage, user_id: str, ingest_time: int) -> Plan:
             user_id=user_id,
             event_time=message.timestamp,
             ingest_time=ingest_time,
+            clock_offset=clock_offset,
             text=message.text,
             wants_reply=message.wants_reply,
             reply_mode=message.reply_mode,

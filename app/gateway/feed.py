@@ -4,12 +4,17 @@ Live pushes are handed on while each follows the one before. Whatever else happe
 gap, a reconnect of Redis, a resume, pushes heard before the connection is ready), the
 feed stops listening, reads the log from its own place, and listens again when there is
 nothing more to read. So no queue is needed between the two: the log is the queue.
+
+States and recommendations that the log has superseded are not sent: the newer one goes out
+with their causes. Where the log, or this feed, no longer has all of those, the client is
+told `recovered: false` with its own place, and what it missed follows all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 import structlog
@@ -17,11 +22,12 @@ from redis.exceptions import RedisError
 
 from app.gateway import metrics
 from app.gateway.outbox import Frame, Kind
-from app.stores.pushlog import Latest, PushLog
+from app.stores.push_scripts import MOST_CAUSES
+from app.stores.pushlog import Latest, PushLog, Tail
 from app.stores.subscription import StoredPush
 
 _CHUNK: Final = 64
-"""Pushes of one reading that are kept while a client takes them."""
+"""Pushes of one reading: what is held while a client takes them."""
 _BACKOFF_START: Final = 0.1
 _BACKOFF_CAP: Final = 2.0
 
@@ -56,10 +62,9 @@ class LogReader:
         self._pushes = pushes
         self._gate = asyncio.Semaphore(at_once)
 
-    async def since(self, user_id: str, epoch: str, offset: int) -> list[StoredPush] | None:
+    async def since(self, user_id: str, epoch: str, offset: int) -> Tail | None:
         """The first pushes after (epoch, offset); None when that is not known."""
-        found = await self._patiently(lambda: self._pushes.since(user_id, epoch, offset))
-        return None if found is None else found[:_CHUNK]
+        return await self._patiently(lambda: self._pushes.since(user_id, epoch, offset, _CHUNK))
 
     async def latest(self, user_id: str) -> Latest:
         """Where things stand."""
@@ -96,6 +101,8 @@ class Feed:
         self._behind = False
         self._asked: tuple[str, int] | None = None
         self._reading: asyncio.Task[None] | None = None
+        # Causes of superseded pushes whose successor has not been read yet, by kind.
+        self._superseded: dict[str, dict[str, None]] = {}
 
     def start(self, latest: Latest) -> None:
         """Take this place; the client has been told of everything up to it."""
@@ -148,41 +155,89 @@ class Feed:
                     await self._answer(*self._asked)
                 else:
                     self._behind = False
-                    await self._replay()
+                    await self._replay(await self._next_chunk(), told=False)
         finally:
             self._reading = None
 
     async def _answer(self, epoch: str, offset: int) -> None:
         self._asked = None
-        known = await self._reader.since(self.user_id, epoch, offset)
-        metrics.RESUMES.labels("false" if known is None else "true").inc()
-        if known is None:
+        self._behind = False
+        tail = await self._reader.since(self.user_id, epoch, offset)
+        recovered = tail is not None and not tail.lost
+        metrics.RESUMES.labels(str(recovered).lower()).inc()
+        if tail is None:
             await self._start_over()
             return
         self._outlet.drop_pushes()
-        self._outlet.recovered(epoch, offset)
         self._epoch, self._offset = epoch, offset
-        self._behind = True
+        if recovered:
+            self._outlet.recovered(epoch, offset)
+        elif not await self._tell_lost():
+            return
+        await self._replay(tail, told=not recovered)
 
-    async def _replay(self) -> None:
+    async def _next_chunk(self) -> Tail | None:
+        return await self._reader.since(self.user_id, self._epoch, self._offset)
+
+    async def _replay(self, tail: Tail | None, *, told: bool) -> None:
+        """Deliver what was read, then the rest of the log, each chunk once.
+
+        told: the client knows that causes are lost.
+        """
+        self._superseded.clear()
         while self._asked is None:
-            pushes = await self._reader.since(self.user_id, self._epoch, self._offset)
-            if pushes is None:
+            if tail is None:
                 await self._start_over()
                 return
-            for push in pushes:
+            for push in tail.pushes:
                 # At the client's pace: replayed pushes are not to be conflated.
                 await self._outlet.room()
                 if self._asked is not None:
                     return
-                self._deliver(frame(push))
-            if len(pushes) < _CHUNK:
+                lost = tail.lost
+                if push.superseded:
+                    lost = self._hold(push) or lost
+                else:
+                    self._deliver(frame(self._with_held(push)))
+                if lost and not told:
+                    told = True
+                    if not await self._tell_lost():
+                        return
+            if len(tail.pushes) < _CHUNK:
                 return
+            tail = await self._next_chunk()
+
+    async def _tell_lost(self) -> bool:
+        """Say that causes are lost. False where the log has begun anew: the feed has, too."""
+        latest = await self._reader.latest(self.user_id)
+        if latest.epoch != self._epoch:
+            self._outlet.not_recovered(latest)
+            self.start(latest)
+            return False
+        # With the client's own place: all that is not superseded follows.
+        self._outlet.not_recovered(replace(latest, offset=self._offset))
+        return True
 
     async def _start_over(self) -> None:
         latest = await self._reader.latest(self.user_id)
         self._outlet.not_recovered(latest)
         self.start(latest)
+
+    def _hold(self, push: StoredPush) -> bool:
+        """Keep the causes of a superseded push for its successor; whether some had to go."""
+        self._offset = push.offset
+        held = self._superseded.setdefault(push.kind, {})
+        held |= dict.fromkeys(push.caused_by)
+        excess = len(held) - MOST_CAUSES
+        for cause in list(held)[: max(0, excess)]:
+            del held[cause]
+        return excess > 0
+
+    def _with_held(self, push: StoredPush) -> StoredPush:
+        held = self._superseded.pop(push.kind, None)
+        if not held:
+            return push
+        return replace(push, caused_by=tuple(dict.fromkeys((*held, *push.caused_by))))
 
     def _deliver(self, frame: Frame) -> None:
         self._offset = frame.offset

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
 
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.asyncio import Redis
 
 from app.auth import Authenticator, Principal, Role
-from app.gateway.connections import Connections
+from app.gateway.connections import Connections, Handshakes
 from app.gateway.delivery import Delivery
 from app.gateway.eventlog import EventLog
 from app.gateway.health import LoopLag, Readiness
@@ -24,14 +20,12 @@ from app.gateway.protocol import SERVICE_RESTART
 from app.gateway.refusal import Refusal
 from app.gateway.retries import RetryMemory
 from app.gateway.status import PrivateStatus
+from app.redis.client import connect
 from app.settings import Settings
 from app.stores.arrivals import announce
 from app.stores.history import HistoryStore
 from app.stores.pushlog import PushLog
 from schemas.wire import ErrorCode
-
-_REDIS_CONNECTIONS: Final = 32
-_REDIS_TIMEOUT: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -43,25 +37,17 @@ class Gateway:
         bounds = settings.gateway
         self.settings = settings
         self.authenticator = Authenticator(settings.auth)
-        self.redis: Redis = Redis(
-            connection_pool=BlockingConnectionPool.from_url(
-                settings.redis.url,
-                max_connections=_REDIS_CONNECTIONS,
-                timeout=_REDIS_TIMEOUT,
-                socket_timeout=_REDIS_TIMEOUT,
-                socket_connect_timeout=_REDIS_TIMEOUT,
-                # After a restart of Redis the pool's connections are dead; all that we
-                # ask is harmless to ask again.
-                retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 2, (RedisConnectionError,)),
-            )
-        )
+        self.redis: Redis = connect(settings.redis, "gateway")
         pushes = PushLog(self.redis, settings.redis)
         self.events = EventLog(settings)
         self.intake = Intake(settings, self.events, RetryMemory(self.redis, settings.redis))
         self.delivery = Delivery(pushes)
         self.history = HistoryStore(settings.mongo)
         self.profiles = Profiles(pushes, self.history)
-        self.connections = Connections(bounds.max_connections, bounds.max_connections_per_user)
+        self.connections = Connections(
+            bounds.max_connections, bounds.max_connections_per_user, bounds.probe_timeout
+        )
+        self.handshakes = Handshakes(bounds.max_handshakes, bounds.handshake_timeout)
         self.socket_limit = TokenBuckets(bounds.messages_per_second, bounds.message_burst)
         self.request_limit = TokenBuckets(
             bounds.requests_per_minute / 60, bounds.requests_per_minute
@@ -97,9 +83,11 @@ class Gateway:
 
     async def close(self) -> None:
         """Deliver what Kafka has not acknowledged, then disconnect."""
+        loop = asyncio.get_running_loop()
         within = self.settings.gateway.shutdown_timeout
+        ends = loop.time() + within
         await self.events.close(within)
-        await self.intake.drain(within)
+        await self.intake.drain(max(0.0, ends - loop.time()))
         await self.delivery.close()
         await self.status.close()
         await self.loop_lag.close()

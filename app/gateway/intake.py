@@ -18,14 +18,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from agents import envelope
-from app.auth import Principal
+from app.auth import Principal, Role
 from app.gateway import metrics, trace
+from app.gateway.clocks import DeviceClock
 from app.gateway.eventlog import EventLog, Unavailable
 from app.gateway.events import Batch, Plan, Submission, plan
 from app.gateway.refusal import Refusal
@@ -45,11 +46,12 @@ _Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends, for which learner, within which trace."""
+    """Who sends, for which learner, within which trace, by which clock."""
 
     principal: Principal
     user_id: str
     traceparent: str | None = None
+    clock: DeviceClock = field(default_factory=DeviceClock)
 
 
 class Intake:
@@ -84,7 +86,8 @@ class Intake:
         """
         started = time.perf_counter()
         check(message, sender, self._max_text)
-        planned = plan(message, sender.user_id, self._clock())
+        now = self._clock()
+        planned = plan(message, sender.user_id, now, clock_offset(message, sender, now))
         if self._closing:
             raise Refusal.unavailable("this gateway is about to end")
         if self._events.full:
@@ -201,15 +204,22 @@ class Intake:
             log.error("intake_task_failed", exc_info=error)
 
 
+def clock_offset(message: Submission, sender: Sender, receipt: int) -> int:
+    """What the sender's clock is behind ours, milliseconds; 0 of whoever acts for a learner.
+
+    A backend that passes events on does not know the clocks of its learners' devices.
+    """
+    by_device = sender.principal.role is Role.LEARNER
+    return sender.clock.offset(message, receipt) if by_device else 0
+
+
 def check(message: Submission, sender: Sender, max_text: int) -> None:
     """Step 3. Raises Refusal."""
     principal = sender.principal
     if not principal.may_act_as(sender.user_id):
         raise Refusal(ErrorCode.FORBIDDEN, "this token may not send for this learner")
     if not principal.consent:
-        raise Refusal(
-            ErrorCode.CONSENT_REQUIRED, "the token says of no consent; nothing is processed without"
-        )
+        raise Refusal(ErrorCode.CONSENT_REQUIRED, principal.why_no_consent)
     if isinstance(message, ChatMessage) and len(message.text) > max_text:
         raise Refusal(ErrorCode.TOO_LARGE, f"a text has at most {max_text} characters", "text")
     if isinstance(message, Batch):

@@ -35,6 +35,18 @@ OUTBOX_BYTES = Gauge("masterx_gateway_outbox_bytes", "Unsent bytes of all connec
 RESUMES = Counter("masterx_gateway_resumes_total", "Answers to resume", ["recovered"])
 GAPS = Counter("masterx_gateway_gaps_total", "Gaps in pub/sub that were filled from the push log")
 CLOSES = Counter("masterx_gateway_closes_total", "Closed WebSockets, by close code", ["code"])
+HANDSHAKES = Gauge(
+    "masterx_gateway_handshakes",
+    "Connections that have not come in: no whole request, no token yet",
+)
+HANDSHAKES_REFUSED = Counter(
+    "masterx_gateway_handshakes_refused_total",
+    "Connections ended before they came in, by reason (timeout, full, headers)",
+    ["reason"],
+)
+REPLACED = Counter(
+    "masterx_gateway_replaced_total", "Silent connections that made way for a newer one"
+)
 LOOP_LAG_SECONDS = Gauge(
     "masterx_gateway_loop_lag_seconds", "Worst delay of the event loop in the last seconds"
 )

@@ -46,26 +46,29 @@ class Profiles:
         raise Refusal(ErrorCode.NOT_FOUND, "nothing is known of this learner", "userId")
 
     async def _from_push_log(self, user_id: str) -> Profile | None:
-        """None when Redis does not answer."""
+        """None when Redis does not answer, or what it holds cannot be read."""
         try:
             async with asyncio.timeout(_WITHIN):
                 latest = await self._pushes.latest(user_id)
+            if latest.user_state is None:
+                return Profile(user_id=user_id, known=False)
+            made = latest.recommendations or {}
+            return Profile(
+                user_id=user_id,
+                known=True,
+                user_state=UserState.read(latest.user_state),
+                recommendations=Recommendations.read(
+                    {"epoch": latest.epoch, "offset": max(1, latest.offset), **made}
+                ).recommendations,
+                details={"source": "live"},
+            )
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("push_log_unavailable", error=type(error).__name__)
-            return None
-        if latest.user_state is None:
-            return Profile(user_id=user_id, known=False)
-        made = latest.recommendations or {}
-        recommendations = Recommendations.read(
-            {"epoch": latest.epoch, "offset": max(1, latest.offset), **made}
-        ).recommendations
-        return Profile(
-            user_id=user_id,
-            known=True,
-            user_state=UserState.read(latest.user_state),
-            recommendations=recommendations,
-            details={"source": "live"},
-        )
+            log.warning("profile.push_log_unavailable", error=type(error).__name__)
+        except InvalidMessage as error:
+            log.error("profile.live_state_unreadable", field=error.field)
+        except (ValueError, KeyError, TypeError) as error:  # no push as we write them
+            log.error("profile.live_state_unreadable", error=type(error).__name__)
+        return None
 
     async def _from_history(self, user_id: str) -> Profile | None:
         """None when MongoDB does not answer."""

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.auth import InvalidToken, KeysUnavailable, Principal, Role
 from app.gateway import metrics, trace, wire
 from app.gateway.bodies import read_json
-from app.gateway.events import Batch, Submission, Triage, read_interactions
+from app.gateway.events import Batch, Submission, read_interactions
 from app.gateway.gateway import Gateway
 from app.gateway.intake import Sender
 from app.gateway.openapi import described
@@ -51,16 +51,12 @@ async def interaction(request: Request) -> Response:
         "interactionType" in document or "interaction_type" in document
     )
     if single:
-        one = _read(Interaction, document)
-        body = InteractionRequest(id=None, user_id=one.user_id, interactions=(one,))
-        named = () if one.user_id is None else ((0, one.user_id),)
-        triage = Triage((0,), (), named)
-        message_id = _message_id(request, document.get("id"))
-    else:
-        body, triage = _valid(lambda: read_interactions(InteractionRequest, document))
-        message_id = _message_id(request, body.id)
+        one = _read(Interaction, document)  # first, so that an error names its field alone
+        document = {**document, "userId": one.user_id, "interactions": [document]}
+    body, triage = _valid(lambda: read_interactions(InteractionRequest, document))
+    message_id = _message_id(request, body.id)
     user_id = _user(principal, body.user_id or body.interactions[0].user_id)
-    message = Batch(message_id, body.interactions, triage)
+    message = Batch(message_id, body.interactions, triage, body.sent_at)
     return await _submit(request, message, principal, user_id)
 
 
@@ -73,6 +69,7 @@ async def chat(request: Request) -> Response:
     message = ChatMessage.model_construct(
         type="chat_message",
         id=_message_id(request, body.id),
+        sent_at=body.sent_at,
         event_id=body.event_id,
         timestamp=now_ms() if body.timestamp is None else body.timestamp,
         text=body.text,
@@ -89,6 +86,7 @@ async def feedback(request: Request) -> Response:
     body = _read(FeedbackRequest, await _body(request, principal))
     message = Feedback(
         id=_message_id(request, body.id),
+        sent_at=body.sent_at,
         target_type=body.target_type,
         target_id=body.target_id,
         outcome=body.outcome,

@@ -1,7 +1,8 @@
 """The gateway as a process: the ASGI app, and uvicorn around it.
 
 On SIGTERM: stop accepting, answer what is under way, close every socket with 1012,
-deliver what Kafka has not acknowledged, end.
+deliver what Kafka has not acknowledged, end. In units of `gateway.shutdown_timeout`, answering
+takes at most 1, telling the clients 0.5, closing 1 and delivering 1.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse
 from starlette.routing import WebSocketRoute
 
+from app.exits import Exit, end_now
 from app.gateway import openapi, rest, status
 from app.gateway.bodies import may_go_on
 from app.gateway.gateway import Gateway, origins
-from app.gateway.protocol import GatewayProtocol
+from app.gateway.protocol import GatewayConfig
 from app.gateway.refusal import STATUS, Refusal
 from app.gateway.sockets import WebSocketDoor
 from app.logs import configure
+from app.redis.requirements import Unfit, require
 from app.settings import Settings
 from schemas.wire import ErrorCode, Problem
 
@@ -37,6 +41,8 @@ _PAGE: Final = Path(__file__).resolve().parents[2] / "examples" / "page.html"
 _HARD_LIMIT: Final = 2
 """Messages up to this many times the allowed size get an error, and the connection lives
 on; larger ones are not read at all (close code 1009)."""
+_ABORTED: Final = 0.05
+"""Seconds after which a connection that was aborted is no longer among the open ones."""
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _fault)
     openapi.install(app)
     if settings.environment == "development" and _PAGE.is_file():
@@ -108,10 +115,24 @@ class GatewayServer(uvicorn.Server):
         self.listening.set()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Stop accepting, drain, then what uvicorn does."""
+        """Stop accepting, drain, then what uvicorn does.
+
+        The lifespan's end delivers what Kafka has not acknowledged: it runs whatever fails before.
+        """
         for server in self.servers:
             server.close()
-        await self.gateway.drain()
+        try:
+            await self.gateway.drain()
+        except Exception:
+            log.exception("gateway.drain_failed")
+        # First, each by itself: uvicorn goes through them too, and ends with the first that fails.
+        for connection in list(self.server_state.connections):
+            try:
+                connection.shutdown()
+            except Exception:
+                log.exception("gateway.connection_not_closed")
+                connection.transport.abort()
+        await asyncio.sleep(_ABORTED)
         await super().shutdown(sockets)
 
 
@@ -119,13 +140,12 @@ def server(settings: Settings) -> GatewayServer:
     """A server for these settings; `await server(settings).serve()` runs it."""
     app = create_app(settings)
     bounds = settings.gateway
-    config = uvicorn.Config(
+    config = GatewayConfig(
         app,
+        handshakes=app.state.gateway.handshakes,
         host=bounds.host,
         port=bounds.port,
         loop="uvloop",
-        http="h11",
-        ws=GatewayProtocol,
         # Deflate costs some 300 kB a connection, and our messages are small.
         ws_per_message_deflate=False,
         ws_max_size=_HARD_LIMIT * bounds.max_message_bytes,
@@ -144,8 +164,15 @@ def server(settings: Settings) -> GatewayServer:
 
 
 def run(settings: Settings) -> None:
-    """Run the gateway until SIGTERM or SIGINT."""
+    """Run the gateway until SIGTERM or SIGINT.
+
+    Ends the process with `Exit.UNAVAILABLE` where Redis cannot be used as it is.
+    """
     configure(settings.log, role="gateway")
+    try:
+        asyncio.run(require(settings.redis))
+    except Unfit as error:
+        end_now(Exit.UNAVAILABLE, str(error))
     log.info("gateway_starts", host=settings.gateway.host, port=settings.gateway.port)
     server(settings).run()
     log.info("gateway_ended")
@@ -174,6 +201,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     response = rest.answer(Problem(error=refusal.error()), error.status_code)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -7,21 +7,25 @@ of a foreign origin is refused before that, with 403.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 import structlog
+from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from app.auth import InvalidToken, KeysUnavailable
 from app.gateway import metrics, trace
+from app.gateway.clocks import DeviceClock
 from app.gateway.connection import Connection
 from app.gateway.intake import Sender
 from app.gateway.protocol import STATE_KEY, GatewayProtocol
+from schemas.base import UserId
 from schemas.wire import CloseCode
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL: Final = "masterx.v1"
 _BEARER: Final = "bearer."
+_USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
 _TOKEN_PARAMETERS: Final = frozenset({"token", "access_token", "jwt", "bearer", "authorization"})
 
 log = structlog.get_logger(__name__)
@@ -47,6 +52,7 @@ class WebSocketDoor:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._within = gateway.settings.gateway.handshake_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -58,23 +64,28 @@ class WebSocketDoor:
             return
         offered = scope.get("subprotocols", [])
         chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
-        sender = await self._admit(scope, headers)
+        protocol = scope["state"].get(STATE_KEY)
+        if not isinstance(protocol, GatewayProtocol):
+            raise RuntimeError("the server runs without GatewayProtocol (app.gateway.server)")
+        sender = await self._admit_in_time(scope, headers, receive)
+        if sender is None:
+            return
         await send({"type": "websocket.accept", "subprotocol": chosen, "headers": []})
         if isinstance(sender, Refused):
             await _close(send, sender)
             return
-        full = self._gateway.connections.full(sender.user_id)
+        full = await self._gateway.connections.make_room(sender.user_id)
         if full is not None:
             await _close(send, Refused(CloseCode.TRY_AGAIN, full))
             return
-        await self._serve(sender, scope, receive, send)
+        await self._serve(sender, protocol, receive, send)
 
-    async def _serve(self, sender: Sender, scope: Scope, receive: Receive, send: Send) -> None:
-        protocol = scope["state"].get(STATE_KEY)
-        if not isinstance(protocol, GatewayProtocol):
-            raise RuntimeError("the server runs without GatewayProtocol (app.gateway.server)")
+    async def _serve(
+        self, sender: Sender, protocol: GatewayProtocol, receive: Receive, send: Send
+    ) -> None:
         connection = Connection(self._gateway, sender, protocol, receive, send)
         self._gateway.connections.add(connection)
+        protocol.admitted()
         try:
             code = await connection.run()
         except (RedisError, OSError) as error:
@@ -84,6 +95,26 @@ class WebSocketDoor:
             metrics.CLOSES.labels(_label(code)).inc()
         finally:
             self._gateway.connections.remove(connection)
+
+    async def _admit_in_time(
+        self, scope: Scope, headers: Headers, receive: Receive
+    ) -> Sender | Refused | None:
+        """As `_admit`; None when the client has gone, or the server ends, before that."""
+        admission = asyncio.ensure_future(self._admit(scope, headers))
+        # Before it is accepted a client has nothing to send: whatever comes is its end.
+        gone = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait(
+                {admission, gone}, timeout=self._within, return_when=asyncio.FIRST_COMPLETED
+            )
+            if gone.done():
+                return None
+            if admission.done():
+                return admission.result()
+            return Refused(CloseCode.TRY_AGAIN, "the token could not be checked in time")
+        finally:
+            admission.cancel()
+            gone.cancel()
 
     async def _admit(self, scope: Scope, headers: Headers) -> Sender | Refused:
         user_id = scope["path_params"]["user_id"]
@@ -99,8 +130,19 @@ class WebSocketDoor:
             return Refused(CloseCode.TRY_AGAIN, str(error))
         if not principal.may_see(user_id):
             return Refused(CloseCode.FORBIDDEN, "this token may not see this learner")
+        try:
+            # A service names anybody, and a record of this learner has to be possible.
+            _USER_ID.validate_python(user_id)
+        except ValidationError as error:
+            why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            return Refused(CloseCode.FORBIDDEN, f"the user id {why}")
         traceparent = headers.get("traceparent")
-        return Sender(principal, user_id, traceparent if trace.valid(traceparent) else None)
+        return Sender(
+            principal,
+            user_id,
+            traceparent if trace.valid(traceparent) else None,
+            DeviceClock(self._gateway.settings.clock),
+        )
 
 
 def _token(scope: Scope, headers: Headers) -> str | None:

@@ -25,7 +25,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             window=parts.window,
             logical=partial(logical, settings),
             batch_size=settings.worker.batch_size,
-            waiting_for=partial(setattr, parts.watch, "waiting_for"),
+            waits=parts.watch.waits,
         )
         yield stateless(parts, history.TOPICS, run)
     finally:

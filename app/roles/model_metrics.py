@@ -23,7 +23,7 @@ CACHE = Counter("masterx_model_cache_total", "Texts looked up in the cache", ["r
 QUEUE = Gauge("masterx_model_queue_texts", "Texts accepted and not yet answered")
 STATUS = Enum("masterx_model_status", "State of the model's circuit breaker", states=STATUSES)
 BATCH_TOKENS = Gauge(
-    "masterx_model_batch_tokens_limit", "Padded tokens of a batch after memory ran out; 0: never"
+    "masterx_model_batch_tokens_limit", "Padded tokens of a batch since memory ran out; 0: never"
 )
 UNREADABLE = Counter("masterx_model_unreadable_total", "Texts at which the model raises")
 
@@ -55,6 +55,10 @@ class ModelMetrics(Observer):
         STATUS.state(status)
 
     def out_of_memory(self, batch_tokens: int) -> None:
+        """See Observer."""
+        BATCH_TOKENS.set(batch_tokens)
+
+    def batches_grew(self, batch_tokens: int) -> None:
         """See Observer."""
         BATCH_TOKENS.set(batch_tokens)
 

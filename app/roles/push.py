@@ -6,23 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from redis.asyncio import Redis
-
 from agents import push
+from app.redis.client import connect
+from app.redis.requirements import require
 from app.roles import Agent, Parts, stateless
 from app.stores.pushlog import PushLog
 from app.topics import logical
 
-_TIMEOUT = 5.0
-
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
-    """Append what the learner worker says to Redis."""
+    """Append what the learner worker says to Redis. Raises app.redis.requirements.Unfit."""
     settings = parts.settings
-    redis = Redis.from_url(
-        settings.redis.url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT
-    )
+    await require(settings.redis)
+    redis = connect(settings.redis, "push")
     try:
         run = partial(
             push.run,
@@ -31,7 +28,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             window=parts.window,
             logical=partial(logical, settings),
             batch_size=settings.worker.batch_size,
-            waiting_for=partial(setattr, parts.watch, "waiting_for"),
+            waits=parts.watch.waits,
         )
         yield stateless(parts, push.TOPICS, run)
     finally:

@@ -9,9 +9,11 @@ from functools import partial
 
 from agents.tutor import TOPICS, TutorAgent
 from app.exits import Exit, end_now
+from app.redis.client import connect
+from app.redis.requirements import require
 from app.roles import Agent, Parts, stateless
 from app.stores.dialogue import Dialogues
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from app.topics import logical
 from app.tutor import router
 from app.tutor.budget import Budgets
@@ -23,26 +25,28 @@ from app.tutor.ledger import Ledger
 from app.tutor.preloading import Preloading
 from app.tutor.quiet import Quiet
 from app.tutor.replying import Replying
-from app.tutor.store import TutorStore, connect
+from app.tutor.store import TutorStore
 from app.tutor.texts import Texts
+from models.tutor.moves.artefact import ArtefactProblem, shipped
 
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Reply to those who ask.
 
-    Ends the process where a key, a template, a lexicon or a tokenizer is not where the settings
-    say: a restart would not find it either.
+    Ends the process where a key, a template, a lexicon, a tokenizer or the packaged model of
+    teachers' moves cannot be read: a restart would not find it either. Raises
+    app.redis.requirements.Unfit.
     """
     settings = parts.settings
     tutor = settings.tutor
+    await require(settings.redis)
     async with AsyncExitStack() as stack:
-        accounts = connect(settings.redis, tutor.timeouts.store)
+        accounts = connect(settings.redis, "accounts", timeout=tutor.timeouts.store)
         stack.push_async_callback(accounts.aclose)
-        redis = redis_client(settings.redis, tutor.timeouts.store)
+        redis = connect(settings.redis, "tutor", timeout=tutor.timeouts.store)
         stack.push_async_callback(redis.aclose)
-        # Listens for as long as nobody comes: without a limit of time.
-        listening = redis_client(settings.redis)
+        listening = connect(settings.redis, "listening")
         stack.push_async_callback(listening.aclose)
         dialogues = Dialogues(settings.mongo, tutor.replies.history_timeout)
         stack.push_async_callback(dialogues.close)
@@ -51,13 +55,14 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         store = TutorStore(accounts, settings.redis, tutor.timeouts.store)
         layers = LayerOutcomes(store, tutor.context.learning, tutor.outcomes_refresh)
         try:
+            # Read now: at the first message that needs it, it would be too late to say so.
+            shipped()
             asking = router.build(settings, accounts)
             composer = Composer(tutor, asking, layers)
-        except ValueError as error:
+        except (ValueError, ArtefactProblem) as error:
             end_now(Exit.CONFIG, str(error))
         stack.push_async_callback(asking.close)
         conversations = Conversations(redis, settings.redis, dialogues, tutor.replies)
-        waiting = partial(setattr, parts.watch, "waiting_for")
         quiet = Quiet(store, tutor.hearing.quiet_for)
         hearing = Hearing(
             tutor.hearing,
@@ -65,7 +70,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             texts=texts,
             words=composer,
             quiet=quiet,
-            waiting=waiting,
+            waits=parts.watch.waits,
         )
         replying = Replying(
             tutor.replies,
@@ -78,7 +83,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             hearing=hearing,
             words=composer,
             pushes=PushLog(redis, settings.redis),
-            waiting=waiting,
+            waits=parts.watch.waits,
         )
         stack.push_async_callback(replying.close)
         agent = TutorAgent(

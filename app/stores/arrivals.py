@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from app.settings import RedisSettings
@@ -20,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 _BACKOFF: Final = 1.0
 """Seconds until a lost subscription is made again."""
+_PING_INTERVAL: Final = 5.0
+"""Seconds of silence until the connection is asked whether it lives, and until it must answer."""
 
 
 def _channel(settings: RedisSettings) -> str:
@@ -33,13 +36,29 @@ async def announce(redis: Redis, settings: RedisSettings, user_id: str) -> None:
 
 
 async def arrivals(redis: Redis, settings: RedisSettings) -> AsyncIterator[str]:
-    """Learners as they come, for ever."""
+    """Learners as they come, without an end. A connection that is lost or silent is made anew."""
     while True:
         try:
-            async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                await pubsub.subscribe(_channel(settings))
-                async for message in pubsub.listen():
-                    yield message["data"].decode()
+            async for user_id in _heard(redis, _channel(settings)):
+                yield user_id
         except (RedisError, OSError) as error:
-            log.debug("arrivals_not_heard", error=type(error).__name__)
+            log.debug("arrivals.connection_lost", error=type(error).__name__, action="retrying")
         await asyncio.sleep(_BACKOFF)
+
+
+async def _heard(redis: Redis, channel: str) -> AsyncIterator[str]:
+    """What one connection hears. Raises RedisError when it is lost, or a ping has no answer."""
+    asked_for_life = False
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe(channel)
+        while True:
+            message = await pubsub.get_message(timeout=_PING_INTERVAL)
+            if message is None:
+                if asked_for_life:
+                    raise RedisConnectionError("Redis did not answer a ping")
+                asked_for_life = True
+                await pubsub.ping()
+                continue
+            asked_for_life = False
+            if message["type"] == "message":
+                yield message["data"].decode()

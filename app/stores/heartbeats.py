@@ -8,7 +8,7 @@ may be wrong.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import orjson
 from redis.asyncio import Redis
@@ -62,6 +62,8 @@ class Beat(TypedDict):
     """UTC milliseconds."""
     metrics: str
     """Where its /metrics are, host:port."""
+    reads: NotRequired[int]
+    """The newest format of its role's records that it reads (app/formats.py)."""
 
 
 def client_id(group_prefix: str, role: str, instance: str) -> str:

@@ -1,15 +1,21 @@
 """History in MongoDB: what was said and done, what was read in it, what came of it.
 
 Collections (all documents carry `userId`, `ingestTime` in ms and `expiresAt`):
-    messages interactions emotions state_history recommendations interventions replies feedback
+    messages interactions emotions recommendations interventions replies feedback
                one document an event; `_id` is the user id, a line feed, the event id,
                because event ids come from clients and two learners may choose the same
+    state_history
+               the newest state of each `mongo.state_every` seconds of a learner; `_id` is the
+               user id, a line feed, the begin of that time (ms), a slash, its length (ms).
+               With 0, one document an event, as above
     summaries  one document a learner, of the dialogue with the tutor (`app.stores.dialogue`)
     states     one document a learner, its newest state; `_id` is the user id
     erasures   one document a request: the audit, and what keeps erased records out
 
 Events never change, so the first document with an id stays and the same one again is no
-error: any replay leads to the same collections. A state replaces an older version only.
+error: any replay leads to the same collections. A state replaces an older one only: one with
+an earlier `updatedAt`, or with the same and a lower version (a learner who was put away and
+returns begins with version 1 again, months later).
 
 `expiresAt` is set when a document is written: a changed setting holds for later ones.
 
@@ -17,7 +23,8 @@ Only plain inserts, replaces and deletes are used; MongoDB-wire servers differ b
 (FerretDB v1 answers a failed upsert in a way that PyMongo cannot read, and has no TTL
 index: there expired documents are deleted between writes).
 
-Reads and writes raise pymongo.errors.PyMongoError as it comes.
+`write` and `erase` raise agents.persistence.Retriable and Fatal; what reads raises
+pymongo.errors.PyMongoError as it comes.
 """
 
 from __future__ import annotations
@@ -26,7 +33,8 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -36,8 +44,16 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, ReplaceOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    DuplicateKeyError,
+    InvalidOperation,
+    OperationFailure,
+    PyMongoError,
+)
 
+from agents.persistence import Fatal, Refused, Retriable, StoreError
 from agents.ports import HistoryEntry, HistoryKind
 from app.settings import MongoSettings
 from app.stores.field_names import original, stored
@@ -69,9 +85,53 @@ _REFUSED: Final = frozenset({2, 8, 9, 14, 22, 52, 56, 57, 121, 10334, 17280})
 _TRIES: Final = 8
 """Of a document that fails, alone, with a code we do not know: then it is refused too."""
 
+_STORE: Final = "mongo"
+_SETTING: Final = "MASTERX_MONGO__URL"
+# Codes by which a server refuses this process, whatever it writes: UserNotFound, Unauthorized,
+# AuthenticationFailed, CommandNotFound, ReauthenticationRequired, AtlasError (of a login).
+_DENIED: Final = frozenset({11, 13, 18, 59, 391, 8000})
+_FULL: Final = frozenset({14031, 12501})
+"""OutOfDiskSpace, and a quota of space."""
 
-class Refused(ValueError):
-    """The store does not take this document, however often it is tried."""
+
+def meaning(error: Exception) -> StoreError:
+    """The kind of what PyMongo (or the network) raised. Its text names no value."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, ConfigurationError | InvalidOperation):
+        return Fatal(_STORE, f"{type(error).__name__}: {error}", _SETTING)
+    if isinstance(error, BulkWriteError):
+        failures = [*error.details["writeErrors"], *error.details["writeConcernErrors"]]
+        codes = {failure.get("code") for failure in failures}
+    elif isinstance(error, OperationFailure):
+        codes = {error.code}
+    else:
+        return Retriable(_STORE, f"no answer ({type(error).__name__})")
+    said = f"{type(error).__name__}, code {' '.join(map(str, codes))}"
+    if codes & _DENIED:
+        return Fatal(_STORE, f"it refuses this user or command: {said}", _SETTING)
+    return Retriable(_STORE, f"its disk is full: {said}" if codes & _FULL else said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """The newest state of a place, and where its entry stands in the batch."""
+
+    entry: HistoryEntry
+    position: int
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.entry.updated_at, self.entry.version or 0
+
+    @property
+    def older(self) -> list[dict[str, Any]]:
+        """What an older document holds, as alternatives."""
+        updated_at, version = self.order
+        return [
+            {"updatedAt": {"$lt": updated_at}},
+            {"updatedAt": updated_at, "version": {"$lt": version}},
+        ]
 
 
 class HistoryStore:
@@ -112,33 +172,46 @@ class HistoryStore:
             log.warning("the store has no TTL index; expired documents are deleted between writes")
         self._prepared = True
 
-    async def write(self, entries: Sequence[HistoryEntry]) -> list[Exception | None]:
+    async def write(self, entries: Sequence[HistoryEntry]) -> list[Refused | None]:
         """Store entries in any order; harmless to repeat.
 
         Returns for each None, or `Refused` where the store does not take the document.
         Entries ingested before their learner's erasure are left out.
+
+        Raises agents.persistence.Retriable, Fatal.
         """
+        with self._errors_told_apart():
+            return await self._write(entries)
+
+    async def _write(self, entries: Sequence[HistoryEntry]) -> list[Refused | None]:
         if not self._prepared:
             await self.prepare()
-        outcomes: list[Exception | None] = [None] * len(entries)
+        outcomes: list[Refused | None] = [None] * len(entries)
         erased_at = await self.erased_at({entry.user_id for entry in entries})
         by_kind: dict[HistoryKind, list[tuple[int, RawBSONDocument]]] = {}
-        newest: dict[str, tuple[HistoryEntry, int]] = {}
+        newest: dict[tuple[str, str], _Newest] = {}
         for position, entry in enumerate(entries):
             if entry.ingest_time <= erased_at.get(entry.user_id, -1):
                 continue
+            thinned = entry.version is not None and self._settings.state_every > 0
+            key = entry.user_id if thinned else f"{entry.user_id}\n{entry.event_id}"
             try:
-                encoded = self._encode(entry, f"{entry.user_id}\n{entry.event_id}")
+                encoded = self._encode(entry, key)
             except Refused as error:
                 outcomes[position] = error
                 continue
-            by_kind.setdefault(entry.kind, []).append((position, encoded))
+            if not thinned:
+                by_kind.setdefault(entry.kind, []).append((position, encoded))
             if entry.version is not None:
-                best = newest.get(entry.user_id)
-                if best is None or (best[0].version or 0) < entry.version:
-                    newest[entry.user_id] = (entry, position)
+                one = _Newest(entry, position)
+                for place in self._places(entry):
+                    if place not in newest or newest[place].order < one.order:
+                        newest[place] = one
         writes = [self._insert(kind, documents) for kind, documents in by_kind.items()]
-        writes.append(self._replace_states(list(newest.values())))
+        writes += [
+            self._replace(name, {key: one for (of, key), one in newest.items() if of == name})
+            for name in (STATES, HistoryKind.STATES)
+        ]
         # Waits for all, so that none is still under way when the caller tries again.
         for result in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(result, BaseException):
@@ -154,7 +227,13 @@ class HistoryStore:
 
         The request itself is kept first: from then on `write` leaves out what of that
         time comes late. What was ingested later stays, so that a repeat takes nothing.
+
+        Raises agents.persistence.Retriable, Fatal.
         """
+        with self._errors_told_apart():
+            await self._erase(request)
+
+    async def _erase(self, request: ErasureRequested) -> None:
         if not self._prepared:
             await self.prepare()
         audit = {
@@ -196,6 +275,15 @@ class HistoryStore:
         """Close every connection."""
         await self._client.close()
 
+    @contextlib.contextmanager
+    def _errors_told_apart(self) -> Iterator[None]:
+        try:
+            yield
+        except (PyMongoError, OSError) as error:
+            # It may come back empty: without its indexes nothing would expire.
+            self._prepared = False
+            raise meaning(error) from error
+
     def _encode(self, entry: HistoryEntry, key: str) -> RawBSONDocument:
         settings = self._settings
         days = settings.chat_days if entry.kind in _TEXTS else settings.history_days
@@ -207,9 +295,11 @@ class HistoryStore:
         try:
             encoded = bson.encode(document)
         except (BSONError, OverflowError, RecursionError, ValueError, TypeError) as error:
-            raise Refused(f"cannot be written as BSON ({type(error).__name__})") from error
+            reason = f"the document cannot be written as BSON ({type(error).__name__})"
+            raise Refused(_STORE, reason) from error
         if len(encoded) > MAX_DOCUMENT_BYTES:
-            raise Refused(f"{len(encoded)} bytes as BSON, at most {MAX_DOCUMENT_BYTES} are taken")
+            reason = f"{len(encoded)} bytes as BSON, at most {MAX_DOCUMENT_BYTES} are taken"
+            raise Refused(_STORE, reason)
         return RawBSONDocument(encoded)
 
     async def _insert(
@@ -220,34 +310,58 @@ class HistoryStore:
         refused = await self._insert_new(collection, [document for _, document in documents])
         return {documents[index][0]: error for index, error in refused.items()}
 
-    async def _replace_states(
-        self, states: Sequence[tuple[HistoryEntry, int]]
-    ) -> dict[int, Refused]:
-        if not states:
-            return {}
-        collection = self._database[STATES]
-        encoded = [self._encode(entry, entry.user_id) for entry, _ in states]
-        refused = await self._insert_new(collection, encoded)
+    def _places(self, entry: HistoryEntry) -> list[tuple[str, str]]:
+        """Collections and `_id`s of the documents that a state replaces where it is newer."""
+        places = [(STATES, entry.user_id)]
+        if self._settings.state_every:
+            length = max(1, round(self._settings.state_every * 1000))
+            begin = entry.updated_at // length * length
+            # With the length: after a change of the setting no old document is replaced.
+            places.append((HistoryKind.STATES, f"{entry.user_id}\n{begin}/{length}"))
+        return places
+
+    async def _replace(self, name: str, states: Mapping[str, _Newest]) -> dict[int, Refused]:
+        """Write states, by `_id`, where they are newer; the positions that were refused."""
+        refused: dict[int, Refused] = {}
+        documents: list[tuple[_Newest, RawBSONDocument]] = []
+        for key, state in states.items():
+            try:
+                documents.append((state, self._encode(state.entry, key)))
+            except Refused as error:  # its other id makes it a little longer than in _insert
+                refused[state.position] = error
+        if not documents:
+            return refused
+        collection = self._database[name]
+        inserted = await self._insert_new(collection, [document for _, document in documents])
+        refused |= {documents[index][0].position: error for index, error in inserted.items()}
         # Two steps instead of an upsert that fails on a newer version: see above. The
         # filter makes the second safe whoever else writes.
-        replacements: list[ReplaceOne[Any]] = [
-            ReplaceOne({"_id": entry.user_id, "version": {"$lt": entry.version}}, document)
-            for index, ((entry, _), document) in enumerate(zip(states, encoded, strict=True))
-            if index not in refused
+        taken = [each for index, each in enumerate(documents) if index not in inserted]
+        replacements = [
+            ReplaceOne[Any]({"_id": document["_id"], "$or": state.older}, document)
+            for state, document in taken
         ]
         if replacements:
-            await collection.bulk_write(replacements, ordered=False)
-        return {states[index][1]: error for index, error in refused.items()}
+            keys = [str(document["_id"]) for _, document in taken]
+            write = collection.bulk_write(replacements, ordered=False)
+            replaced = await self._refusals(write, keys)
+            refused |= {taken[index][0].position: error for index, error in replaced.items()}
+        return refused
 
     async def _insert_new(
         self, collection: AsyncCollection[dict[str, Any]], documents: Sequence[RawBSONDocument]
     ) -> dict[int, Refused]:
-        """Insert those whose `_id` is new; the indexes of those that were refused.
+        """Insert those whose `_id` is new; the indexes of those that were refused."""
+        write = collection.insert_many(documents, ordered=False)
+        return await self._refusals(write, [document["_id"] for document in documents])
+
+    async def _refusals(self, write: Awaitable[object], keys: Sequence[str]) -> dict[int, Refused]:
+        """The indexes of the documents, by their keys, that a bulk write did not take.
 
         Raises BulkWriteError when a document failed for a reason that may pass.
         """
         try:
-            await collection.insert_many(documents, ordered=False)
+            await write
         except BulkWriteError as error:
             refused: dict[int, Refused] = {}
             may_pass = bool(error.details.get("writeConcernErrors"))
@@ -255,8 +369,11 @@ class HistoryStore:
                 code, index = failure["code"], failure["index"]
                 if code == _DUPLICATE:
                     continue
-                if code in _REFUSED or self._tried_enough(documents[index]["_id"]):
-                    refused[index] = Refused(f"the store refused the document (code {code})")
+                if code in _DENIED or code in _FULL:
+                    may_pass = True  # not about this document; the caller tells them apart
+                elif code in _REFUSED or self._tried_enough(keys[index]):
+                    reason = f"the store refused the document (code {code})"
+                    refused[index] = Refused(_STORE, reason)
                 else:
                     may_pass = True
             if may_pass:

@@ -2,7 +2,9 @@
 
 Keys, all in one Redis Cluster slot (`{...}` is the learner):
     meta   hash    epoch, offset, run; h:<topic>:<partition> highest appended source offset;
-                   v:<kind> newest version, b:<kind> its body;
+                   v:<kind> newest version, b:<kind> its body, o:<kind> its offset;
+                   c:<kind> which superseded pushes still hold their event ids, as JSON:
+                            [floor, offset, ids, offset, ids, ...]; up to `floor` none does
                    waiting  recommendations whose state has not come yet, as JSON
     log    list    entries, oldest first; the newest has the offset in `meta`
     ids    set     event ids of the entries in `log`
@@ -11,11 +13,30 @@ Keys, all in one Redis Cluster slot (`{...}` is the learner):
 An entry is `event id \\n kind \\n causedBy as JSON \\n body`: ids are printable and JSON
 from orjson has no raw line feed, so that the first three are separators. What is
 published is `epoch \\n offset \\n entry`.
+
+Of states and of recommendations only the newest is kept whole. What it supersedes becomes
+a stub in its place: kind `-<kind>`, the same causedBy, body `{"type":"superseded"}`. The
+stubs of a kind hold `MOST_CAUSES` event ids together at most; older stubs lose theirs.
+
+Upgrades: the last release's entries are all whole, and are read as they are. Its gateways
+pass a stub on as a message of type `superseded`, which a page ignores as it does every type
+that it does not know. Its push workers leave whole entries, which go as the log is trimmed.
 """
 
 from __future__ import annotations
 
 from typing import Final
+
+# What a demoted primary still holds is old. It goes on answering on connections that it has, so
+# that reads refuse it here; writes are refused by Redis itself.
+_PRIMARY: Final = """
+if string.find(redis.call('INFO', 'replication'), 'role:slave', 1, true) then
+  return redis.error_reply('READONLY this server is a replica')
+end
+"""
+
+MOST_CAUSES: Final = 64
+"""Event ids that the superseded states (or recommendations) in a log hold together, at most."""
 
 # A Redis that restarted or was promoted may have lost writes that it had
 # acknowledged. A client that has seen such a lost push would take a later one with
@@ -27,7 +48,8 @@ local function open(meta, log, ids, fresh, ttl)
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
   local epoch, offset, known = unpack(redis.call('HMGET', meta, 'epoch', 'offset', 'run'))
   if not epoch then
-    redis.call('DEL', log, ids)
+    -- Only what is there: a script that has written once is not held to maxmemory any more.
+    if redis.call('EXISTS', log, ids) > 0 then redis.call('DEL', log, ids) end
     redis.call('HSET', meta, 'epoch', fresh, 'offset', 0, 'run', run)
     redis.call('PEXPIRE', meta, ttl)
     return fresh, 0
@@ -48,19 +70,67 @@ APPEND: Final = (
     + """
 -- KEYS meta log ids fence; ARGV fresh epoch, ttl ms, log length, channel, then per push:
 -- source, source offset, event id, kind, version or '', ingest time, causedBy, body
+-- A push of kind '' is a tombstone: no state or recommendations of before count any more.
 -- Returns {epoch, offset or 0 for each push}; 0 for one that waits, too.
 local meta, log, ids, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ttl, length, channel = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+
+if redis.call('EXISTS', meta) == 0 then
+  -- A tombstone begins no log.
+  local nothing = {''}
+  for i = 5, #ARGV, 8 do
+    if ARGV[i + 3] == '' then nothing[#nothing + 1] = 0 end
+  end
+  if #nothing == 1 + (#ARGV - 4) / 8 then return nothing end
+end
 local epoch, head = open(meta, log, ids, ARGV[1], ttl)
 local erased_at = tonumber(redis.call('GET', fence) or -1)
 local state, advice = 'user_state_update', 'recommendations'
 local WAITING = 64  -- a state that never comes must not hold its advice for ever
 local appended = false
 
+-- The entry at an offset and its place in the list; nil where it has left the window.
+local function at(offset)
+  local index = offset - (head - redis.call('LLEN', log)) - 1
+  if index < 0 then return nil end
+  return redis.call('LINDEX', log, index), index
+end
+
+local function stub(index, id, kind, causes)
+  redis.call('LSET', log, index,
+    id .. '\\n-' .. kind .. '\\n' .. causes .. '\\n{"type":"superseded"}')
+end
+
+-- The newest of this kind is about to have a successor.
+local function supersede(kind)
+  local place = tonumber(redis.call('HGET', meta, 'o:' .. kind) or 0)
+  local entry, index = at(place)
+  if not entry then return end
+  local id, is, causes = string.match(entry, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n')
+  if is ~= kind then return end
+  stub(index, id, kind, causes)
+  local count = #cjson.decode(causes)
+  if count == 0 then return end
+  local held = cjson.decode(redis.call('HGET', meta, 'c:' .. kind) or '[0]')
+  held[#held + 1] = place
+  held[#held + 1] = count
+  local total = 0
+  for i = 3, #held, 2 do total = total + held[i] end
+  while total > MOST_CAUSES do
+    local old, where = at(held[2])
+    if old then stub(where, string.match(old, '^[^\\n]*'), kind, '[]') end
+    total = total - held[3]
+    table.remove(held, 1)
+    table.remove(held, 2)  -- held[1] is the floor: the offset that has just lost its ids
+  end
+  redis.call('HSET', meta, 'c:' .. kind, cjson.encode(held))
+end
+
 local function put(id, kind, version, ingested, caused_by, body)
   local newest = redis.call('HGET', meta, 'v:' .. kind)
   if version ~= '' and newest and tonumber(version) < tonumber(newest) then return 0 end
   if tonumber(ingested) <= erased_at or redis.call('SADD', ids, id) == 0 then return 0 end
+  if kind == state or kind == advice then supersede(kind) end
   head = redis.call('HINCRBY', meta, 'offset', 1)
   local entry = id .. '\\n' .. kind .. '\\n' .. caused_by .. '\\n' .. body
   if redis.call('RPUSH', log, entry) > length then
@@ -68,7 +138,7 @@ local function put(id, kind, version, ingested, caused_by, body)
     redis.call('SREM', ids, string.sub(dropped, 1, string.find(dropped, '\\n', 1, true) - 1))
   end
   if version ~= '' then
-    redis.call('HSET', meta, 'v:' .. kind, version, 'b:' .. kind, body)
+    redis.call('HSET', meta, 'v:' .. kind, version, 'b:' .. kind, body, 'o:' .. kind, head)
   end
   redis.call('PUBLISH', channel, epoch .. '\\n' .. head .. '\\n' .. entry)
   appended = true
@@ -111,7 +181,12 @@ for i = 5, #ARGV, 8 do
     -- Of no topic (a reply that is being written): its id alone tells whether it is new.
     if position >= 0 then redis.call('HSET', meta, source, ARGV[i + 1]) end
     local known = tonumber(redis.call('HGET', meta, 'v:' .. state) or -1)
-    if kind == advice and tonumber(version) > known then
+    if kind == '' then
+      for _, each in ipairs({state, advice}) do
+        redis.call('HDEL', meta, 'v:' .. each, 'b:' .. each, 'o:' .. each)
+      end
+      redis.call('HDEL', meta, 'waiting')
+    elseif kind == advice and tonumber(version) > known then
       wait(id, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
       release(known)
     else
@@ -127,11 +202,12 @@ if appended then
   redis.call('PEXPIRE', ids, ttl)
 end
 return result
-"""
+""".replace("MOST_CAUSES", str(MOST_CAUSES))
 )
 
 LATEST: Final = (
-    _OPEN
+    _PRIMARY
+    + _OPEN
     + """
 -- KEYS meta log ids; ARGV fresh epoch, ttl ms, kind... Returns {epoch, offset, body or nil...}.
 local epoch, head = open(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
@@ -144,15 +220,25 @@ return result
 )
 
 SINCE: Final = (
-    _OPEN
+    _PRIMARY
+    + _OPEN
     + """
--- KEYS meta log ids; ARGV fresh epoch, ttl ms, asked epoch, asked offset.
--- Returns the entries after that offset, or nil when they are not known.
+-- KEYS meta log ids; ARGV fresh epoch, ttl ms, asked epoch, asked offset, most entries or -1,
+-- kinds that are superseded...
+-- Returns {1 if stubs after that offset have lost event ids, else 0; the entries after it},
+-- or nil when they are not known.
 local epoch, head = open(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
 local after = tonumber(ARGV[4])
 local first = head - redis.call('LLEN', KEYS[2])
 if epoch ~= ARGV[3] or after > head or after < first then return false end
-return redis.call('LRANGE', KEYS[2], after - first, -1)
+local lost = 0
+for i = 6, #ARGV do
+  local floor = string.match(redis.call('HGET', KEYS[1], 'c:' .. ARGV[i]) or '', '%d+')
+  if floor and tonumber(floor) > after then lost = 1 end
+end
+local most = tonumber(ARGV[5])
+local last = most < 0 and -1 or after - first + most - 1
+return {lost, redis.call('LRANGE', KEYS[2], after - first, last)}
 """
 )
 

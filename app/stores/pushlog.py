@@ -10,6 +10,11 @@ in the log:
   position), or
 - it carries a version older than the newest of its kind.
 
+Of states and of recommendations the log keeps the newest; what it supersedes keeps its
+offset and its causes (`push_scripts`). Whatever else was pushed stays whole.
+
+A tombstone on `user-state` ends a learner's versions: the next state may have any.
+
 An epoch begins with a log. Redis losing its data, `log_ttl` passing without a push, an
 erasure, and a restart or failover that may have lost writes all begin a new one; a client
 that comes with an old epoch is told `recovered: false`. "Once" holds within an epoch and
@@ -18,7 +23,7 @@ the window: a redelivery after either is appended again, with the same ids.
 A state's version is the learner table's. If Kafka's data is lost and offsets and versions
 start again, Redis has to be emptied too.
 
-Every method raises redis.RedisError as it comes.
+What reads raises redis.RedisError as it comes; what writes raises agents.persistence.StoreError.
 """
 
 from __future__ import annotations
@@ -29,12 +34,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from agents.persistence import Refused
 from agents.ports import Appended, NewPush, PushKind
+from app.redis.client import errors_told_apart, meaning
 from app.settings import RedisSettings
 from app.stores.push_scripts import APPEND, FORGET, LATEST, SINCE
 from app.stores.subscription import StoredPush, Subscription, parse_entry
@@ -49,17 +54,18 @@ __all__ = [
     "PushLog",
     "StoredPush",
     "Subscription",
-    "redis_client",
+    "Tail",
 ]
 
-_RETRIES: Final = 3
-"""Attempts after a lost connection: enough for pooled ones that died with a restart."""
-
-_CONNECTIONS: Final = 64
-"""A call takes a fraction of a millisecond; hundreds that come at once wait for one of these."""
+_DROPPED: Final = frozenset({b"meta", b"log", b"ids"})
+"""Of a learner's keys, all but the erasure's fence."""
 
 _USERS_PER_TRIP: Final = 128
 """Scripts in one pipeline; bounds what waits in Redis's output buffer."""
+
+
+_SUPERSEDED: Final = (PushKind.STATE, PushKind.RECOMMENDATIONS)
+"""Kinds of which only the newest counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +92,18 @@ class Latest:
     recommendations: dict[str, Any] | None
 
 
-def redis_client(settings: RedisSettings, timeout: float | None = None) -> Redis:
-    """A client for the log. It tries again on a lost connection: every script may run twice.
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The pushes after a place, oldest first.
 
-    timeout: seconds for one answer, and for a connection to be free; None: no limit, as who
-        subscribes needs it
+    Attributes:
+        pushes: whole ones and superseded ones, in one row of offsets.
+        lost: whether superseded pushes after that place have lost their causes. Nothing
+            else is missing.
     """
-    pool = BlockingConnectionPool.from_url(
-        settings.url,
-        max_connections=_CONNECTIONS,
-        timeout=timeout,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.01, cap=0.2), _RETRIES),
-    )
-    return Redis.from_pool(pool)
+
+    pushes: list[StoredPush]
+    lost: bool
 
 
 class PushLog:
@@ -116,21 +119,31 @@ class PushLog:
         self._since = redis.register_script(SINCE)
         self._forget = redis.register_script(FORGET)
 
-    async def append_many(self, pushes: Sequence[NewPush]) -> list[Appended | None]:
+    async def append_many(self, pushes: Sequence[NewPush]) -> list[Appended | Refused | None]:
         """Append in the given order, each learner's pushes in one atomic step.
 
-        Returns one item for each push; None for what was dropped. After an error
-        some learners' pushes may be in: append the same ones again.
+        Returns one item for each push: None for what was dropped, Refused where Redis will
+        never take a push of this learner. After an error some learners' pushes may be in:
+        append the same ones again.
+
+        Raises agents.persistence.Retriable, Fatal.
         """
         by_user: dict[str, list[int]] = {}
         for position, push in enumerate(pushes):
             by_user.setdefault(push.user_id, []).append(position)
-        result: list[Appended | None] = [None] * len(pushes)
+        result: list[Appended | Refused | None] = [None] * len(pushes)
         users = list(by_user)
         for start in range(0, len(users), _USERS_PER_TRIP):
             trip = users[start : start + _USERS_PER_TRIP]
             calls = [self._append_call(user, [pushes[i] for i in by_user[user]]) for user in trip]
-            for user, (epoch, *offsets) in zip(trip, await self._run(calls), strict=True):
+            with errors_told_apart():
+                replies = await self._run(calls)
+            for user, reply in zip(trip, replies, strict=True):
+                if isinstance(reply, Refused):
+                    for position in by_user[user]:
+                        result[position] = reply
+                    continue
+                epoch, *offsets = reply
                 for position, offset in zip(by_user[user], offsets, strict=True):
                     if offset:
                         result[position] = Appended(epoch.decode(), offset)
@@ -154,18 +167,24 @@ class PushLog:
             orjson.loads(recommendations) if recommendations else None,
         )
 
-    async def since(self, user_id: str, epoch: str, offset: int) -> list[StoredPush] | None:
-        """Every push after (epoch, offset), oldest first.
+    async def since(
+        self, user_id: str, epoch: str, offset: int, limit: int | None = None
+    ) -> Tail | None:
+        """The pushes after (epoch, offset), at most `limit` of them.
 
         None when that is not known: another epoch, an offset that left the window or
         one ahead of the head.
         """
-        entries = await self._since(
-            keys=self._keys(user_id)[:3], args=[*self._fresh(), epoch, offset]
+        most = -1 if limit is None else limit
+        found = await self._since(
+            keys=self._keys(user_id)[:3],
+            args=[*self._fresh(), epoch, offset, most, *_SUPERSEDED],
         )
-        if entries is None:
+        if found is None:
             return None
-        return [parse_entry(epoch, offset + n, entry) for n, entry in enumerate(entries, start=1)]
+        lost, entries = found
+        pushes = [parse_entry(epoch, offset + n, entry) for n, entry in enumerate(entries, start=1)]
+        return Tail(pushes, bool(lost))
 
     async def forget(self, user_id: str, erased_at: int | None = None) -> None:
         """Remove every key of the learner and tell the listeners (they get `Forgotten`).
@@ -173,10 +192,22 @@ class PushLog:
         Pushes ingested up to `erased_at` (UTC ms; default now) are dropped from then
         on for `log_ttl`: Kafka may still hold some that the push worker has not read.
         In that time the same or an earlier erasure again takes nothing away.
+
+        Raises agents.persistence.StoreError, of every kind.
         """
         moment = now_ms() if erased_at is None else erased_at
         keys = self._keys(user_id)
-        await self._forget(keys=keys, args=[moment, self._ttl, self._channel(user_id)])
+        with errors_told_apart():
+            await self._forget(keys=keys, args=[moment, self._ttl, self._channel(user_id)])
+
+    async def drop_all(self) -> None:
+        """Drop every learner's log, as if its time to live had passed; erasures stay in force.
+
+        For a Kafka that lost records: the logs hold offsets that it will give out again.
+        """
+        async for key in self._redis.scan_iter(match=f"{self._prefix}:push:*", count=500):
+            if bytes(key).rsplit(b":", 1)[-1] in _DROPPED:
+                await self._redis.unlink(key)
 
     def listen(self) -> Subscription:
         """Follow learners' pushes as they are appended; close() it after use."""
@@ -190,7 +221,7 @@ class PushLog:
                 f"{push.topic}:{push.partition}",
                 push.offset,
                 push.event_id,
-                push.kind,
+                push.kind or "",
                 "" if push.version is None else push.version,
                 push.ingest_time,
                 orjson.dumps(push.caused_by),
@@ -199,7 +230,11 @@ class PushLog:
         return call
 
     async def _run(self, calls: Sequence[list[Any]]) -> list[Any]:
-        """Run append scripts in one round trip; load them where Redis has lost them."""
+        """Run append scripts in one round trip; load them where Redis has lost them.
+
+        Returns a reply for each: Refused where this one learner's keys are at fault. Any other
+        error is raised.
+        """
         replies = await self._pipelined(calls)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
@@ -207,9 +242,11 @@ class PushLog:
             again = await self._pipelined([calls[i] for i in unknown])
             for i, reply in zip(unknown, again, strict=True):
                 replies[i] = reply
-        for reply in replies:
+        for i, reply in enumerate(replies):
             if isinstance(reply, Exception):
-                raise reply
+                replies[i] = meaning(reply)
+                if not isinstance(replies[i], Refused):
+                    raise replies[i] from reply
         return replies
 
     async def _pipelined(self, calls: Sequence[list[Any]]) -> list[Any]:

@@ -27,6 +27,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from app.redis.client import primary
+
 log = structlog.get_logger(__name__)
 
 _QUEUE: Final = 1024
@@ -34,6 +36,9 @@ _QUEUE: Final = 1024
 _CHANNELS_PER_COMMAND: Final = 512
 _PING_INTERVAL: Final = 5.0
 """Seconds of silence until the connection is asked whether it lives, and until it must answer."""
+_PRIMARY_INTERVAL: Final = 2.0
+"""Seconds between two looks whether the server is still the primary: a demoted one may go on
+answering, and tells nobody what happens elsewhere."""
 _FOLLOWING: Final = b"following"
 _ALIVE: Final = b"alive"
 _BACKOFF_START: Final = 0.05
@@ -42,13 +47,18 @@ _BACKOFF_CAP: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class StoredPush:
-    """One entry of a log. `body` is the wire message without epoch, offset, causedBy."""
+    """One entry of a log. `body` is the wire message without epoch, offset, causedBy.
+
+    Of one that is `superseded` only its place and its causes are left; a newer one of its
+    kind stands behind it, and stands for it.
+    """
 
     epoch: str
     offset: int
     kind: str
     caused_by: tuple[str, ...]
     body: bytes
+    superseded: bool = False
 
     def wire(self, caused_by: Iterable[str] | None = None) -> bytes:
         """The wire message as JSON; `caused_by` replaces its own where pushes were conflated."""
@@ -75,7 +85,11 @@ Heard = tuple[str, StoredPush | Forgotten] | Reconnected
 def parse_entry(epoch: str, offset: int, entry: bytes) -> StoredPush:
     """Read an entry of the log (see `push_scripts`)."""
     _event_id, kind, caused_by, body = entry.split(b"\n", 3)
-    return StoredPush(epoch, offset, kind.decode(), tuple(orjson.loads(caused_by)), body)
+    name = kind.decode()
+    causes = tuple(orjson.loads(caused_by))
+    return StoredPush(
+        epoch, offset, name.removeprefix("-"), causes, body, superseded=name.startswith("-")
+    )
 
 
 def _parse_published(payload: bytes) -> StoredPush | Forgotten:
@@ -163,11 +177,12 @@ class Subscription:
             connection = self._new_connection()
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
+                server = await _run_id(connection)
                 await self._resubscribe(connection)
                 self._connection = connection
                 self._tried.set()
                 failures = 0
-                await self._read(connection, lost=lost)
+                await self._read_from(server, connection, lost=lost)
             except (RedisError, OSError, ValueError) as error:
                 log.warning("push_subscription_lost", error=repr(error))
             finally:
@@ -208,6 +223,31 @@ class Subscription:
             await connection.send_command("SUBSCRIBE", *chunk)
         # Answered in order: after this one's pong everybody above is followed.
         await connection.send_command("PING", _FOLLOWING)
+
+    async def _read_from(self, server: str, connection: AbstractConnection, *, lost: bool) -> None:
+        """Read until the connection is lost, or the server is not the primary any more."""
+        tasks = (
+            asyncio.create_task(self._read(connection, lost=lost)),
+            asyncio.create_task(self._until_other_primary(server)),
+        )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _until_other_primary(self, server: str) -> None:
+        # Asked by another connection: with RESP2 one that subscribes answers nothing but pings.
+        while True:
+            await asyncio.sleep(_PRIMARY_INTERVAL)
+            # Redis away: the reading finds that, too.
+            with contextlib.suppress(RedisError, OSError):
+                if await primary(self._redis) != server:
+                    break
+        raise RedisConnectionError("another server is the primary now")
 
     async def _read(self, connection: AbstractConnection, *, lost: bool) -> None:
         asked_for_life = False
@@ -259,3 +299,9 @@ class Subscription:
                 # Nobody may be waiting any more; that is no error of the event loop's.
                 confirmed.exception()
         self._asked.clear()
+
+
+async def _run_id(connection: AbstractConnection) -> str:
+    await connection.send_command("INFO", "server")
+    answer = bytes(await connection.read_response())
+    return answer.partition(b"run_id:")[2].split(None, 1)[0].decode()

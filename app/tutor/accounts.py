@@ -15,14 +15,15 @@ from typing import Any, Final
 
 import structlog
 
+from app.tutor.answer_reader import Finished
 from app.tutor.budget import Budgets, Reservation
-from app.tutor.client import Finished, ProviderClient
+from app.tutor.client import ProviderClient
 from app.tutor.config import ProviderSettings, TutorSettings
 from app.tutor.errors import FailureKind, ProviderFailure, StoreDown
 from app.tutor.exchange import Answer, Request, Usage
 from app.tutor.floor import Floor
 from app.tutor.health import Entry, ProviderHealth, Verdict
-from app.tutor.metrics import ATTEMPTS, COST, FIRST_TEXT_SECONDS, STORE_FAILED, TOKENS
+from app.tutor.metrics import ATTEMPTS, COST, DENIED, FIRST_TEXT_SECONDS, STORE_FAILED, TOKENS
 from app.tutor.outcomes import Outcomes
 from app.tutor.streams import Streams
 from models.routing.choice import Candidate, hedge_delay, speed_score, thrift_score
@@ -62,7 +63,12 @@ class Pursuit:
 
 @dataclass(slots=True)
 class Attempt:
-    """One provider asked once, as far as it has come."""
+    """One provider asked once, as far as it has come.
+
+    Attributes:
+        chars: of the answer, in `text`.
+        unseen: characters that the model wrote and nobody sees.
+    """
 
     provider: Provider
     pursuit: Pursuit
@@ -73,6 +79,7 @@ class Attempt:
     first_text_at: float | None = None
     text: list[str] = field(default_factory=list)
     chars: int = 0
+    unseen: int = 0
     finished: Finished | None = None
 
     def take(self, text: str, most: int) -> str:
@@ -81,6 +88,11 @@ class Attempt:
         self.text.append(fitting)
         self.chars += len(fitting)
         return fitting
+
+    def void(self) -> None:
+        """All text so far was a thought."""
+        self.unseen += self.chars
+        self.text, self.chars = [], 0
 
 
 class Accounts:
@@ -97,6 +109,7 @@ class Accounts:
         self._health = health
         self._budgets = budgets
         self._outcomes = outcomes
+        self._denied: set[str] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._draining = asyncio.Event()
 
@@ -199,11 +212,13 @@ class Accounts:
         finished = attempt.finished
         if finished is not None and finished.input_tokens is not None:
             used, reported = (finished.input_tokens, finished.output_tokens or 0), True
+        elif failure is not None and failure.used is not None:
+            used, reported = failure.used, True
         else:
             # One that answers too late may have read the prompt all the same.
             slow = failure is not None and failure.kind is FailureKind.SLOW
             read = attempt.pursuit.request.input_tokens if attempt.opened or slow else 0
-            written = math.ceil(attempt.chars / self._settings.chars_per_token)
+            written = math.ceil((attempt.chars + attempt.unseen) / self._settings.chars_per_token)
             used, reported = (read, written), False
         cost = attempt.provider.settings.micros(*used)
         return Usage(*used, micros=math.ceil(cost), reported=reported)
@@ -241,6 +256,7 @@ class Accounts:
         TOKENS.labels(name, "input").inc(usage.input_tokens)
         TOKENS.labels(name, "output").inc(usage.output_tokens)
         COST.labels(name).inc(usage.micros / 1e6)
+        self._report_denied(attempt, failure)
         if attempt.first_text_at is not None:
             FIRST_TEXT_SECONDS.labels(name).observe(attempt.first_text_at - attempt.asked_at)
         (_log.warning if failure else _log.debug)(
@@ -251,6 +267,24 @@ class Accounts:
             status=failure.status if failure else None,
             seconds=round(elapsed, 3),
         )
+
+    def _report_denied(self, attempt: Attempt, failure: ProviderFailure | None) -> None:
+        """Somebody has to act: said once in the log, and shown until the provider answers."""
+        name = attempt.provider.name
+        if failure is None:
+            if attempt.finished is not None:
+                self._denied.discard(name)
+                DENIED.labels(name).set(0)
+        elif failure.kind is FailureKind.DENIED:
+            DENIED.labels(name).set(1)
+            if name not in self._denied:
+                self._denied.add(name)
+                _log.error(
+                    "tutor.provider_denied",
+                    provider=name,
+                    status=failure.status,
+                    action="check its key, its quota and its bill",
+                )
 
 
 def _verdict(attempt: Attempt, failure: ProviderFailure | None) -> Verdict:

@@ -17,8 +17,8 @@ import math
 from contextlib import aclosing
 
 from app.tutor.accounts import Accounts, Attempt, Provider, Pursuit
+from app.tutor.answer_reader import Finished, Opened, Text, Thought, Void
 from app.tutor.budget import Budgets, Reservation
-from app.tutor.client import Finished, Opened, Text
 from app.tutor.config import TutorSettings
 from app.tutor.errors import ProviderFailure
 from app.tutor.exchange import Answer, Ending, Request
@@ -108,5 +108,10 @@ class Asking:
                         if attempt.chars >= most:
                             attempt.finished = Finished(Ending.LENGTH, None, None)
                             return
+                    case Thought(chars):
+                        attempt.unseen += chars
+                    case Void():
+                        attempt.void()
+                        await pursuit.floor.give_up()
                     case Finished():
                         attempt.finished = part

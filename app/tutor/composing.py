@@ -274,7 +274,7 @@ def _worded(
             reported=usage.reported,
         ),
         latency=Latency(first_text=answer.first_text, total=answer.total),
-        cut_short=answer.ending is Ending.LENGTH,
+        cut_short=answer.ending is not Ending.COMPLETE,
         prompt_version=prompt.version,
         credit=orjson.dumps(credit),
         folded=prompt.folded,

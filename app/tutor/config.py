@@ -23,6 +23,10 @@ ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 """Short and plain: it is a metric's label and part of keys in Redis."""
 
 
+ThoughtTag = Annotated[str, Field(min_length=2, max_length=32, pattern=r"^[^`\s]+$")]
+"""Short, as its beginning is held back, and not what code is put into."""
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,6 +50,26 @@ class ProviderSettings(_Group):
         True, description="ask for token counts; false for endpoints that refuse to be asked"
     )
     extra_body: dict[str, Any] = Field({}, description="more fields of the request, as they are")
+    thought_tags: tuple[tuple[ThoughtTag, ThoughtTag], ...] = Field(
+        (
+            ("<think>", "</think>"),
+            ("<thinking>", "</thinking>"),
+            ("<thought>", "</thought>"),
+            ("<reasoning>", "</reasoning>"),
+            ("<seed:think>", "</seed:think>"),
+            ("[THINK]", "[/THINK]"),
+            ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+        ),
+        description="what a model puts around its thoughts; what stands between is not shown",
+    )
+    starts_in_thought: bool = Field(
+        False,
+        description="its answers begin with a thought that only a closing tag ends; true: the"
+        " beginning is held back until then",
+    )
+    thought_chars_held: int = Field(
+        16_000, ge=1, description="characters of such a beginning that are held back, or void"
+    )
     prior: PriorSettings = PriorSettings()
 
     @field_validator("base_url")
@@ -56,6 +80,16 @@ class ProviderSettings(_Group):
             raise ValueError("should be http(s)://host[:port][/path]")
         if parts.username or parts.password:
             raise ValueError("holds a password; name it by api_key_env or api_key_file")
+        return value
+
+    @field_validator("thought_tags")
+    @classmethod
+    def _tags_differ(
+        cls, value: tuple[tuple[ThoughtTag, ThoughtTag], ...]
+    ) -> tuple[tuple[ThoughtTag, ThoughtTag], ...]:
+        opening, closing = ({pair[side].lower() for pair in value} for side in (0, 1))
+        if opening & closing:
+            raise ValueError("a tag opens or closes a thought, not both")
         return value
 
     @model_validator(mode="after")
@@ -105,6 +139,9 @@ class TimeoutSettings(_Group):
     overall: float = Field(45.0, gt=0, description="from a request to its answer or failure")
     connect: float = Field(3.0, gt=0, description="until a provider takes the connection")
     first_text: float = Field(12.0, gt=0, description="from asking a provider to its first text")
+    thinking: float = Field(
+        30.0, gt=0, description="the same while thoughts come, each within `stall` of the last"
+    )
     stall: float = Field(6.0, gt=0, description="between two pieces of an answer")
     tail: float = Field(1.0, gt=0, description="from an answer's end to its token counts")
     store: float = Field(

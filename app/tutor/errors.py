@@ -5,7 +5,7 @@ TutorError
   ProviderFailure    one provider failed once
   Shut               one provider is not to be asked now
   OverBudget         the learner has used what a day allows
-  StoreDown          Redis does not answer
+  StoreDown          Redis did not do what it was asked to
 
 None of them holds a text of the learner's or of a provider's: they may be logged as they are.
 """
@@ -13,6 +13,8 @@ None of them holds a text of the learner's or of a provider's: they may be logge
 from __future__ import annotations
 
 from enum import StrEnum
+
+from agents.persistence import StoreError
 
 
 class TutorError(Exception):
@@ -48,14 +50,16 @@ class FailureKind(StrEnum):
     MALFORMED = "malformed"
     """Not what the protocol says."""
     EMPTY = "empty"
-    """An answer without text."""
+    """An answer without text that can be seen."""
+    NO_ROOM = "no_room"
+    """The limit of tokens was used up, by thoughts, before there was any text."""
     FILTERED = "filtered"
     """The provider withheld its answer."""
     RATE_LIMITED = "rate_limited"
     SERVER = "server"
     """5xx, 408 or 409, or an error within the stream."""
     DENIED = "denied"
-    """401, 402, 403: the key, or what it may use."""
+    """401, 402, 403, or a quota that is spent: the operator has to act."""
     REFUSED = "refused"
     """Another 4xx: it will not take this request, or does not know the model."""
 
@@ -68,7 +72,13 @@ _TRY_AGAIN = frozenset(
 )
 # What is slow is not asked again: half of the learner's patience is gone. 429 has a cooldown
 # of its own; what a provider refuses or withholds is about the request and not its health.
-_HARMLESS = frozenset({FailureKind.RATE_LIMITED, FailureKind.REFUSED, FailureKind.FILTERED})
+_HARMLESS = frozenset(
+    {
+        *(FailureKind.RATE_LIMITED, FailureKind.REFUSED, FailureKind.FILTERED),
+        # The request's limit is too low for this model, which says nothing of a longer answer.
+        FailureKind.NO_ROOM,
+    }
+)
 
 
 class ProviderFailure(TutorError):
@@ -77,6 +87,7 @@ class ProviderFailure(TutorError):
     Attributes:
         status: of HTTP, or None.
         retry_after: seconds the provider asks to be left alone, or None.
+        used: tokens of input and output that it has reported all the same, or None.
     """
 
     def __init__(
@@ -86,12 +97,14 @@ class ProviderFailure(TutorError):
         *,
         status: int | None = None,
         retry_after: float | None = None,
+        used: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(f"{provider}: {kind}" + (f" ({status})" if status else ""))
         self.provider = provider
         self.kind = kind
         self.status = status
         self.retry_after = retry_after
+        self.used = used
 
     @property
     def may_pass(self) -> bool:
@@ -128,7 +141,15 @@ class OverBudget(TutorError):
 
 
 class StoreDown(TutorError):
-    """Redis does not answer."""
+    """Redis did not do what it was asked to.
+
+    Attributes:
+        error: which kind of failure, for whoever waits for the store.
+    """
+
+    def __init__(self, error: StoreError) -> None:
+        super().__init__(error.reason)
+        self.error = error
 
 
 class Unavailable(TutorError):

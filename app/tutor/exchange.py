@@ -53,6 +53,8 @@ class Ending(StrEnum):
     COMPLETE = "complete"
     LENGTH = "length"
     """At the limit of its length: the last sentence may be half."""
+    UNKNOWN = "unknown"
+    """For a reason that is not known: it may be half."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,28 @@ from app.tutor.errors import FailureKind, ProviderFailure
 
 _DENIED: Final = frozenset({401, 402, 403})
 _SERVER: Final = frozenset({408, 409, 425})
+_LIMITED: Final = frozenset({429, 498})
+"""498 is Groq's: its capacity is used up for now."""
+_STATUSES: Final = range(400, 600)
+_CODES: Final[Mapping[str, FailureKind]] = {
+    code: kind
+    for kind, codes in {
+        # Money, and not a rate: no waiting helps. Other codes speak of a "quota" for limits that
+        # are over in milliseconds, so only these.
+        FailureKind.DENIED: "insufficient_quota exceeded_current_quota_error"
+        " billing_hard_limit_reached billing_not_active insufficient_balance insufficient_credits"
+        " insufficient_funds account_deactivated access_terminated invalid_api_key"
+        " authentication_error permission_error permission_denied billing_error",
+        FailureKind.RATE_LIMITED: "rate_limit_exceeded rate_limit_error rate_limited"
+        " too_many_requests resource_exhausted",
+        FailureKind.FILTERED: "content_filter content_policy_violation data_inspection_failed"
+        " responsible_ai_policy_violation",
+        FailureKind.REFUSED: "invalid_request_error context_length_exceeded model_not_found"
+        " not_found_error request_too_large",
+    }.items()
+    for code in codes.split()
+}
+"""What a provider's `code`, `type` or `status` says more exactly than HTTP's status does."""
 
 
 def failure(provider: str, error: Exception, *, streaming: bool) -> ProviderFailure:
@@ -28,7 +50,7 @@ def failure(provider: str, error: Exception, *, streaming: bool) -> ProviderFail
         case openai.APIStatusError(status_code=int(status)):
             return ProviderFailure(
                 provider,
-                _of_status(status),
+                _of_status(status, _said(error.body)),
                 status=status,
                 retry_after=retry_after(error.response.headers, time.time()),
             )
@@ -39,20 +61,57 @@ def failure(provider: str, error: Exception, *, streaming: bool) -> ProviderFail
         case openai.APIResponseValidationError():
             kind = FailureKind.MALFORMED
         case openai.APIError():
-            # A well-formed error in place of the next chunk.
             kind = FailureKind.SERVER
         case _:
             kind = FailureKind.MALFORMED
     return ProviderFailure(provider, kind)
 
 
-def _of_status(status: int) -> FailureKind:
-    if status == 429:
+def of_error_object(provider: str, error: object) -> ProviderFailure:
+    """Of an error that stands in a stream whose HTTP status was 200."""
+    if isinstance(error, dict):
+        for field in ("code", "status", "status_code"):
+            status = _status(error.get(field))
+            if status is not None:
+                kind = _of_status(status, _said(error))
+                return ProviderFailure(provider, kind, status=status)
+    return ProviderFailure(provider, _said(error) or FailureKind.SERVER)
+
+
+def _said(error: object) -> FailureKind | None:
+    """The kind that an error object's own words name; None where they name none."""
+    if isinstance(error, str):
+        return _CODES.get(error.strip().lower())
+    if not isinstance(error, dict):
+        return None
+    inner = error.get("error")
+    if isinstance(inner, dict | str):
+        error = inner if isinstance(inner, dict) else {"code": inner}
+    words = (error.get(field) for field in ("code", "type", "status"))
+    kinds = [kind for word in words if isinstance(word, str) and (kind := _said(word))]
+    # `type` is often the wider of the two: a spent quota may be an `invalid_request_error`.
+    return next((kind for kind in kinds if kind is not FailureKind.REFUSED), None) or next(
+        iter(kinds), None
+    )
+
+
+def _status(value: object) -> int | None:
+    """An HTTP status of failure, as a number or as text."""
+    if isinstance(value, str) and value.isdecimal() and len(value) == len(str(_STATUSES.start)):
+        value = int(value)
+    return value if type(value) is int and value in _STATUSES else None
+
+
+def _of_status(status: int, said: FailureKind | None) -> FailureKind:
+    """By HTTP's status, and by the error's own words where it is the request's or the key's."""
+    if status >= 500 or status in _SERVER:
+        return FailureKind.SERVER
+    if said in (FailureKind.DENIED, FailureKind.FILTERED, FailureKind.RATE_LIMITED):
+        return said
+    if status in _LIMITED:
         return FailureKind.RATE_LIMITED
     if status in _DENIED:
         return FailureKind.DENIED
-    if status >= 500 or status in _SERVER:
-        return FailureKind.SERVER
     return FailureKind.REFUSED
 
 

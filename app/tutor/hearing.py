@@ -13,13 +13,13 @@ from functools import partial
 
 import structlog
 
-from agents.persistence import Waiting, until_stored
+from agents.persistence import Waits, until_stored
 from agents.tutor import Send
 from app.tutor.config import HearingSettings
 from app.tutor.errors import StoreDown
 from app.tutor.messages import human_help, intervention
 from app.tutor.quiet import Quiet
-from app.tutor.texts import Texts, TextUnreachable
+from app.tutor.texts import Texts
 from app.tutor.words import Danger, Words
 from schemas.base import Event, now_ms
 from schemas.chat import ChatReceived
@@ -33,7 +33,7 @@ class Hearing:
 
     Args:
         long: characters from which a message is looked at beside the event loop.
-        waiting: told what is waited for, None when it is back.
+        waits: counts what is waited for.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Hearing:
         texts: Texts,
         words: Words,
         quiet: Quiet,
-        waiting: Waiting,
+        waits: Waits,
     ) -> None:
         self._settings = settings
         self._long = long
         self._texts = texts
         self._words = words
         self._quiet = quiet
-        self._waiting = waiting
+        self._waits = waits
 
     async def hear(self, chat: ChatReceived, partition: int, offset: int, send: Send) -> None:
         """A message passes."""
@@ -65,10 +65,7 @@ class Hearing:
         if not reading.probabilities:
             return
         chat = await until_stored(
-            partial(self._texts.of, reading),
-            store="kafka",
-            waits_for=(TextUnreachable,),
-            waiting=self._waiting,
+            partial(self._texts.of, reading), store="kafka", waits=self._waits
         )
         if chat is None:
             return

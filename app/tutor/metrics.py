@@ -15,6 +15,16 @@ ATTEMPTS = Counter(
     "Times a provider was asked, by outcome (answered, cancelled, or the failure's kind)",
     ["provider", "outcome"],
 )
+ENDINGS = Counter(
+    "masterx_tutor_endings_total",
+    "Answers that ended, by what the provider calls it (a few unknown names, then `other`)",
+    ["provider", "ending"],
+)
+DENIED = Gauge(
+    "masterx_tutor_denied",
+    "1 from a refused key or a spent quota until the provider's next answer",
+    ["provider"],
+)
 IN_FLIGHT = Gauge("masterx_tutor_requests_in_flight", "Requests without an answer yet")
 STREAMS = Gauge("masterx_tutor_streams", "Streams open to a provider", ["provider"])
 QUEUED = Gauge("masterx_tutor_queued", "Attempts that wait for a free stream", ["provider"])

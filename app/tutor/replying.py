@@ -23,11 +23,12 @@ from typing import Final, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from agents.persistence import Waiting, until_stored
+from agents.persistence import StoreError, Waits, until_stored
 from agents.ports import PushLogWriter
 from agents.topics import CHAT
 from agents.tutor import Send
 from app.lanes import Lanes
+from app.redis.client import errors_told_apart
 from app.tutor.budget import Budgets
 from app.tutor.config import ReplySettings
 from app.tutor.conversations import Conversations, encoded
@@ -51,7 +52,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_AWAY: Final = (RedisError, OSError, StoreDown)
+_FAILED: Final = (RedisError, OSError, StoreDown, StoreError)
 _LEASE: Final = 30.0
 """Seconds beside the deadline until a request that was taken from the park is due again."""
 
@@ -79,7 +80,7 @@ class Replying:
 
     Args:
         deadline: seconds that an answer may take.
-        waiting: told the store that is waited for, None when it is back.
+        waits: counts the stores that are waited for.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Replying:
         hearing: Hearing,
         words: Words,
         pushes: PushLogWriter,
-        waiting: Waiting,
+        waits: Waits,
     ) -> None:
         self._settings = settings
         self._lease = deadline + settings.text_timeout + _LEASE
@@ -107,7 +108,7 @@ class Replying:
         self._hearing = hearing
         self._words = words
         self._pushes = pushes
-        self._waiting = waiting
+        self._waits = waits
         self._lanes = Lanes()
         self._waiting_here: Counter[str] = Counter()
         self._under_way: dict[asyncio.Timeout, TutorRequested] = {}
@@ -137,7 +138,6 @@ class Replying:
         except TimeoutError:
             if until_erased is None or not until_erased.expired():
                 raise
-            self._waiting(None)
         finally:
             self._waiting_here[user] -= 1
             if not self._waiting_here[user]:
@@ -150,7 +150,7 @@ class Replying:
             return []
         try:
             return await self._ledger.take_due(now_ms(), self._lease, room)
-        except _AWAY as error:
+        except _FAILED as error:
             log.debug("tutor.parked_not_read", error=type(error).__name__)
             return []
 
@@ -354,7 +354,7 @@ class Replying:
             summary = await self._words.summarised(request, before, folded)
             if summary is not None:
                 await self._conversations.fold(request.user_id, summary)
-        except _AWAY as error:
+        except _FAILED as error:
             log.warning("tutor.not_folded", event_id=request.event_id, error=type(error).__name__)
 
     async def close(self) -> None:
@@ -372,7 +372,14 @@ class Replying:
         return request.ingest_time + int(self._settings.lifetime * 1000)
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await until_stored(call, store="redis", waits_for=_AWAY, waiting=self._waiting)
+        async def told_apart() -> T:
+            try:
+                with errors_told_apart():
+                    return await call()
+            except StoreDown as down:
+                raise down.error from None
+
+        return await until_stored(told_apart, store="redis", waits=self._waits)
 
 
 def _is_before(request: TutorRequested, erasure: ErasureRequested) -> bool:

@@ -16,6 +16,7 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 
+from agents.persistence import StoreError
 from agents.ports import NewPush, PushKind, PushLogWriter
 from app.tutor.ledger import Claim, Ledger
 from models.learner.ids import derived_id
@@ -78,7 +79,7 @@ class Showing:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._take(number, text)
-        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
+        except (RedisError, StoreError, OSError) as error:  # a TimeoutError is an OSError
             self._muted = number
             log.warning("tutor.pieces_not_shown", error=type(error).__name__)
 
@@ -99,11 +100,11 @@ class Showing:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self.withdraw()
-        except (RedisError, OSError) as error:
+        except (RedisError, StoreError, OSError) as error:
             log.debug("tutor.piece_not_shown", error=type(error).__name__)
 
     async def withdraw(self) -> None:
-        """Void what stands, if anything does. Raises redis.RedisError."""
+        """Void what stands, if anything does. Raises redis.RedisError, StoreError."""
         if self._standing:
             # Once more, to be sure of the claim: who lost it must not void behind the reply.
             await self._ledger.begin(self._claim, self._standing)
@@ -112,7 +113,7 @@ class Showing:
             await self._ledger.close(self._claim)
 
     async def void(self, number: int) -> None:
-        """Tell the learner that this attempt is superseded. Raises redis.RedisError."""
+        """Tell the learner that this attempt is superseded. Raises StoreError."""
         fields = ReplyFields(
             reply_id=self._request.reply_id,
             status=ReplyStatus.SUPERSEDED,

@@ -6,18 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
+from app.redis.client import meaning
 from app.settings import RedisSettings
 from app.tutor.errors import StoreDown
 from app.tutor.scripts import LEARN
-
-_CONNECTIONS: Final = 16
-"""A script takes a fraction of a millisecond: with more, Redis and not the pool would queue."""
 
 _COUNTED: Final = 86_400
 """Seconds in which an outcome that comes again is known; Kafka brings it again within minutes."""
@@ -25,26 +21,11 @@ _COUNTED: Final = 86_400
 Argument = str | int | float
 
 
-def connect(settings: RedisSettings, timeout: float) -> Redis:
-    """A client for the store.
-
-    Hundreds of requests that come at once wait for one of a few connections, where the
-    library's own pool would raise. It does not try again: a reservation must not run twice.
-    """
-    pool = BlockingConnectionPool.from_url(
-        settings.url,
-        max_connections=_CONNECTIONS,
-        timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return Redis.from_pool(pool)
-
-
 class TutorStore:
     """Runs one script at a time of each caller's. Safe to share.
 
     Args:
-        redis: of `connect`.
+        redis: a client with the policy "accounts": a reservation must not run twice.
         timeout: seconds of one call.
     """
 
@@ -69,7 +50,7 @@ class TutorStore:
             async with asyncio.timeout(self._timeout):
                 return await self._script(script)(keys=keys, args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreDown(type(error).__name__) from None
+            raise StoreDown(meaning(error)) from None
 
     def _script(self, text: str) -> AsyncScript:
         if text not in self._scripts:
@@ -103,7 +84,7 @@ class TutorStore:
             async with asyncio.timeout(self._timeout):
                 found = await self._redis.hgetall(key)
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreDown(type(error).__name__) from None
+            raise StoreDown(meaning(error)) from None
         return {_text(name): _text(value) for name, value in found.items()}
 
     async def delete(self, keys: Sequence[str]) -> None:
@@ -112,7 +93,7 @@ class TutorStore:
             async with asyncio.timeout(self._timeout):
                 await self._redis.delete(*keys)
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreDown(type(error).__name__) from None
+            raise StoreDown(meaning(error)) from None
 
 
 def _text(value: str | bytes) -> str:

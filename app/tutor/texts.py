@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from agents.persistence import Retriable
 from agents.topics import CHAT
 from app.settings import Settings
 from app.topics import physical
 from schemas.base import DecodeError, Derived
 from schemas.chat import ChatReceived
 
+_POLL_MS = 500
 
-class TextUnreachable(Exception):
+
+class TextUnreachable(Retriable):
     """Kafka did not give the record in time; it may later."""
 
 
@@ -29,6 +32,7 @@ class Texts:
 
     def __init__(self, settings: Settings) -> None:
         self._topic = physical(settings, CHAT)
+        self._partitions = settings.kafka.partitions
         self._limit = settings.tutor.replies.texts
         self._timeout = settings.tutor.replies.text_timeout
         self._recent: OrderedDict[tuple[int, int], ChatReceived] = OrderedDict()
@@ -61,6 +65,8 @@ class Texts:
 
         Raises TextUnreachable.
         """
+        if event.source_topic != CHAT:
+            return None
         chat = await self.find(event.source_partition, event.source_offset)
         return None if chat is None or chat.event_id not in event.caused_by else chat
 
@@ -72,11 +78,14 @@ class Texts:
         known = self._recent.get((partition, offset))
         if known is not None:
             return known
+        if offset < 0 or partition not in range(self._partitions):
+            # A place that there is not: asked for it, Kafka would be waited for without end.
+            return None
         try:
             async with asyncio.timeout(self._timeout), self._one_at_a_time:
                 return await self._fetch(TopicPartition(self._topic, partition), offset)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise TextUnreachable(type(error).__name__) from error
+            raise TextUnreachable("kafka", type(error).__name__) from error
 
     async def _fetch(self, tp: TopicPartition, offset: int) -> ChatReceived | None:
         consumer = self._consumer
@@ -84,16 +93,26 @@ class Texts:
             await consumer.start()
             self._started = True
         consumer.assign([tp])
-        consumer.seek(tp, offset)
         try:
-            record = await consumer.getone(tp)
+            if offset >= (await consumer.end_offsets([tp]))[tp]:
+                return None
+            consumer.seek(tp, offset)
+            record = await _at(consumer, tp, offset)
         except OffsetOutOfRangeError:
             return None
         finally:
             consumer.unsubscribe()
-        if record.offset != offset or record.value is None:
+        if record is None or record.value is None:
             return None
         try:
             return ChatReceived.parse(record.value)
         except DecodeError:
             return None
+
+
+async def _at(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> ConsumerRecord | None:
+    """The record at an offset below the end; None where there is none (compaction, markers)."""
+    while await consumer.position(tp) <= offset:
+        for record in (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=1)).get(tp, ()):
+            return record if record.offset == offset else None
+    return None

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from models.artefacts import UnknownArtefactFormat
 from models.emotion.card import Card, markdown
 from models.emotion.encoders import Encoder
 from models.emotion.labels import GOEMOTIONS
@@ -132,8 +133,10 @@ def load(folder: Path) -> Artefact:
                 "train one with `masterx train emotion` or set MASTERX_EMOTION__ARTEFACT"
             )
     try:
-        card = Card.model_validate_json((folder / CARD).read_bytes())
+        card = Card.read(folder / CARD)
         tensors = load_file(folder / WEIGHTS)
+    except UnknownArtefactFormat as error:
+        raise ArtefactProblem(f"emotion.artefact: {error}") from error
     except Exception as error:
         raise ArtefactProblem(f"emotion.artefact: {folder}: {error}") from error
     return Artefact(card, tensors, f"{card.profile}-{_content_hash(folder)}")

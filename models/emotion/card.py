@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from models.artefacts import ArtefactCard
 from schemas.emotions import Emotion
 
 Figures = dict[str, Any]
@@ -59,10 +60,8 @@ class Source(BaseModel):
     teaches: str
 
 
-class Card(BaseModel):
+class Card(ArtefactCard):
     """Written by the training run; nothing in it is typed by hand afterwards."""
-
-    model_config = ConfigDict(extra="forbid")
 
     profile: str
     encoders: list[str]

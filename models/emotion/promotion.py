@@ -7,6 +7,7 @@ sees the old name or the new one and never half of it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +27,29 @@ class Promotion:
     moment: int
 
 
-def promote(folder: Path, pointer: Path) -> Artefact:
-    """Point to the artefact in `folder`, after reading it whole. Raises ArtefactProblem."""
+class ReadersLeftBehind(RuntimeError):
+    """Nets read the embeddings of another emotion model. The message says what to do."""
+
+    def __init__(self, nets: Mapping[str, str], version: str) -> None:
+        lines = ", ".join(f"{name} (reads those of {of})" for name, of in sorted(nets.items()))
+        super().__init__(
+            f"promoting {version} would switch off what these nets read in texts: {lines}. "
+            "They would go by behaviour alone until they are trained anew"
+        )
+
+
+def promote(folder: Path, pointer: Path, read_by: Mapping[str, str] | None = None) -> Artefact:
+    """Point to the artefact in `folder`, after reading it whole.
+
+    read_by: the version of the emotion model that each net reads the embeddings of, by the
+        net's name. A net that this artefact would leave behind keeps the pointer where it is.
+
+    Raises ArtefactProblem, ReadersLeftBehind.
+    """
     artefact = load(folder)
+    left = {name: of for name, of in (read_by or {}).items() if of != artefact.version}
+    if left:
+        raise ReadersLeftBehind(left, artefact.version)
     artefact.network()  # its weights must fit its encoders here, before any worker tries them
     pointer.parent.mkdir(parents=True, exist_ok=True)
     partial = pointer.with_name(f"{pointer.name}.{os.getpid()}.part")

@@ -121,6 +121,12 @@ class LearnerSettings(Group):
     marker_days: Days = Field(
         30.0, gt=0, description="days that an erased learner's marker is kept"
     )
+    inactive_days: Days = Field(
+        180.0,
+        gt=0,
+        description="days without an event after which a learner's state is deleted; whoever "
+        "comes back later starts from priors",
+    )
 
     @model_validator(mode="after")
     def _rules_can_be_used(self) -> LearnerSettings:

@@ -8,7 +8,8 @@ from typing import Final
 
 from models.learner.config import LearnerSettings
 from models.learner.outputs import Cause, Position
-from models.learner.record import LearnerRecord
+from models.learner.record import Header, LearnerRecord
+from models.learner.seen import EventId
 from schemas.base import Event
 
 _DAY_MS: Final = 86_400_000
@@ -24,10 +25,17 @@ def is_applied(record: LearnerRecord, position: Position) -> bool:
     return position.offset <= record.applied.get(position.topic, -1)
 
 
+def remembering(record: LearnerRecord, event: Event, settings: LearnerSettings) -> LearnerRecord:
+    """The record with the memory of ids that it has when the event arrives."""
+    now = max(record.ingested, event.ingest_time)
+    seen = record.seen.without_old_kindless(now, settings.seen)
+    return record if seen is record.seen else replace(record, seen=seen)
+
+
 def advance(
     record: LearnerRecord,
     cause: Cause,
-    ids: Sequence[str],
+    ids: Sequence[EventId],
     settings: LearnerSettings,
 ) -> LearnerRecord:
     """Version, offset, memory of ids: what every applied record moves."""
@@ -45,19 +53,16 @@ def advance(
     )
 
 
-def may_forget_marker(record: LearnerRecord, now: int, settings: LearnerSettings) -> bool:
-    """Whether a record is only an erasure's marker, older than `marker_days`. `now` in ms."""
-    bare = LearnerRecord(
-        version=record.version,
-        ingested=record.ingested,
-        erased_at=record.erased_at,
-        applied=record.applied,
-    )
-    return (
-        record == bare
-        and record.erased_at is not None
-        and _is_past(record.erased_at, now, settings)
-    )
+def may_forget(header: Header, now: int, settings: LearnerSettings) -> bool:
+    """Whether a stored record's time is over. `now` in ms.
+
+    An erasure's marker is kept for `marker_days`, any other record until its learner has
+    sent nothing for `inactive_days`. What the record guards against does not come any
+    more then: Kafka keeps nothing for that long (`app.settings` sees to it).
+    """
+    if header.is_marker and header.erased_at is not None:
+        return _is_past(header.erased_at, now, settings)
+    return now - header.ingested > settings.inactive_days * _DAY_MS
 
 
 def _is_past(erased_at: int, now: int, settings: LearnerSettings) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -24,13 +24,20 @@ from models.learner.trajectory import NO_TREND, Trend
 from schemas.actions import Level, TargetType
 from schemas.emotions import Emotion
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Grows when the layout below changes; an older reader then refuses the record."""
-READABLE: Final = frozenset((1, 2, FORMAT))
+PREVIOUS: Final = 3
+"""What is written until every worker reads FORMAT (app/formats.py)."""
+READABLE: Final = frozenset((1, 2, PREVIOUS, FORMAT))
 """Format 1 had sums in double precision, longer hashes, and no behaviour; format 2 behaviour
-without the names of exercises, which begins anew. Both are still read."""
+without the names of exercises, which begins anew; format 3 ids without their kind. All are
+still read; a record of 1 or 2 is written as one of 3."""
+
+_OTHER_BEHAVIOUR: Final = frozenset((1, 2))
+"""Formats whose behaviour is not read."""
 
 _HAS_EVIDENCE, _UNAVAILABLE, _ERASED, _HAS_AFFECT, _HAS_BEHAVIOUR = 1, 2, 4, 8, 16
+_HAS_KINDLESS = 32
 # format, flags, version, newest ingest time, erased at, runs of seen, ids seen, bytes of tail
 _HEAD: Final = struct.Struct("<BBQqqHHI")
 # newest event time, interactions, messages, classes read (bits), classes stored
@@ -39,6 +46,8 @@ _TREND: Final = struct.Struct("<7d")
 _RUN: Final = struct.Struct("<qH")
 # bytes of behaviour
 _BEHAVIOUR: Final = struct.Struct("<H")
+# ids in `seen` without their kind
+_KINDLESS: Final = struct.Struct("<H")
 
 
 class RecordError(ValueError):
@@ -72,6 +81,8 @@ class LearnerRecord:
     An erased learner's record is a marker: version, offsets and `erased_at` only.
     """
 
+    format: int = FORMAT
+    """What it is written as, FORMAT or PREVIOUS; `lifted` leads from one to the other."""
     version: int = 0
     """Grows by one with each applied record."""
     ingested: int = -1
@@ -99,6 +110,17 @@ class LearnerRecord:
     advice: Advice = field(default_factory=Advice)
     """What was recommended, and what this learner's answers taught."""
 
+    @classmethod
+    def empty(cls, format_: int) -> LearnerRecord:
+        """Of a learner of whom nothing is known, to be written in this format."""
+        return cls(format=format_, seen=Seen(by_kind=format_ != PREVIOUS))
+
+    def lifted(self) -> LearnerRecord:
+        """The same in FORMAT. There is no way back."""
+        if self.format == FORMAT:
+            return self
+        return replace(self, format=FORMAT, seen=self.seen.with_kinds())
+
     def to_bytes(self) -> bytes:
         """The record in little-endian binary: a few hundred bytes to about 7 KB."""
         advice = self.advice.to_bytes()
@@ -110,10 +132,11 @@ class LearnerRecord:
             | (_ERASED if self.erased_at is not None else 0)
             | (_HAS_AFFECT if self.affect is not None else 0)
             | (_HAS_BEHAVIOUR if self.behaviour != NO_BEHAVIOUR else 0)
+            | (_HAS_KINDLESS if self.seen.kindless else 0)
         )
         parts = [
             _HEAD.pack(
-                FORMAT,
+                self.format,
                 flags,
                 self.version,
                 self.ingested,
@@ -152,6 +175,8 @@ class LearnerRecord:
         if flags & _HAS_BEHAVIOUR:
             behaviour = self.behaviour.to_bytes()
             parts += (_BEHAVIOUR.pack(len(behaviour)), behaviour)
+        if self.seen.kindless:
+            parts.append(_KINDLESS.pack(self.seen.kindless))
         parts.extend(_RUN.pack(*run) for run in runs)
         parts.append(self.seen.hashes)
         parts.append(advice)
@@ -174,7 +199,9 @@ class LearnerRecord:
 
     @classmethod
     def _decode(cls, value: bytes) -> LearnerRecord:
-        _, flags, version, ingested, erased_at, n_runs, n_ids, n_tail = _HEAD.unpack_from(value)
+        written, flags, version, ingested, erased_at, n_runs, n_ids, n_tail = _HEAD.unpack_from(
+            value
+        )
         at = _HEAD.size
         evidence, trend = Evidence(), NO_TREND
         if flags & _HAS_EVIDENCE:
@@ -186,10 +213,16 @@ class LearnerRecord:
         if flags & _HAS_BEHAVIOUR:
             start = at + _BEHAVIOUR.size
             at = start + _BEHAVIOUR.unpack_from(value, at)[0]
-            if value[0] == FORMAT:
+            if written not in _OTHER_BEHAVIOUR:
                 behaviour = BehaviourRecord.from_bytes(value[start:at])
+        kindless = 0
+        if written == FORMAT and flags & _HAS_KINDLESS:
+            kindless = _KINDLESS.unpack_from(value, at)[0]
+            at += _KINDLESS.size
+            if kindless > n_ids:
+                raise ValueError(f"it holds {n_ids} ids, and {kindless} of them without kind")
         end_of_runs = at + n_runs * _RUN.size
-        is_first = value[0] == 1
+        is_first = written == 1
         end_of_ids = end_of_runs + n_ids * (HASH_BYTES_FORMAT_1 if is_first else HASH_BYTES)
         if len(value) < end_of_ids + n_tail:
             raise ValueError(f"its header says {end_of_ids + n_tail} bytes or more")
@@ -199,12 +232,16 @@ class LearnerRecord:
         tail = orjson.loads(value[end_of_advice:])
         if end_of_advice - end_of_ids != tail.get("advice", 0):
             raise ValueError(f"its advice has {end_of_advice - end_of_ids} bytes")
+        seen = Seen(
+            runs, from_format_1(hashes) if is_first else hashes, written == FORMAT, kindless
+        )
         return cls(
+            format=max(written, PREVIOUS),
             version=version,
             ingested=ingested,
             erased_at=erased_at if flags & _ERASED else None,
             applied=tail["applied"],
-            seen=Seen(runs, from_format_1(hashes) if is_first else hashes),
+            seen=seen,
             evidence=evidence,
             trend=trend,
             behaviour=behaviour,
@@ -238,6 +275,28 @@ class LearnerRecord:
         return tail
 
 
+class Header(NamedTuple):
+    """What the first bytes of a stored record tell. The fields are those of `LearnerRecord`."""
+
+    version: int
+    ingested: int
+    erased_at: int | None
+    is_marker: bool
+    """Of an erased learner of whom nothing was received since."""
+
+
+def header_of(value: bytes) -> Header:
+    """A stored record's header, without reading the rest. Raises RecordError."""
+    _check_format(value)
+    try:
+        _, flags, version, ingested, erased_at, _, ids, _ = _HEAD.unpack_from(value)
+    except struct.error as error:
+        raise CorruptRecord(f"learner record of {len(value)} bytes: {error}") from error
+    # Whatever is applied leaves an id.
+    marker = flags == _ERASED and not ids
+    return Header(version, ingested, erased_at if flags & _ERASED else None, marker)
+
+
 def version_of(value: bytes) -> int:
     """A stored record's version, without reading the rest. Raises RecordError."""
     _check_format(value)
@@ -251,7 +310,8 @@ def _check_format(value: bytes) -> None:
     if not value:
         raise CorruptRecord("an empty learner record")
     if value[0] not in READABLE:
-        raise UnknownFormat(f"learner record of format {value[0]}; this version reads {FORMAT}")
+        known = ", ".join(map(str, sorted(READABLE)))
+        raise UnknownFormat(f"learner record of format {value[0]}; this version reads {known}")
 
 
 def _decode_evidence(value: bytes, at: int) -> tuple[Evidence, Trend, int]:

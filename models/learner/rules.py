@@ -1,7 +1,8 @@
 """The policy's rules as data: what they may ask of a state, read and checked when settings load.
 
 Errors:
-    PolicyError    a policy file that cannot be used; names the file, the rule and the field
+    PolicyError                a policy file that cannot be used; names file, rule and field
+      UnknownPolicyFormat      another version of this code reads it
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from models.artefacts import UnknownArtefactFormat
 from schemas.actions import Level
 from schemas.base import Unit
 from schemas.emotions import Emotion
@@ -58,6 +60,14 @@ Document = TypeVar("Document", bound=BaseModel)
 
 class PolicyError(ValueError):
     """A policy file that cannot be used."""
+
+
+class UnknownPolicyFormat(PolicyError):
+    """A policy file or catalogue of a format that another version reads."""
+
+
+POLICY_FORMAT: Final = 1
+"""Of policy files and catalogues; one that says nothing is of it."""
 
 
 class _Strict(BaseModel):
@@ -146,6 +156,7 @@ def read_policy_file(path: Path, document_type: type[Document], what: str) -> Do
 
     Raises:
         PolicyError: it is missing, is not TOML, or an entry is wrong; names entry and field.
+        UnknownPolicyFormat: its `format` is another than this version's.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -153,6 +164,9 @@ def read_policy_file(path: Path, document_type: type[Document], what: str) -> Do
         raise PolicyError(f"{what} {path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError(f"{what} {path}: not TOML: {error}") from error
+    if (found := document.pop("format", POLICY_FORMAT)) != POLICY_FORMAT:
+        problem = UnknownArtefactFormat(path, found, POLICY_FORMAT)
+        raise UnknownPolicyFormat(f"{what} {problem}")
     try:
         return document_type.model_validate(document)
     except ValidationError as error:

@@ -5,8 +5,8 @@ does to a record:
 
     not newer than the last erasure   nothing                             ERASED
     offset at or below the applied    nothing; outputs derived again      REDELIVERY
-    only event ids seen before        offset advances; outputs as they    RETRY
-                                      stand
+    only event ids seen before, of    offset advances; outputs as they    RETRY
+    its kind                          stand
     otherwise                         evidence, decision, outputs         APPLIED
 
 What is sent: models/learner/outputs.py.
@@ -29,13 +29,14 @@ from models.learner.evidence import (
     observe_interaction,
     observe_reading,
 )
-from models.learner.guards import advance, is_applied, is_erased, may_forget_marker
+from models.learner.guards import advance, is_applied, is_erased, remembering
 from models.learner.ids import derived_id
 from models.learner.outputs import Cause, Outputs, Position, decision_id, outputs_of
 from models.learner.policy import decide, may_raise
 from models.learner.recommending.advising import advise
 from models.learner.recommending.learning import answer
 from models.learner.record import LearnerRecord, PastIntervention
+from models.learner.seen import EventId, Kind
 from models.learner.state import summarise
 from schemas.actions import FeedbackReceived, TargetType
 from schemas.base import Event
@@ -54,7 +55,6 @@ __all__ = [
     "apply_feedback",
     "apply_interactions",
     "derived_id",
-    "may_forget_marker",
 ]
 
 
@@ -112,21 +112,22 @@ def apply_interactions(
         for index, interaction in enumerate(batch.interactions)
     )
     cause = Cause(batch, batch.event_id, ids, position)
-    known = record or LearnerRecord()
     if (done := _not_to_apply(record, cause, settings)) is not None:
         return done
+    known = remembering(record or LearnerRecord(), batch, settings)
+    named = [EventId(Kind.INTERACTION, each) for each in ids]
     # A long batch pushes ids out of the memory, its own first ones too: its name stays behind them.
-    whole = (batch.event_id,) if len(ids) > 1 else ()
-    fresh = known.seen.unseen(ids)
+    whole = (EventId(Kind.BATCH, batch.event_id),) if len(ids) > 1 else ()
+    fresh = known.seen.unseen(named)
     if not fresh or (whole and not known.seen.unseen(whole)):
         return _retry(known, cause, settings)
     interactions = [batch.interactions[index] for index in fresh]
-    timed = _times([i.timestamp for i in interactions], batch, known, settings)
+    timed = _times([i.timestamp + batch.clock_offset for i in interactions], batch, known, settings)
     observations = [
         observe_interaction(interaction, time)
         for interaction, time in zip(interactions, timed.times, strict=True)
     ]
-    advanced = advance(known, cause, [*(ids[index] for index in fresh), *whole], settings)
+    advanced = advance(known, cause, [*(named[index] for index in fresh), *whole], settings)
     behaved = [
         observe(interaction, time, settings.behaviour.kind_of)
         for interaction, time in zip(interactions, timed.times, strict=True)
@@ -150,15 +151,16 @@ def apply_emotion(
     position = Position(reading.source_topic, reading.source_partition, reading.source_offset)
     ids = reading.caused_by or (reading.event_id,)
     cause = Cause(reading, ids[0], ids, position)
-    known = record or LearnerRecord()
     if (done := _not_to_apply(record, cause, settings)) is not None:
         return done
-    if not known.seen.unseen(ids):
+    known = remembering(record or LearnerRecord(), reading, settings)
+    named = [EventId(Kind.MESSAGE, each) for each in ids]
+    if not known.seen.unseen(named):
         return _retry(known, cause, settings)
-    advanced = advance(known, cause, ids, settings)
+    advanced = advance(known, cause, named, settings)
     if reading.status == "unavailable":
         return _decided(replace(advanced, model_unavailable=True), cause, settings)
-    timed = _times([reading.event_time], reading, known, settings)
+    timed = _times([reading.event_time + reading.clock_offset], reading, known, settings)
     observation = observe_reading(reading, timed.times[0])
     # A message says that the learner is there, and nothing else about behaviour.
     behaved = [Observed(observation.time)]
@@ -190,11 +192,12 @@ def apply_feedback(
         return Step(record, False, None, Effect.ERASED)
     if is_applied(known, position):
         return Step(record, False, None, Effect.REDELIVERY)
-    ids = (feedback.event_id,)
-    cause = Cause(feedback, feedback.event_id, ids, position)
-    if not known.seen.unseen(ids):
+    cause = Cause(feedback, feedback.event_id, (feedback.event_id,), position)
+    known = remembering(known, feedback, settings)
+    named = (EventId(Kind.FEEDBACK, feedback.event_id),)
+    if not known.seen.unseen(named):
         return Step(advance(known, cause, (), settings), True, None, Effect.RETRY, duplicates=1)
-    advanced = advance(known, cause, ids, settings)
+    advanced = advance(known, cause, named, settings)
     target = feedback.target_type
     counts = {**advanced.feedback, target: advanced.feedback.get(target, 0) + 1}
     advice = advanced.advice
@@ -226,7 +229,8 @@ def apply_erasure(
     known = record or LearnerRecord()
     if is_applied(known, position):
         return Step(record, False, None, Effect.REDELIVERY)
-    marker = LearnerRecord(
+    marker = replace(
+        LearnerRecord.empty(known.format),
         version=known.version + 1,
         ingested=known.ingested,
         erased_at=max(erasure.ingest_time, known.erased_at or 0),

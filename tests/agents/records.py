@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from agents.inflight import InFlight
+from agents.persistence import Waits
 from agents.topics import (
     CHAT,
     EMOTIONS,
@@ -83,8 +84,7 @@ class Around:
         self.acknowledged: list[Event] = []
         self.graveyard = Graveyard()
         self.window = InFlight(512, fail=self._failed)
-        self.waited_for: list[str | None] = []
-        self.waits = asyncio.Event()
+        self.waits = Waits()
         self._offsets: dict[str, int] = {}
 
     def event(self, topic: str, user: str, value: bytes | Message | None) -> Event:
@@ -93,9 +93,11 @@ class Around:
         raw = value.json_bytes() if isinstance(value, Message) else value
         return Event(Record(topic, 1, offset, user.encode(), raw), self.acknowledged)
 
-    def waiting_for(self, store: str | None) -> None:
-        self.waited_for.append(store)
-        self.waits.set()
+    async def waited(self, store: str) -> None:
+        """Return once a write waits for this store."""
+        async with asyncio.timeout(30):
+            while store not in self.waits.stores:
+                await asyncio.sleep(0.01)
 
     @property
     def positions(self) -> list[tuple[str, int]]:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 
 import pytest
 from pymongo import AsyncMongoClient
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from agents import history
+from agents.persistence import Fatal, Retriable
 from agents.topics import CHAT, EMOTIONS, ERASURES, INTERACTIONS, RECOMMENDATIONS, USER_STATE
 from app.embedded import DocumentStore
 from app.settings import MongoSettings
-from app.stores.history import HistoryStore
+from app.stores.history import HistoryStore, meaning
 from schemas.state import UserState
 from tests.agents.records import Around, Event, message, stream
 
@@ -53,7 +56,7 @@ async def run(
         window=around.window,
         logical=str,
         batch_size=batch_size,
-        waiting_for=around.waiting_for,
+        waits=around.waits,
     )
     await asyncio.sleep(0)
 
@@ -157,15 +160,44 @@ async def test_while_mongo_is_away_nothing_is_acknowledged_and_nothing_is_lost(
         for topic in (CHAT, USER_STATE)
     ]
     running = asyncio.create_task(run(events, store, around, batch_size=8))
-    await asyncio.wait_for(around.waits.wait(), 30)
+    await around.waited("mongo")
     assert len(around.acknowledged) == 1
     await server.start()
     await asyncio.wait_for(running, 60)
     assert len(around.acknowledged) == 1 + len(events)
     assert around.positions[1:] == [(e.message.topic, e.message.offset) for e in events]
     assert await database.messages.count_documents({}) == 20
-    assert await database.state_history.count_documents({}) == 19
+    # All within a minute: one state is kept, the newest
+    assert [s["version"] async for s in database.state_history.find()] == [19]
     found = await store.profile("ada")
     assert found is not None
     assert found["version"] == 19
-    assert (around.waited_for[0], around.waited_for[-1]) == ("mongo", None)
+    assert around.waits.stores == ()
+
+
+async def test_a_mongo_that_comes_back_empty_gets_its_indexes_again(
+    store, database, around: Around, server: DocumentStore
+) -> None:
+    """Given a store that lost its data, Then what is written to it expires as before."""
+    await run([around.event(CHAT, "ada", message(CHAT, "ada", 1))], store, around)
+    await server.stop()
+    shutil.rmtree(server.directory)
+    running = asyncio.create_task(
+        run([around.event(CHAT, "ada", message(CHAT, "ada", 2))], store, around)
+    )
+    await around.waited("mongo")
+    await server.start()
+    await asyncio.wait_for(running, 60)
+    assert [m["text"] for m in await database.messages.find().to_list()] == ["text 2"]
+    indexes = await database.messages.index_information()
+    assert any(index.get("expireAfterSeconds") == 0 for index in indexes.values())
+
+
+async def test_a_mongo_that_refuses_this_user_ends_the_stream_with_a_reason() -> None:
+    """In the words of a MongoDB with users; the embedded server has none."""
+    for code, error in ((13, "Unauthorized"), (18, "AuthenticationFailed")):
+        kind = meaning(OperationFailure("no", code, {"codeName": error}))
+        assert type(kind) is Fatal
+        assert "MASTERX_MONGO__URL" in str(kind)
+    assert type(meaning(OperationFailure("full", 14031))) is Retriable
+    assert type(meaning(AutoReconnect("gone"))) is Retriable

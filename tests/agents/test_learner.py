@@ -9,15 +9,20 @@ import pytest
 from agents.topics import (
     DEAD_LETTERS,
     EMOTIONS,
+    ERASURES,
     INTERACTIONS,
     LEARNER_CHANGELOG,
     RECOMMENDATIONS,
     USER_STATE,
 )
+from app.exits import Exit
 from app.settings import Settings
+from app.topics import physical
+from models.learner.record import FORMAT, LearnerRecord
 from schemas.base import new_event_id, now_ms
 from schemas.emotions import PAD, Emotion, EmotionRead
 from schemas.interactions import Interaction, InteractionsReceived
+from schemas.operations import ErasureRequested
 from tests.topics import committed, eventually, produce, read_all
 from tests.workers import WorkerProcess
 
@@ -125,3 +130,58 @@ async def test_poison_is_buried_and_its_neighbours_go_through(
         )
     states = await read_all(topics, USER_STATE)
     assert max(s.document["version"] for s in states) == 61
+
+
+async def test_a_record_of_an_unknown_format_ends_the_worker_and_no_event_is_buried(
+    topics: Settings, tmp_path: Path
+) -> None:
+    # Given a release after this one wrote a learner's record, and an event of it waits
+    value = bytes([FORMAT + 1]) + LearnerRecord(version=1).to_bytes()[1:]
+    ((partition, offset),) = await produce(topics, LEARNER_CHANGELOG, [("ada", value)])
+    await produce(topics, INTERACTIONS, [("ada", batch("ada"))])
+    worker = WorkerProcess("learner", topics, tmp_path / "log")
+    worker.spawn()
+    try:
+        # Then the worker says where, what it found and what it reads
+        assert await worker.ended() == Exit.CONFIG
+    finally:
+        worker.kill()
+    name = physical(topics, LEARNER_CHANGELOG)
+    assert f"topic {name}, partition {partition}, offset {offset}" in worker.tail()
+    assert f"format {FORMAT + 1}; this version reads 1, 2, 3, 4" in worker.tail()
+    assert await read_all(topics, DEAD_LETTERS) == []
+    assert sum((await committed(topics, "learner", INTERACTIONS)).values()) == 0
+
+
+@pytest.mark.parametrize("cut", [0, 6, 60], ids=["empty", "no header", "header only"])
+async def test_events_of_a_corrupt_record_wait_as_dead_letters_until_it_is_erased(
+    topics: Settings, tmp_path: Path, cut: int
+) -> None:
+    # Given the record of one learner is cut short, and there is another learner
+    whole = LearnerRecord(version=9, applied={"interactions": 99}).to_bytes()
+    await produce(topics, LEARNER_CHANGELOG, [("ada", whole[:cut])])
+    lost = batch("ada")
+    async with WorkerProcess("learner", topics, tmp_path / "log"):
+        # When events of both come
+        await produce(topics, INTERACTIONS, [("ada", lost), ("bob", batch("bob"))])
+        (letter,) = await eventually(lambda: read_all(topics, DEAD_LETTERS), bool)
+        # Then hers is kept as it came, and the other goes on
+        assert letter.document["error"] == "CorruptRecord"
+        states = await eventually(lambda: read_all(topics, USER_STATE), bool)
+        assert [state.document["userId"] for state in states] == ["bob"]
+        # And once she is erased she begins anew
+        now = now_ms()
+        erasure = ErasureRequested(
+            event_id=new_event_id(), user_id="ada", event_time=now, ingest_time=now
+        )
+        await produce(topics, ERASURES, [("ada", erasure)])
+        await eventually(
+            lambda: committed(topics, "learner", ERASURES), lambda done: sum(done.values()) == 1
+        )
+        await produce(topics, INTERACTIONS, [("ada", batch("ada"))])
+        states = await eventually(
+            lambda: read_all(topics, USER_STATE),
+            lambda seen: any(one.key == b"ada" and one.value is not None for one in seen),
+        )
+    (hers,) = [one for one in states if one.key == b"ada" and one.value is not None]
+    assert hers.document["activity"]["interactions"] == 3

@@ -7,10 +7,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from agents import push
+from agents.persistence import Fatal, Refused
 from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, TUTOR_REPLIES, USER_STATE
 from app.embedded import RedisServer
+from app.redis.client import connect
 from app.settings import RedisSettings
-from app.stores.pushlog import PushLog, StoredPush, redis_client
+from app.stores.pushlog import PushLog, StoredPush
 from schemas.state import UserState
 from schemas.wire import Intervention, Recommendations, ServerMessage, TutorReply, UserStateUpdate
 from tests.agents.records import Around, Event, message, stream
@@ -29,7 +31,7 @@ async def server(tmp_path) -> AsyncIterator[RedisServer]:
 @pytest.fixture
 async def log(server: RedisServer) -> AsyncIterator[PushLog]:
     settings = RedisSettings(url=server.endpoint)
-    client = redis_client(settings)
+    client = connect(settings, "push")
     yield PushLog(client, settings)
     await client.aclose()
 
@@ -47,7 +49,7 @@ async def run(events: list[Event], log: PushLog, around: Around, batch_size: int
         window=around.window,
         logical=str,
         batch_size=batch_size,
-        waiting_for=around.waiting_for,
+        waits=around.waits,
     )
 
 
@@ -55,7 +57,7 @@ async def pushes(log: PushLog, user: str) -> list[StoredPush]:
     head = await log.head(user)
     stored = await log.since(user, head.epoch, 0)
     assert stored is not None
-    return stored
+    return stored.pushes
 
 
 def positions(events: list[Event]) -> list[tuple[str, int]]:
@@ -151,7 +153,7 @@ async def test_while_redis_is_away_nothing_is_acknowledged_and_nothing_is_lost(
     await server.stop()
     events = [around.event(USER_STATE, "ada", message(USER_STATE, "ada", n)) for n in (2, 3, 4)]
     running = asyncio.create_task(run(events, log, around, batch_size=2))
-    await asyncio.wait_for(around.waits.wait(), 30)
+    await around.waited("redis")
     assert positions([first]) == around.positions
     await server.start()
     await asyncio.wait_for(running, 30)
@@ -159,5 +161,57 @@ async def test_while_redis_is_away_nothing_is_acknowledged_and_nothing_is_lost(
     assert [item.caused_by for item in await pushes(log, "ada")] == [
         (f"cause-{n}",) for n in (1, 2, 3, 4)
     ]
-    assert around.waited_for[0] == "redis"
-    assert around.waited_for[-1] is None
+    assert around.waits.stores == ()
+
+
+async def test_a_learner_whose_keys_are_broken_costs_one_dead_letter(
+    log: PushLog, around: Around, server: RedisServer
+) -> None:
+    """Given a key of another type in one learner's place, Then the others go on."""
+    async with connect(RedisSettings(url=server.endpoint), "operator") as client:
+        await client.set("mx:push:{eve}:meta", "no hash")
+        await client.lpush("mx:push:{mal}:fence", "no string")
+    events = [
+        around.event(USER_STATE, "ada", message(USER_STATE, "ada", 1)),
+        around.event(USER_STATE, "eve", message(USER_STATE, "eve", 1)),
+        around.event(ERASURES, "mal", message(ERASURES, "mal", 9)),
+        around.event(USER_STATE, "bob", message(USER_STATE, "bob", 1)),
+    ]
+    await asyncio.wait_for(run(events, log, around), 10)
+    assert [(record.key, type(error)) for record, error in around.graveyard.buried] == [
+        (b"eve", Refused),
+        (b"mal", Refused),
+    ]
+    assert len(await pushes(log, "ada")) == len(await pushes(log, "bob")) == 1
+    await asyncio.sleep(0)
+    assert len(around.acknowledged) == len(events)
+
+
+async def test_a_redis_that_refuses_this_user_ends_the_stream_with_a_reason(
+    log: PushLog, around: Around, server: RedisServer
+) -> None:
+    async with connect(RedisSettings(url=server.endpoint), "operator") as client:
+        await client.execute_command(
+            "ACL", "SETUSER", "mx", "on", ">pw", "~*", "&*", "+@all", "-info"
+        )
+    settings = RedisSettings(url=server.endpoint.replace("//", "//mx:pw@"))
+    async with connect(settings, "push") as client:
+        event = around.event(USER_STATE, "ada", message(USER_STATE, "ada", 1))
+        with pytest.raises(Fatal, match=r"can.t run this command.*MASTERX_REDIS__URL"):
+            await asyncio.wait_for(run([event], PushLog(client, settings), around), 10)
+    assert around.acknowledged == []
+    assert around.graveyard.buried == []
+
+
+async def test_a_full_redis_is_waited_for(
+    log: PushLog, around: Around, server: RedisServer
+) -> None:
+    async with connect(RedisSettings(url=server.endpoint), "operator") as client:
+        await client.config_set("maxmemory", "1kb")
+        event = around.event(USER_STATE, "ada", message(USER_STATE, "ada", 1))
+        running = asyncio.create_task(run([event], log, around))
+        await around.waited("redis")
+        assert around.acknowledged == []
+        await client.config_set("maxmemory", "0")
+    await asyncio.wait_for(running, 30)
+    assert len(around.acknowledged) == 1

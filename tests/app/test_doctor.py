@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.doctor import Finding, examine
-from app.settings import Settings
+from app.settings import AuthSettings, Settings
 from models.learner.behaviour.config import BehaviourSettings
 from models.learner.config import LearnerSettings, NetSettings
 
@@ -15,10 +16,13 @@ NAME = "learner's models"
 
 
 async def found(learner: LearnerSettings, folder: Path) -> Finding:
-    settings = Settings(learner=learner)
+    return await finding(Settings(learner=learner), folder, NAME)
+
+
+async def finding(settings: Settings, folder: Path, name: str) -> Finding:
     embedded = settings.embedded.model_copy(update={"data_dir": folder})
     findings = await examine(settings.model_copy(update={"embedded": embedded}))
-    return next(finding for finding in findings if finding.name == NAME)
+    return next(finding for finding in findings if finding.name == name)
 
 
 async def test_what_is_there_is_named_by_its_version(tmp_path: Path) -> None:
@@ -49,3 +53,13 @@ async def test_what_cannot_be_read_blocks_the_start_and_is_named(
     assert finding.blocks
     assert "/no/such/folder" in finding.found
     assert "masterx train" in finding.remedy
+
+
+async def test_a_secret_that_production_refuses_is_told_before(tmp_path: Path) -> None:
+    short = Settings(auth=AuthSettings(secret=SecretStr("x" * 31)))
+    said = await finding(short, tmp_path, "tokens")
+    assert (said.fine, said.blocks) == (False, False)
+    assert "31 characters; production refuses fewer than 32" in said.found
+
+    enough = Settings(auth=AuthSettings(secret=SecretStr("x" * 32)))
+    assert (await finding(enough, tmp_path, "tokens")).fine

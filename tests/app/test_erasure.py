@@ -17,12 +17,14 @@ from app.environment import child_environment
 from app.erasure import ERASING_ROLES, forget
 from app.probes import Unavailable
 from app.producer import Producer
+from app.redis.client import connect
 from app.settings import Settings
 from app.stores.history import HistoryStore
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from app.topics import physical
 from schemas.base import now_ms
 from tests.agents.records import message
+from tests.servers import Services
 
 pytestmark = pytest.mark.services
 
@@ -74,7 +76,7 @@ async def last_value(settings: Settings, topic: str, key: bytes) -> bytes | None
 
 @pytest.fixture
 async def push_log(settings: Settings) -> AsyncIterator[PushLog]:
-    async with redis_client(settings.redis) as client:
+    async with connect(settings.redis, "push") as client:
         yield PushLog(client, settings.redis)
 
 
@@ -159,3 +161,29 @@ async def test_without_kafka_nothing_is_erased(settings: Settings, push_log: Pus
     with pytest.raises(Unavailable, match=r"Kafka does not answer at 127\.0\.0\.1:1"):
         await forget(settings.model_copy(update={"kafka": kafka}), USER)
     assert await push_log.head(USER) == before
+
+
+@pytest.mark.outage
+async def test_a_kafka_that_fails_behind_the_request_does_not_hide_what_was_done(
+    topics: Settings, push_log: PushLog, history: HistoryStore, services: Services
+) -> None:
+    """Given a broker that goes away while `forget` waits for the workers."""
+    kafka = topics.kafka.model_copy(update={"request_timeout": 2.0})
+    settings = topics.model_copy(update={"kafka": kafka})
+    before = await push_log.head(USER)
+    forgetting = asyncio.create_task(forget(settings, USER, within=4))
+    try:
+        async with asyncio.timeout(20):
+            while (await push_log.head(USER)).epoch == before.epoch:
+                await asyncio.sleep(0.02)
+        await services.kafka.stop()
+        report = await asyncio.wait_for(forgetting, 60)
+    finally:
+        forgetting.cancel()
+        await services.kafka.start()
+    # Then the report says what was done here, and that the request stands
+    assert report.stores == {"redis": None, "mongo": None}
+    assert report.trouble is not None
+    assert not report.complete
+    assert "The request stands" in str(report)
+    assert await history.erased_at({USER}) == {USER: report.erased_at}

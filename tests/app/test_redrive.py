@@ -6,9 +6,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.topics import CHAT, DEAD_LETTERS, EMOTIONS, USER_STATE
+from app.deadletters import Graveyard
+from app.producer import Producer
 from app.redrive import REPLAY_OF, Result, read, replay
-from app.topics import physical
-from schemas.base import now_ms
+from app.topics import MAX_DEAD_LETTER_BYTES, physical
+from schemas.base import InvalidMessage, now_ms
 from schemas.emotions import EmotionRead
 from schemas.operations import DeadLetter
 
@@ -25,17 +27,34 @@ def buried(topic, partition, offset, value, **more):
         reason="is wrong",
         failed_at=now_ms(),
         value_base64=None if value is None else base64.b64encode(value).decode(),
-        headers={"content-type": "application/json"},
-        **more,
+        **{"headers": {"content-type": "application/json"}, **more},
     )
 
 
-async def produce(settings, topic, key, value, partition):
+READING_OF_ANOTHER_TOPIC = EmotionRead(
+    event_id="e1",
+    user_id="ann",
+    event_time=now_ms(),
+    ingest_time=now_ms(),
+    source_topic="interactions",
+    source_partition=0,
+    source_offset=0,
+).json_bytes()
+
+
+async def produce(settings, topic, key, value, partition, headers=None, **options):
     async with AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.bootstrap, max_request_size=8_000_000
+        bootstrap_servers=settings.kafka.bootstrap,
+        **{"max_request_size": MAX_DEAD_LETTER_BYTES, **options},
     ) as producer:
+        if key is None and value is None:
+            batch = producer.create_batch()
+            batch.append(key=None, value=None, timestamp=None, headers=headers or [])
+            return await (
+                await producer.send_batch(batch, physical(settings, topic), partition=partition)
+            )
         return await producer.send_and_wait(
-            physical(settings, topic), value, key=key, partition=partition
+            physical(settings, topic), value, key=key, partition=partition, headers=headers
         )
 
 
@@ -133,6 +152,8 @@ async def test_for_a_reading_its_chat_message_is_sent(topics):
         (buried(USER_STATE, 0, 4, b"{}"), "compacted"),
         (buried(EMOTIONS, 0, 4, b"not json"), "no reading"),
         (buried("no-such-topic", 0, 4, b"{}"), "not in the catalogue"),
+        (buried(EMOTIONS, 0, 4, b'{"schemaVersion": 2}'), "version"),
+        (buried(EMOTIONS, 0, 4, READING_OF_ANOTHER_TOPIC), "not read from a chat message"),
     ],
 )
 async def test_what_cannot_be_sent_again_says_why(topics, letter, reason):
@@ -149,3 +170,70 @@ async def test_a_letter_of_two_megabytes_can_be_read_and_sent(topics):
     assert outcome.result is Result.REPLAYED
     (sent,) = await records(topics, CHAT, 1)
     assert sent.value == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers"),
+    [
+        (b"ann", b"{", [("x", b"\xff\xfe"), ("a", b"1"), ("n", None), ("a", b"2"), ("", b"")]),
+        (None, None, [("traceparent", None)]),
+        (b"\xff", b"", []),
+        (b"", b"\x00" * 3_000_000, [("big", b"\xff" * 1_000_000)]),
+        (b"k" * 4_000_000, b"v", None),
+    ],
+    ids=["headers", "nulls", "no utf-8", "large", "large key"],
+)
+async def test_what_was_buried_comes_back_with_every_byte(topics, key, value, headers):
+    # Given a record on a topic, buried by a worker's own code
+    await produce(topics, CHAT, key, value, 2, headers)
+    (source,) = await records(topics, CHAT, 2)
+    async with Producer(topics, client_id="test") as producer:
+        graveyard = Graveyard(producer, "emotion", topics)
+        await (await graveyard.bury(source, InvalidMessage("is wrong")))
+    # When it is replayed
+    (letter,) = await read(topics)
+    (outcome,) = await replay(topics, [letter])
+    # Then it stands there again, exactly, and says what it is
+    assert outcome.result is Result.REPLAYED, outcome.reason
+    _, again = await records(topics, CHAT, 2)
+    assert (again.key, again.value) == (source.key, source.value) == (key, value)
+    assert again.headers == (*source.headers, (REPLAY_OF, letter.id.encode()))
+    # And it is known as replayed
+    assert [one.result for one in await replay(topics, [letter])] == [Result.BEFORE]
+
+
+async def test_a_record_that_fitted_no_letter_is_taken_from_its_topic(topics):
+    # Given one that its topic still keeps, and one of which there is only the letter
+    place = await produce(topics, CHAT, b"ann", b"z" * 100_000, 1, [("a", b"\xff")])
+    (source,) = await records(topics, CHAT, 1)
+    async with Producer(topics, client_id="test") as producer:
+        graveyard = Graveyard(producer, "emotion", topics, max_bytes=50_000)
+        await (await graveyard.bury(source, InvalidMessage("is wrong")))
+    await bury(topics, buried(CHAT, 1, 7, None, omitted_bytes=9_000_000))
+    # When they are replayed
+    outcomes = {one.letter.letter.offset: one for one in await replay(topics, await read(topics))}
+    # Then the first is there again, and of the other it is said that it is gone
+    assert outcomes[place.offset].result is Result.REPLAYED
+    assert outcomes[7].result is Result.REFUSED
+    assert "no longer keeps it" in outcomes[7].reason
+    _, again = await records(topics, CHAT, 1)
+    assert (again.key, again.value, again.headers[0]) == (b"ann", b"z" * 100_000, ("a", b"\xff"))
+
+
+async def test_one_that_its_topic_does_not_take_stops_no_other(topics):
+    # Given a record that was compressed to fit, and a small one in the same partition
+    await produce(topics, CHAT, b"ann", b"z" * 5_000_000, 1, compression_type="gzip")
+    (source,) = await records(topics, CHAT, 1)
+    async with Producer(topics, client_id="test") as producer:
+        graveyard = Graveyard(producer, "emotion", topics)
+        await (await graveyard.bury(source, InvalidMessage("is wrong")))
+    await bury(topics, buried(CHAT, 1, 99, b"small"))
+    results = [one.result for one in await replay(topics, await read(topics))]
+    assert results == [Result.REFUSED, Result.REPLAYED]
+
+
+async def test_a_letter_of_an_earlier_release_is_replayed_with_its_headers_as_text(topics):
+    await bury(topics, buried(CHAT, 1, 0, b"x", headers={"schema": "ChatReceived/1"}))
+    await replay(topics, await read(topics))
+    (sent,) = await records(topics, CHAT, 1)
+    assert sent.headers[0] == ("schema", b"ChatReceived/1")

@@ -16,9 +16,33 @@ def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     return str(caught.value)
 
 
-def test_production_needs_a_secret_of_its_own(monkeypatch):
-    assert "MASTERX_AUTH__SECRET" in refused(monkeypatch, ENVIRONMENT="production")
-    monkeypatch.setenv("MASTERX_AUTH__SECRET", "a secret that is not in the source code")
+SECRET = "a secret that is not in the source code"
+WEAK = [
+    ({}, "MASTERX_AUTH__SECRET"),
+    ({"SECRET": DEVELOPMENT_SECRET}, "MASTERX_AUTH__SECRET"),
+    ({"SECRET": "x" * 31}, "MASTERX_AUTH__SECRET must have 32 characters"),
+    ({"JWKS_URL": "http://id.example/jwks"}, "MASTERX_AUTH__JWKS_URL must begin with https"),
+    ({"SECRET": SECRET, "ISSUER": "null"}, "MASTERX_AUTH__ISSUER"),
+    ({"SECRET": SECRET, "ISSUER": ""}, "MASTERX_AUTH__ISSUER"),
+    ({"JWKS_URL": "https://id.example/jwks", "AUDIENCE": "null"}, "MASTERX_AUTH__AUDIENCE"),
+]
+
+
+@pytest.mark.parametrize(("auth", "named"), WEAK)
+def test_production_refuses_what_lets_somebody_forge_a_token(monkeypatch, auth, named):
+    variables = {f"AUTH__{name}": value for name, value in auth.items()}
+    assert named in refused(monkeypatch, ENVIRONMENT="production", **variables)
+    monkeypatch.setenv("MASTERX_ENVIRONMENT", "development")
+    assert Settings().environment == "development"
+
+
+@pytest.mark.parametrize(
+    "auth", [{"SECRET": SECRET}, {"SECRET": "x" * 32}, {"JWKS_URL": "HTTPS://id.example/jwks"}]
+)
+def test_production_takes_a_secret_of_its_own_or_public_keys(monkeypatch, auth):
+    monkeypatch.setenv("MASTERX_ENVIRONMENT", "production")
+    for name, value in auth.items():
+        monkeypatch.setenv(f"MASTERX_AUTH__{name}", value)
     assert Settings().environment == "production"
 
 
@@ -43,6 +67,18 @@ def test_a_request_must_end_before_its_worker_counts_as_stalled(monkeypatch):
 def test_a_reply_is_remembered_for_longer_than_it_is_tried(monkeypatch):
     said = refused(monkeypatch, TUTOR__REPLIES__MEMORY="900")
     assert "memory must be above tutor.replies.lifetime" in said
+
+
+@pytest.mark.parametrize("name", ["INACTIVE_DAYS", "MARKER_DAYS"])
+def test_a_record_must_outlive_what_it_guards_against(monkeypatch, name: str):
+    # A record of the topics may be delivered again for as long as Kafka keeps it.
+    said = refused(monkeypatch, **{f"LEARNER__{name}": "8"})
+    assert f"learner.{name.lower()} must be above 8" in said
+    monkeypatch.setenv(f"MASTERX_LEARNER__{name}", "8.1")
+    assert Settings().learner.marker_days > 8
+    assert f"learner.{name.lower()} must be above 11" in refused(
+        monkeypatch, KAFKA__RETENTION_DAYS="3", KAFKA__CHAT_DAYS="10"
+    )
 
 
 def test_a_field_that_does_not_exist_is_named(monkeypatch):

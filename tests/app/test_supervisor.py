@@ -22,6 +22,7 @@ from app.settings import (
     Settings,
     WorkerSettings,
 )
+from app.stores.pushlog import PushLog
 from app.supervisor import NotStarted, Supervisor, running
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
@@ -159,12 +160,19 @@ async def test_after_a_killed_broker_all_start_anew_and_no_push_is_mistaken_for_
     settings = await run.until_ready()
     try:
         async with redis.asyncio.from_url(settings.redis.url) as client:
-            await client.set("mx:log", "of offsets that are gone")
+            log = PushLog(client, settings.redis)
+            epoch = (await log.head("ada")).epoch
+            kept = ("mx:push:{ada}:fence", "mx:tutor:{ada}:fence", "mx:tutor:{ada}:used:2026-01-05")
+            for key in (*kept, "mx:{tutor}:parked", "mx:tutor:{ada}:quiet"):
+                await client.set(key, "1")
             told = len(run.told)
             broker = next(s for s in run.supervisor._services if s.name == "kafka")
             os.kill(broker.pid, signal.SIGKILL)
             await run.until_told("sleeper", "starting", told)
-            assert await client.get("mx:log") is None
+            # Offsets that are gone are forgotten; erasures, budgets and requests are not.
+            assert (await log.head("ada")).epoch != epoch
+            for key in (*kept, "mx:{tutor}:parked", "mx:tutor:{ada}:quiet"):
+                assert await client.get(key) == b"1", key
         assert all(topic.ready for topic in await list_topics(settings))
     finally:
         await run.end()

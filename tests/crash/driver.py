@@ -126,14 +126,16 @@ class _Plan:
 
     def _batch(self, user: str, ingest: int) -> InteractionsReceived:
         named = self._random.random() < 0.7
+        behind = self._clock_offset()
         interactions = tuple(
-            self._interaction(ingest, named) for _ in range(self._random.randint(1, 6))
+            self._interaction(ingest - behind, named) for _ in range(self._random.randint(1, 6))
         )
         return InteractionsReceived(
             event_id=self._id(),
             user_id=user,
             event_time=max(i.timestamp for i in interactions),
             ingest_time=ingest,
+            clock_offset=behind,
             interactions=interactions,
         )
 
@@ -161,13 +163,20 @@ class _Plan:
 
     def _chat(self, user: str, ingest: int) -> ChatReceived:
         words = self._random.choices(_WORDS, k=self._random.randint(1, 5))
+        behind = self._clock_offset()
         return ChatReceived(
             event_id=self._id(),
             user_id=user,
-            event_time=self._time(ingest),
+            event_time=self._time(ingest - behind),
             ingest_time=ingest,
+            clock_offset=behind,
             text=", ".join(words),
         )
+
+    def _clock_offset(self) -> int:
+        """Mostly a good clock; sometimes one that is up to three hours slow or fast, in ms."""
+        good = self._random.random() < 0.8
+        return 0 if good else self._random.randint(-10_800_000, 10_800_000)
 
     def _time(self, ingest: int) -> int:
         """By the learner's clock: mostly just now, sometimes late or in the future."""

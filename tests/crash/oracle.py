@@ -64,6 +64,8 @@ class Expected:
     feedback: dict[str, int] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     """Ids that must appear in some state's `causedBy`."""
+    erased_at: int | None = None
+    """Ingest time of the last erasure: what came up to then leaves no trace."""
 
     @property
     def newest(self) -> int | None:
@@ -167,37 +169,46 @@ def expected(
     readings: Mapping[tuple[int, int], Document],
     decays: Decays,
 ) -> tuple[dict[str, Expected], list[str]]:
-    """Every learner's record, from `interactions`, `chat-messages` and `feedback`.
+    """Every learner's record, from `interactions`, `chat-messages`, `feedback` and `erasures`.
 
-    Each event id counts once, as it was first received. Messages without a reading
-    are reported.
+    Each event id counts once of its kind, as it was first received. Messages without a reading
+    are reported. What is sent of a learner after an erasure must be sent after the worker has
+    applied it, else it is a matter of luck whether it counts.
     """
     learners: dict[str, Expected] = {}
     wrong: list[str] = []
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
+    for record in sources.get("erasures", ()):
+        learner = learners.setdefault(record.document["userId"], Expected())
+        learner.erased_at = max(record.document["ingestTime"], learner.erased_at or 0)
     for topic, records in sources.items():
+        if topic == "erasures":
+            continue
         for record in sorted(records, key=lambda r: (r.partition, r.offset)):
             document = record.document
             user = document["userId"]
             learner = learners.setdefault(user, Expected())
+            if learner.erased_at is not None and document["ingestTime"] <= learner.erased_at:
+                continue
             learner.records += 1
             learner.applied[topic] = record.offset
             cap = document["ingestTime"] + round(decays.skew * 1000)
+            offset = document.get("clockOffset", 0)
             if topic == "interactions":
                 for position, one in enumerate(document["interactions"]):
                     event_id = one.get("eventId") or derived_interaction_id(
                         document["eventId"], position, user
                     )
                     learner.ids.add(event_id)
-                    if (user, event_id) not in seen:
-                        seen.add((user, event_id))
+                    if (user, topic, event_id) not in seen:
+                        seen.add((user, topic, event_id))
                         learner.events.append(
-                            Event(min(one["timestamp"], cap), _interaction_values(one))
+                            Event(min(one["timestamp"] + offset, cap), _interaction_values(one))
                         )
                 continue
             event_id = document["eventId"]
-            is_new = (user, event_id) not in seen
-            seen.add((user, event_id))
+            is_new = (user, topic, event_id) not in seen
+            seen.add((user, topic, event_id))
             if topic == "feedback":
                 if is_new:
                     target = document["targetType"]
@@ -210,7 +221,7 @@ def expected(
             elif is_new and reading["status"] == "ok":
                 learner.events.append(
                     Event(
-                        min(document["eventTime"], cap),
+                        min(document["eventTime"] + offset, cap),
                         dict(reading["pad"]),
                         _shares(reading["probabilities"]),
                         is_message=True,
@@ -255,8 +266,11 @@ def check_record(user: str, want: Expected, record: LearnerRecord, decays: Decay
             wrong.append(f"{user}: {name} is {is_!r}, must be {must!r}")
 
     evidence = record.evidence
-    exact("version", record.version, want.records)
-    exact("applied", dict(record.applied), want.applied)
+    exact("erased_at", record.erased_at, want.erased_at)
+    if want.erased_at is None:
+        # Of an erased learner it depends on the order of the topics what was applied before.
+        exact("version", record.version, want.records)
+        exact("applied", dict(record.applied), want.applied)
     exact("newest", evidence.newest, want.newest)
     exact("interactions", evidence.interactions, want.interactions)
     exact("messages", evidence.messages, want.messages)
@@ -345,24 +359,87 @@ def _check_trajectory(user: str, want: Expected, said: Document, decays: Decays)
     return [] if close else [f"{user}: slope {said}, must be {slope} ± {error}"]
 
 
-def check_changelog(records: Iterable[Record]) -> tuple[dict[str, LearnerRecord], list[str]]:
-    """The record of the highest version of each learner; and what no fenced writer writes.
+@dataclass(slots=True)
+class Changelog:
+    """What the changelog says of the learners, by user id.
+
+    `latest` holds the record of who has one; `ended` those that a tombstone took, in order:
+    the learner had been away for long, and whoever comes back begins anew.
+    """
+
+    latest: dict[str, LearnerRecord] = field(default_factory=dict)
+    ended: dict[str, list[LearnerRecord]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    """What no fenced writer writes."""
+
+
+def check_changelog(records: Iterable[Record]) -> Changelog:
+    """Every learner's records.
 
     One writer at a time that loses nothing writes versions 1, 2, 3 ... in this order,
-    each once. Anything else is a stale write, a lost one, or two writers.
+    each once, and again from 1 behind a tombstone. Anything else is a stale write, a lost
+    one, or two writers.
     """
-    latest: dict[str, LearnerRecord] = {}
-    wrong: list[str] = []
+    found = Changelog()
     for entry in sorted(records, key=lambda r: (r.partition, r.offset)):
         assert entry.key is not None
-        assert entry.value is not None
-        user, record = entry.key.decode(), LearnerRecord.from_bytes(entry.value)
-        before = latest[user].version if user in latest else 0
+        user = entry.key.decode()
+        known = found.latest.get(user)
+        if entry.value is None:
+            if known is None:
+                found.wrong.append(f"{user}: a tombstone of no record")
+            else:
+                found.ended.setdefault(user, []).append(found.latest.pop(user))
+            continue
+        record = LearnerRecord.from_bytes(entry.value)
+        before = 0 if known is None else known.version
         if record.version != before + 1:
-            wrong.append(f"{user}: version {record.version} stands behind {before}")
+            found.wrong.append(f"{user}: version {record.version} stands behind {before}")
         if record.version > before:
-            latest[user] = record
-    return latest, wrong
+            found.latest[user] = record
+    return found
+
+
+def of_life(
+    sources: Mapping[str, Iterable[Record]],
+    ended: Mapping[str, list[LearnerRecord]],
+    life: int | None = None,
+) -> dict[str, list[Record]]:
+    """The input of each learner's life of this number, from 0; None: of the one that goes on."""
+
+    def belongs(topic: str, record: Record) -> bool:
+        lives = ended.get(record.document["userId"], [])
+        offsets = [each.applied.get(topic, -1) for each in lives]
+        if life is None:
+            return record.offset > max(offsets, default=-1)
+        return (
+            life < len(lives) and max(offsets[:life], default=-1) < record.offset <= offsets[life]
+        )
+
+    return {
+        topic: [record for record in records if belongs(topic, record)]
+        for topic, records in sources.items()
+    }
+
+
+def check_lives(
+    sources: Mapping[str, Iterable[Record]],
+    readings: Mapping[tuple[int, int], Document],
+    decays: Decays,
+    ended: Mapping[str, list[LearnerRecord]],
+    latest_end: int,
+) -> list[str]:
+    """What is wrong with lives that ended: an event missing, or one newer than `latest_end`."""
+    wrong: list[str] = []
+    for life in range(max(map(len, ended.values()), default=0)):
+        wanted, unread = expected(of_life(sources, ended, life), readings, decays)
+        wrong += unread
+        for user, lives in ended.items():
+            if life < len(lives):
+                wrong += check_record(user, wanted.get(user, Expected()), lives[life], decays)
+                if lives[life].ingested > latest_end:
+                    wrong.append(f"{user}: put away too early, after {lives[life].ingested}")
+    return wrong
 
 
 _PLACE = {

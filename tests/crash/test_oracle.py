@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from agents.topics import CHAT, EMOTIONS, FEEDBACK, INTERACTIONS
+from agents.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, INTERACTIONS
 from models.learner.config import LearnerSettings
 from models.learner.record import LearnerRecord
 from models.learner.update import (
@@ -17,8 +18,12 @@ from models.learner.update import (
     apply_feedback,
     apply_interactions,
 )
+from schemas.actions import FeedbackReceived
 from schemas.base import Message
+from schemas.chat import ChatReceived
 from schemas.emotions import PAD, EmotionRead
+from schemas.interactions import Interaction, InteractionsReceived
+from schemas.operations import ErasureRequested
 from tests.crash import oracle
 from tests.crash.driver import Load, Sent, plan
 from tests.crash.reader import reading_of
@@ -44,7 +49,9 @@ def as_record(user: str, message: Message | bytes, offset: int) -> Record:
 class Chain:
     """The input of one partition, and what a worker makes of it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, ends: Sequence[int] = ()) -> None:
+        """ends: numbers of records after which its learner is put away."""
+        self.latest_end = START + 86_400_000
         offsets = dict.fromkeys((INTERACTIONS, CHAT, FEEDBACK), 0)
         self.sent: list[Sent] = []
         for record in plan(Load(seed=seed, records=400, users=8), START):
@@ -54,7 +61,7 @@ class Chain:
         self.changelog: list[Record] = []
         self.states: dict[str, dict] = {}
         records: dict[str, LearnerRecord] = {}
-        for sent in interleaved(self.sent, random.Random(seed)):
+        for number, sent in enumerate(interleaved(self.sent, random.Random(seed))):
             user = sent.message.user_id
             step = apply(records.get(user), sent)
             assert step.record is not None
@@ -62,6 +69,10 @@ class Chain:
             self.changelog.append(as_record(user, step.record.to_bytes(), len(self.changelog)))
             if step.outputs is not None:
                 self.states[user] = step.outputs.state.document()
+            if number in ends:
+                place = len(self.changelog)
+                self.changelog.append(Record(0, place, user.encode(), None, {}))
+                del records[user], self.states[user]
 
     def problems(self) -> list[str]:
         readings, wrong = oracle.first_readings(
@@ -75,11 +86,12 @@ class Chain:
             ]
             for topic in (INTERACTIONS, CHAT, FEEDBACK)
         }
-        wanted, unread = oracle.expected(sources, readings, DECAYS)
-        latest, written = oracle.check_changelog(self.changelog)
-        wrong += unread + written
+        changelog = oracle.check_changelog(self.changelog)
+        wanted, unread = oracle.expected(oracle.of_life(sources, changelog.ended), readings, DECAYS)
+        wrong += unread + changelog.wrong
+        wrong += oracle.check_lives(sources, readings, DECAYS, changelog.ended, self.latest_end)
         for user, want in wanted.items():
-            wrong += oracle.check_record(user, want, latest[user], DECAYS)
+            wrong += oracle.check_record(user, want, changelog.latest[user], DECAYS)
             wrong += oracle.check_state(user, want, self.states[user], DECAYS)
         return wrong
 
@@ -92,6 +104,7 @@ def read(sent: Sent) -> EmotionRead:
         user_id=message.user_id,
         event_time=message.event_time,
         ingest_time=message.ingest_time,
+        clock_offset=message.clock_offset,
         caused_by=(message.event_id,),
         source_topic=CHAT,
         source_partition=0,
@@ -179,6 +192,31 @@ def test_what_is_told_again_from_the_stored_record_is_the_same(seed: int) -> Non
         assert apply(records[user], sent).outputs == step.outputs
 
 
+def test_it_follows_who_was_put_away_and_came_back() -> None:
+    ends = (40, 41, 42, 150, 151, 152, 153, 260)
+    chain = Chain(5, ends)
+    assert sum(record.value is None for record in chain.changelog) == len(ends)
+    assert chain.problems() == []
+    # Too early: an event of the day that counts is in the record
+    chain.latest_end = START
+    assert any("too early" in problem for problem in chain.problems())
+
+
+def test_it_finds_an_update_that_a_tombstone_lost() -> None:
+    chain = Chain(5, (150,))
+    at = next(n for n, record in enumerate(chain.changelog) if record.value is None)
+    # The record before the tombstone was written by nobody
+    tombstone, last = chain.changelog[at], chain.changelog[at - 1]
+    assert last.key == tombstone.key
+    chain.changelog[at - 1] = replace(tombstone, offset=last.offset)
+    chain.changelog.pop(at)
+    assert chain.problems() != []
+    # And a tombstone of nobody
+    twice = Chain(5, (150,))
+    twice.changelog.insert(at + 1, replace(twice.changelog[at]))
+    assert any("of no record" in problem for problem in twice.problems())
+
+
 def test_it_finds_a_stale_write() -> None:
     chain = Chain(9)
     chain.changelog.append(replace(chain.changelog[0], offset=len(chain.changelog)))
@@ -201,3 +239,53 @@ def test_it_finds_two_bodies_of_one_version() -> None:
     other = as_record("ada", message.model_copy(update={"model_version": "x"}), 1)
     assert oracle.contradictions([one, one], EMOTIONS, ("userId",)) == []
     assert len(oracle.contradictions([one, other], EMOTIONS, ("userId",))) == 1
+
+
+# -- ids by kind, and erasures ------------------------------------------------------------
+
+
+def one_of_each(id_: str, ingest: int) -> dict[str, Message]:
+    head = {"user_id": "ada", "event_time": ingest, "ingest_time": ingest}
+    click = Interaction(event_id=id_, timestamp=ingest, interaction_type="click")
+    return {
+        INTERACTIONS: InteractionsReceived(
+            event_id=f"batch {ingest}", interactions=(click,), **head
+        ),
+        CHAT: ChatReceived(event_id=id_, text="again", **head),
+        FEEDBACK: FeedbackReceived(
+            event_id=id_, target_type="reply", target_id="r", outcome="helpful", **head
+        ),
+    }
+
+
+def wanted(*moments: int, erased_at: int | None = None) -> oracle.Expected:
+    """What the oracle expects of one id, sent of each kind at each of these moments."""
+    sources: dict[str, list[Record]] = {INTERACTIONS: [], CHAT: [], FEEDBACK: [], ERASURES: []}
+    readings = []
+    for offset, moment in enumerate(moments):
+        for topic, message in one_of_each("1", moment).items():
+            sources[topic].append(as_record("ada", message, offset))
+            if topic == CHAT:
+                readings.append(read(Sent(CHAT, 0, offset, message)))  # type: ignore[arg-type]
+    if erased_at is not None:
+        erasure = ErasureRequested(
+            event_id="erasure", user_id="ada", event_time=erased_at, ingest_time=erased_at
+        )
+        sources[ERASURES].append(as_record("ada", erasure, 0))
+    first, wrong = oracle.first_readings([as_record("ada", r, i) for i, r in enumerate(readings)])
+    expected, unread = oracle.expected(sources, first, DECAYS)
+    assert wrong + unread == []
+    return expected["ada"]
+
+
+def test_an_id_counts_once_of_each_kind() -> None:
+    want = wanted(START, START + 10)
+    assert (want.interactions, want.messages, want.feedback) == (1, 1, {"reply": 1})
+    assert want.records == 6
+
+
+def test_what_came_up_to_an_erasure_counts_neither_then_nor_as_seen() -> None:
+    want = wanted(START, START + 10, erased_at=START)
+    assert (want.interactions, want.messages, want.feedback) == (1, 1, {"reply": 1})
+    assert want.newest == START + 10
+    assert wanted(START, erased_at=START).events == []

@@ -96,3 +96,32 @@ async def test_poison_in_batches_of_64(topics: Settings, tmp_path: Path) -> None
         assert sorted(r["eventId"] for r in again) == sorted({*good, raising.event_id})
         letters = [record.document for record in await read_all(topics, DEAD_LETTERS)]
         assert len(letters) == len(poison) + 3
+
+
+async def test_what_an_earlier_release_does_not_know_is_read_after_the_upgrade(
+    topics: Settings, tmp_path: Path
+) -> None:
+    # Given messages of this release, and a worker of an earlier one
+    chats = [chat(f"user-{n}", f"lesson {n} made sense to me") for n in range(20)]
+    places = await produce(topics, CHAT, [(one.user_id, one) for one in chats])
+    older = WorkerProcess("emotion", topics, tmp_path / "older", module="tests.crash.older_entry")
+    async with older:
+        await eventually(lambda: lag(topics, "emotion"), lambda left: left == 0, within=60)
+        assert await older.stop() == 0
+    # Then each is one dead letter that says so, and nothing was read
+    letters = [record.document for record in await read_all(topics, DEAD_LETTERS)]
+    assert sorted((one["partition"], one["offset"]) for one in letters) == sorted(places)
+    assert {(one["error"], one["reason"]) for one in letters} == {
+        ("UnknownVersion", "unknown_version")
+    }
+    assert await read_all(topics, EMOTIONS) == []
+
+    # When the worker is upgraded and the letters are sent again
+    async with WorkerProcess("emotion", topics, tmp_path / "newer", module=ENTRY):
+        assert "unknown_version" in await masterx(topics, "dead-letters", "list")
+        await masterx(topics, "dead-letters", "replay", "--all")
+        await eventually(lambda: lag(topics, "emotion"), lambda left: left == 0, within=60)
+    # Then each is read
+    readings = [record.document for record in await read_all(topics, EMOTIONS)]
+    assert sorted(r["eventId"] for r in readings) == sorted(one.event_id for one in chats)
+    assert len(await read_all(topics, DEAD_LETTERS)) == len(chats)

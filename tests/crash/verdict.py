@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -11,6 +12,7 @@ from agents.topics import (
     CHAT,
     DEAD_LETTERS,
     EMOTIONS,
+    ERASURES,
     FEEDBACK,
     INTERACTIONS,
     INTERVENTIONS,
@@ -20,12 +22,15 @@ from agents.topics import (
 )
 from app.settings import Role, Settings
 from app.topics import physical
+from schemas.base import now_ms
 from tests.crash import oracle
-from tests.topics import read_all
+from tests.topics import Record, read_all
+
+DAY_MS = 86_400_000
 
 READS: dict[Role, tuple[str, ...]] = {
     "emotion": (CHAT,),
-    "learner": (INTERACTIONS, EMOTIONS, FEEDBACK),
+    "learner": (INTERACTIONS, EMOTIONS, FEEDBACK, ERASURES),
     "push": (USER_STATE, RECOMMENDATIONS, INTERVENTIONS),
     "history": (
         CHAT, EMOTIONS, USER_STATE, RECOMMENDATIONS, INTERVENTIONS, FEEDBACK,
@@ -43,12 +48,14 @@ class Verdict:
     redelivered_readings: int
     redelivered_states: int
     interventions: int
+    put_away: int
 
     def __str__(self) -> str:
         return (
             f"{self.records} records of {self.learners} learners; "
             f"{self.redelivered_readings} readings and {self.redelivered_states} states again; "
-            f"{self.interventions} interventions; {len(self.problems)} problems"
+            f"{self.interventions} interventions; {self.put_away} put away; "
+            f"{len(self.problems)} problems"
         )
 
 
@@ -62,24 +69,44 @@ def decays(settings: Settings) -> oracle.Decays:
     )
 
 
-async def judge(settings: Settings) -> Verdict:
-    """Compare every output with the input."""
+async def judge(
+    settings: Settings,
+    roles: tuple[Role, ...] = ("emotion", "learner"),
+    *,
+    same_bodies: bool = True,
+) -> Verdict:
+    """Compare every output with the input.
+
+    roles: whose commits must have come to the end.
+    same_bodies: of two messages of one identity, both must say the same; another release may
+        say it with another field.
+    """
     names = (
-        INTERACTIONS, CHAT, FEEDBACK, EMOTIONS, LEARNER_CHANGELOG,
+        INTERACTIONS, CHAT, FEEDBACK, ERASURES, EMOTIONS, LEARNER_CHANGELOG,
         USER_STATE, RECOMMENDATIONS, INTERVENTIONS, DEAD_LETTERS,
     )  # fmt: skip
     topics = {name: await read_all(settings, name) for name in names}
     decay = decays(settings)
     readings, problems = oracle.first_readings(topics[EMOTIONS])
-    sources = {name: topics[name] for name in (INTERACTIONS, CHAT, FEEDBACK)}
-    wanted, unread = oracle.expected(sources, readings, decay)
-    latest, written = oracle.check_changelog(topics[LEARNER_CHANGELOG])
-    problems += unread + written
+    sources = {name: topics[name] for name in (INTERACTIONS, CHAT, FEEDBACK, ERASURES)}
+    changelog = oracle.check_changelog(topics[LEARNER_CHANGELOG])
+    latest, ended = changelog.latest, changelog.ended
+    wanted, unread = oracle.expected(oracle.of_life(sources, ended), readings, decay)
+    problems += unread + changelog.wrong
+    latest_end = now_ms() - round(settings.learner.inactive_days * DAY_MS)
+    problems += oracle.check_lives(sources, readings, decay, ended, latest_end)
     problems += [f"dead letter: {letter.document}" for letter in topics[DEAD_LETTERS]]
 
     states: dict[str, dict] = {}
     told: dict[str, set[str]] = {}
+    lives: list[list[Record]] = [[]]
     for entry in sorted(topics[USER_STATE], key=lambda r: (r.partition, r.offset)):
+        if entry.value is None:
+            # Erased; or put away, and then begins anew, or goes on if the record was still there.
+            states.pop((entry.key or b"").decode(), None)
+            lives.append([])
+            continue
+        lives[-1].append(entry)
         document = entry.document
         user = document["userId"]
         told.setdefault(user, set()).update(document["causedBy"])
@@ -100,27 +127,30 @@ async def judge(settings: Settings) -> Verdict:
         elif want.events:
             problems.append(f"{user}: no state")
     problems += [f"{user}: from nowhere" for user in latest.keys() - wanted.keys()]
-    problems += oracle.contradictions(topics[USER_STATE], USER_STATE, ("userId", "version"))
-    problems += oracle.contradictions(
-        topics[RECOMMENDATIONS], RECOMMENDATIONS, ("eventId", "version")
-    )
-    problems += oracle.contradictions(topics[INTERVENTIONS], INTERVENTIONS, ("eventId",))
-    behind = {r: left for r in ("emotion", "learner") if (left := await lag(settings, r))}
+    problems += [f"{user}: a state without a record" for user in states.keys() - latest.keys()]
+    told_states = [record for life in lives for record in life]
+    if same_bodies:
+        for life in lives:
+            problems += oracle.contradictions(life, USER_STATE, ("userId", "version"))
+        problems += oracle.contradictions(
+            topics[RECOMMENDATIONS], RECOMMENDATIONS, ("eventId", "version")
+        )
+        problems += oracle.contradictions(topics[INTERVENTIONS], INTERVENTIONS, ("eventId",))
+    behind = {r: left for r in roles if (left := await lag(settings, r))}
     problems += [f"{role} has {left} records not committed" for role, left in behind.items()]
     return Verdict(
         problems,
         records=sum(len(records) for records in sources.values()),
         learners=len(wanted),
         redelivered_readings=len(topics[EMOTIONS]) - len(readings),
-        redelivered_states=len(topics[USER_STATE])
-        - len(
-            {(r.key, r.document["eventId"], r.document["sourceOffset"]) for r in topics[USER_STATE]}
-        ),
+        redelivered_states=len(told_states)
+        - len({(r.key, r.document["eventId"], r.document["sourceOffset"]) for r in told_states}),
         interventions=len(topics[INTERVENTIONS]),
+        put_away=sum(map(len, ended.values())),
     )
 
 
-async def lag(settings: Settings, role: Role) -> int:
+async def lag(settings: Settings, role: Role, reads: Mapping[Role, tuple[str, ...]] = READS) -> int:
     """Records of a role's topics behind which its group's commits stand."""
     group = f"{settings.worker.group_prefix}-{role}"
     consumer = AIOKafkaConsumer(
@@ -129,7 +159,7 @@ async def lag(settings: Settings, role: Role) -> int:
     await consumer.start()
     try:
         left = 0
-        for topic in READS[role]:
+        for topic in reads[role]:
             name = physical(settings, topic)
             await consumer._client._wait_on_metadata(name)
             tps = [TopicPartition(name, p) for p in consumer.partitions_for_topic(name) or ()]
@@ -141,8 +171,13 @@ async def lag(settings: Settings, role: Role) -> int:
         await consumer.stop()
 
 
-async def settled(settings: Settings, *roles: Role, within: float = 90.0) -> None:
+async def settled(
+    settings: Settings,
+    *roles: Role,
+    within: float = 90.0,
+    reads: Mapping[Role, tuple[str, ...]] = READS,
+) -> None:
     """Wait until the roles, in the order of the chain, have committed all there is."""
     async with asyncio.timeout(within):
-        while any([await lag(settings, role) for role in roles]):
+        while any([await lag(settings, role, reads) for role in roles]):
             await asyncio.sleep(0.5)

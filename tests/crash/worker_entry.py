@@ -2,6 +2,7 @@
 
     CRASH_POINT    one of `Point`; empty: never
     CRASH_AT       at which pass of it (1 is the first)
+    CRASH_SWEEP    seconds between two looks for learners to put away
     CRASH_READER   `hash` (default): tests.crash.reader instead of the model; `model`: the model
     CRASH_TEXT     with `model`: its forward pass raises on texts that hold these words
 
@@ -29,7 +30,7 @@ from agents.inflight import Acknowledgeable, InFlight
 from agents.ports import Outbox
 from agents.topics import EMOTIONS, LEARNER_CHANGELOG, USER_STATE
 from app import roles, worker
-from app.roles import Agent, Parts, stateless
+from app.roles import Agent, Parts, learner, stateless
 from app.settings import get_settings
 from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
@@ -49,6 +50,8 @@ class Point(StrEnum):
     """The record is in Kafka, its outputs are not."""
     OUTPUTS_FIRST = "outputs-first"
     """From here on no record reaches Kafka; what does not wait for that is in Kafka."""
+    AFTER_TOMBSTONE = "after-tombstone"
+    """A learner's state is deleted, the record is not."""
     BEFORE_COMMIT = "before-commit"
     """All is in Kafka, the source's offset is not committed."""
 
@@ -102,6 +105,10 @@ class DeadlyOutbox:
                     asyncio.get_running_loop().call_later(1.0, die)
                 self._held = True
                 return asyncio.get_running_loop().create_future()
+        if topic == USER_STATE and value is None and passed(Point.AFTER_TOMBSTONE):
+            await self._inner.send(topic, key=key, value=value, partition=partition)
+            await self._inner.flush()
+            die()
         if topic == USER_STATE and passed(Point.AFTER_CHANGELOG):
             await self._inner.flush()
             die()
@@ -188,4 +195,5 @@ def builder(role: Any) -> roles.Builder:
 if __name__ == "__main__":
     worker.InFlight = DeadlyWindow  # type: ignore[misc]
     worker.builder = builder
+    learner.SWEEP_SECONDS = float(os.environ.get("CRASH_SWEEP", learner.SWEEP_SECONDS))
     worker.run(sys.argv[1], get_settings())  # type: ignore[arg-type]

@@ -218,6 +218,8 @@ _ALL: tuple[Message, ...] = (
         key_base64="dQ==",
         value_base64="e30=",
         headers={"schema": "ChatReceived/1"},
+        raw_headers=(("schema", "Q2hhdFJlY2VpdmVkLzE="), ("x", None), ("x", "//4=")),
+        omitted_bytes=9_000_000,
     ),
     InteractionBatch(id="b-1", interactions=(FULL_INTERACTION,)),
     ChatMessage(id="m-1", timestamp=NOON, text="hm"),

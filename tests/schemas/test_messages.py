@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
 from schemas.actions import Level, Recommendation
-from schemas.base import InvalidJson, InvalidMessage, Message
+from schemas.base import InvalidJson, InvalidMessage, Message, UnknownVersion
 from schemas.chat import ChatReceived
 from schemas.emotions import Emotion
 from schemas.interactions import MAX_INTERACTIONS, Interaction
@@ -342,10 +342,12 @@ def test_an_error_never_quotes_what_the_learner_wrote():
         assert secret not in str(wrong(ChatMessage, CHAT | changes))
 
 
-def test_a_later_schema_version_is_refused_by_name():
-    document = EXAMPLES[ChatReceived][0].document() | {"schemaVersion": 2}
-
-    assert wrong(ChatReceived, document).field == "schemaVersion"
+@pytest.mark.parametrize("model", [ChatReceived, DeadLetter])
+def test_a_later_schema_version_is_refused_by_name_whatever_else_it_holds(model):
+    for document in (EXAMPLES[model][0].document() | {"schemaVersion": 2}, {"schemaVersion": 2}):
+        with pytest.raises(UnknownVersion) as raised:
+            model.read(document)
+        assert (raised.value.field, raised.value.message) == ("schemaVersion", "unknown_version")
 
 
 # -- what we must not write ---------------------------------------------------------------

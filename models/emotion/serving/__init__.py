@@ -3,6 +3,7 @@
 from models.emotion.reading import Reading
 from models.emotion.serving.errors import (
     ModelUnavailable,
+    NothingToRead,
     ReaderError,
     ReaderStopped,
     UnreadableText,
@@ -13,6 +14,7 @@ from models.emotion.serving.reader import EmotionReader
 __all__ = [
     "EmotionReader",
     "ModelUnavailable",
+    "NothingToRead",
     "Observer",
     "ReaderError",
     "ReaderStopped",

@@ -2,6 +2,8 @@
 
 Only the model thread calls in here, so nothing needs a lock; `batch_tokens` and
 `state` are read elsewhere and are single values.
+
+When memory runs out, batches are halved; they grow again once full ones have passed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,52 @@ if TYPE_CHECKING:
     from models.emotion.serving.engine import Engine
 
 LEAST_TOKENS = 32
+GROW_AFTER = 32
+"""Full batches without trouble after which the bound doubles again."""
+MOST_PATIENCE = 1_024
+"""The same, at most, where memory ran out each time that the bound had grown."""
 Answered = tuple[list[Entry], Output | Exception]
+
+
+class TokenBound:
+    """Padded tokens that a batch may have: up to `most`, less after memory ran out.
+
+    Each time that memory runs out halves the bound. After `GROW_AFTER` full batches (those
+    of more than half the bound: smaller ones say nothing about memory) it doubles. Where
+    that was too much, twice as many are needed the next time, up to `MOST_PATIENCE`, so
+    that a device with less memory than its settings say fails ever more rarely.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.tokens = most
+        self._passed = 0
+        self._patience = GROW_AFTER
+        self._grown = False
+
+    def ran_out(self) -> None:
+        """Memory ran out."""
+        self.tokens = max(min(LEAST_TOKENS, self._most), self.tokens // 2)
+        if self._grown:
+            self._patience = min(2 * self._patience, MOST_PATIENCE)
+        self._grown = False
+        self._passed = 0
+
+    def passed(self, padded: int) -> bool:
+        """A batch of so many tokens went through; whether the bound grew."""
+        if 2 * padded <= self.tokens:
+            return False
+        self._passed += 1
+        if self._passed < self._patience:
+            return False
+        self._passed = 0
+        if self.tokens == self._most:
+            # It holds here: the next trouble is another one.
+            self._patience, self._grown = GROW_AFTER, False
+            return False
+        self.tokens = min(self._most, 2 * self.tokens)
+        self._grown = True
+        return True
 
 
 class ModelRunner:
@@ -44,7 +91,12 @@ class ModelRunner:
         self._threads = threads
         self._changed = changed
         self._known = BreakerState.CLOSED
-        self.batch_tokens = batch_tokens
+        self._bound = TokenBound(batch_tokens)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Padded tokens of a batch, at most."""
+        return self._bound.tokens
 
     @property
     def open(self) -> bool:
@@ -70,6 +122,8 @@ class ModelRunner:
             failure = error  # `except` unbinds its name
         else:
             self._succeeded()
+            if self._bound.passed(_padded(entries)):
+                self._observer.batches_grew(self.batch_tokens)
             yield entries, output
             return
         if out_of_memory(failure) and len(entries) > 1:
@@ -111,9 +165,8 @@ class ModelRunner:
     def _timed(self, engine: Engine, batch: Batch, entries: list[Entry]) -> Output:
         started = self._clock()
         output = engine.run(batch)
-        lengths = [max(len(ids) for ids in e.tokens) for e in entries]
-        padded = len(lengths) * max(lengths)
-        self._observer.batch(len(lengths), sum(lengths), padded, self._clock() - started)
+        taken = self._clock() - started
+        self._observer.batch(len(entries), sum(map(_length, entries)), _padded(entries), taken)
         return output
 
     def _probe(self, engine: Engine) -> Exception | None:
@@ -124,7 +177,7 @@ class ModelRunner:
         return None
 
     def _shrink(self) -> None:
-        self.batch_tokens = max(LEAST_TOKENS, self.batch_tokens // 2)
+        self._bound.ran_out()
         self._observer.out_of_memory(self.batch_tokens)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -142,6 +195,14 @@ class ModelRunner:
         if state is not self._known:
             self._known = state
             self._changed(state)
+
+
+def _length(entry: Entry) -> int:
+    return max(len(ids) for ids in entry.tokens)
+
+
+def _padded(entries: list[Entry]) -> int:
+    return len(entries) * max(map(_length, entries))
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import OrderedDict
 
 from models.emotion.reading import Reading
+from models.judged import judged_copy
 
 
 def normalise(text: str) -> str:
-    """What the model is given: NFC, control characters and runs of white space as one space.
+    """What the model is given: the judged copy of a text, runs of white space as one space.
 
-    Case and punctuation stay: they carry emotion.
+    Case and punctuation stay: they carry emotion. Empty where a text has nothing to read.
     """
-    composed = unicodedata.normalize("NFC", text)
-    if composed.isprintable() and "  " not in composed:
-        return composed.strip()
-    # Format characters (Cf) stay: they join emoji and steer right-to-left text.
-    visible = "".join(" " if unicodedata.category(c) == "Cc" else c for c in composed)
-    return " ".join(visible.split())
+    return " ".join(judged_copy(text).split())
 
 
 class ReadingCache:

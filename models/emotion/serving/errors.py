@@ -2,6 +2,7 @@
 
 ReaderError
 ├── UnreadableText      this text makes the model raise, while others pass: a dead letter
+├── NothingToRead       nothing can be seen in this text: it is no evidence of anything
 ├── ModelUnavailable    the model does not work at present: try again later
 └── ReaderStopped       the reader was stopped, or not started
 """
@@ -18,6 +19,16 @@ class UnreadableText(ReaderError):
 
     The cause is chained; the message never holds the text.
     """
+
+
+class NothingToRead(ReaderError):
+    """Nothing can be seen in this text (`models.judged`), and the model is not asked.
+
+    Asked, it would answer "neutral" with confidence: a figure that nobody has measured.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("nothing can be seen in this text")
 
 
 class ModelUnavailable(ReaderError):

@@ -28,5 +28,8 @@ class Observer:
     def out_of_memory(self, batch_tokens: int) -> None:
         """Memory ran out; batches now hold at most so many padded tokens."""
 
+    def batches_grew(self, batch_tokens: int) -> None:
+        """Memory has sufficed for a while; batches may hold so many padded tokens again."""
+
     def unreadable(self) -> None:
         """A text was given up because the model raises at it."""

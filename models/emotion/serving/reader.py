@@ -16,7 +16,7 @@ from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
 from models.emotion.serving.breaker import Breaker, BreakerState
 from models.emotion.serving.cache import ReadingCache, normalise
-from models.emotion.serving.errors import ModelUnavailable, ReaderStopped
+from models.emotion.serving.errors import ModelUnavailable, NothingToRead, ReaderStopped
 from models.emotion.serving.observer import Observer
 from models.emotion.serving.pipeline import Pipeline
 from models.emotion.serving.work import Entry, Outcome
@@ -147,12 +147,14 @@ class EmotionReader:
     async def submit(self, text: str) -> asyncio.Future[Reading]:
         """Accept a text, waiting while `queue_size` texts are on their way.
 
-        Raises ModelUnavailable while the breaker is open (see `wait_available`), and
-        ReaderStopped.
+        Raises NothingToRead for a text in which nothing can be seen, ModelUnavailable while
+        the breaker is open (see `wait_available`), and ReaderStopped.
         """
         self._must_accept()
         loop = asyncio.get_running_loop()
         normal = normalise(text)
+        if not normal:
+            raise NothingToRead
         known = self._cache.get(normal)
         self._observer.cache(hit=known is not None)
         if known is not None:

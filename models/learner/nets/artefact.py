@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from models.artefacts import UnknownArtefactFormat
 from models.learner.nets.card import NetCard, markdown
 from models.learner.nets.inputs import Floats
 
@@ -74,8 +75,10 @@ def load(folder: Path) -> NetArtefact:
             )
         digest.update((folder / name).read_bytes())
     try:
-        card = NetCard.model_validate_json((folder / CARD).read_bytes())
+        card = NetCard.read(folder / CARD)
         tensors = {n: t.astype(np.float64) for n, t in load_file(folder / WEIGHTS).items()}
+    except UnknownArtefactFormat as error:
+        raise NetProblem(str(error)) from error
     except Exception as error:
         raise NetProblem(f"{folder}: {error}") from error
     return NetArtefact(folder, card, tensors, f"{card.name}-{digest.hexdigest()[:12]}")

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.artefacts import ArtefactCard
+
 
 class DataSet(BaseModel):
     """One data set that taught the net."""
@@ -19,10 +21,8 @@ class DataSet(BaseModel):
     teaches: str
 
 
-class NetCard(BaseModel):
+class NetCard(ArtefactCard):
     """Data, figures, limits and forbidden uses of one net."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     trained: list[str] = Field(description="inputs that training saw; the others are masked")

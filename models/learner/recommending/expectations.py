@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.artefacts import UnknownArtefactFormat
 from models.learner.recommending.catalogue import Action, Catalogue, ContextFact
 from models.learner.recommending.memory import unscaled
 from models.learner.rules import PolicyError
@@ -156,5 +157,8 @@ def load_learned(path: Path) -> LearnedPolicy:
         raise PolicyError(f"learned policy {path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
+        if first["loc"] == ("format",):
+            problem = UnknownArtefactFormat(path, first["input"], ARTEFACT_FORMAT)
+            raise PolicyError(f"learned policy {problem}") from error
         where = ".".join(str(part) for part in first["loc"]) or "whole file"
         raise PolicyError(f"learned policy {path}: {where}: {first['msg']}") from error

@@ -32,7 +32,8 @@ from schemas.actions import (
     RecommendationsMade,
     TargetType,
 )
-from schemas.base import Message, Millis, Unit
+from schemas.base import Message, Unit
+from schemas.times import Millis
 
 
 class LogProblem(ValueError):

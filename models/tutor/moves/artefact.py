@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from models.artefacts import UnknownArtefactFormat
 from models.tutor.moves.card import Card, markdown
 from models.tutor.moves.dialogue import MOVES, STRATEGIES
 from models.tutor.moves.model import Evidence, MoveModel, Tagger, feature_names, strategy_names
@@ -75,7 +76,9 @@ def shipped() -> MoveModel:
 def load_card(folder: Path = SHIPPED) -> Card:
     """Raises ArtefactProblem."""
     try:
-        return Card.model_validate_json((folder / CARD).read_bytes())
+        return Card.read(folder / CARD)
+    except UnknownArtefactFormat as error:
+        raise ArtefactProblem(f"tutor moves: {error}") from error
     except (OSError, ValueError) as error:
         raise ArtefactProblem(f"tutor moves: {folder / CARD}: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.artefacts import ArtefactCard
 from models.tutor.moves.figures import Agreement, Figures
 from models.tutor.moves.model import Evidence
 
@@ -38,10 +39,8 @@ class Source(BaseModel):
     teaches: str
 
 
-class Card(BaseModel):
+class Card(ArtefactCard):
     """Written by the training run; nothing in it is typed by hand afterwards."""
-
-    model_config = ConfigDict(extra="forbid")
 
     moves: list[str] = Field(description="in the order of the moves heads' outputs")
     strategies: list[str] = Field(description="in the order of the strategies head's outputs")

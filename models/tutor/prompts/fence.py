@@ -8,6 +8,9 @@ one of them escapes the template's own tokens. Three things are changed, nothing
 2. `<` or `[` that opens something which looks like a token of a chat template, or like one of
    our own fences, becomes a bracket that only looks like it. `x < 3` stays.
 3. A line that begins like a turn (`system: ...`, `### Instruction`) is quoted with `| `.
+
+Both are looked for in the text and in what its HTML says (`models/judged.py`): `&lt;/learner&gt;`
+and `<p>system: ...` count, too. What stands in the prompt is the text, changed at those places.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import re
 import unicodedata
 from enum import StrEnum
 from typing import Final
+
+from models.judged import Unmarked, as_it_stands, without_entities, without_markup
 
 
 class Fence(StrEnum):
@@ -111,18 +116,46 @@ def harmless(text: str) -> str:
     Twice is the same as once. Text without brackets, line ends or invisible characters
     stays as it is.
     """
-    shown = _visible(text)
-    opened = _TOKEN.finditer(_folded(shown))
-    characters = list(shown)
-    for match in opened:
-        place = match.start()
-        characters[place] = _INSTEAD[_folded(characters[place])]
-    shown = "".join(characters)
-    places = {match.start() for match in _ROLE_LINE.finditer(_folded(shown))}
-    quoted = [place for place in places if not shown.startswith("| ", place)]
-    for place in sorted(quoted, reverse=True):
+    shown = _brackets_closed(_visible(text))
+    places = {place for place in _role_lines(shown) if not shown.startswith("| ", place)}
+    for place in sorted(places, reverse=True):
         shown = f"{shown[:place]}| {shown[place:]}"
     return shown
+
+
+def _brackets_closed(shown: str) -> str:
+    instead: dict[int, tuple[int, str]] = {}
+    for read in _readings(shown):
+        for match in _TOKEN.finditer(read.text):
+            at = match.start()
+            instead[read.begins[at]] = (read.ends[at], _INSTEAD[read.text[at]])
+    for begin in sorted(instead, reverse=True):
+        end, sign = instead[begin]
+        shown = f"{shown[:begin]}{sign}{shown[end:]}"
+    return shown
+
+
+def _role_lines(shown: str) -> set[int]:
+    return {
+        read.begins[match.start()]
+        for read in _readings(shown)
+        for match in _ROLE_LINE.finditer(read.text)
+    }
+
+
+def _readings(shown: str) -> list[Unmarked]:
+    """As it stands, and as HTML says it; folded, with the places in the text itself.
+
+    Tags count in one reading and are dropped in another: `<s>` is one of HTML's, and a model's
+    token as well.
+    """
+    folded = _folded(shown)
+    readings = [as_it_stands(folded)]
+    if "&" in folded:
+        readings.append(without_entities(folded))
+    if "<" in folded or "&" in folded:
+        readings.append(without_markup(folded))
+    return [Unmarked(_folded(read.text), read.begins, read.ends) for read in readings]
 
 
 def fenced(fence: Fence, text: str) -> str:

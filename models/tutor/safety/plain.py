@@ -1,7 +1,10 @@
-"""From what somebody typed to plain text that patterns can be held against.
+"""From the judged copy of a text to plain text that patterns can be held against.
 
 Lower case, no accents, one blank between words, one sentence a line, contractions written out,
 figures and signs inside words read as letters, misspelt keywords put right.
+
+Where a sentence goes on behind a line break or dots ("i want to... stop"), it is read both ways:
+whole, and cut there. So a break hides nothing, and nothing behind a break takes a finding back.
 """
 
 from __future__ import annotations
@@ -16,17 +19,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from models.judged import judged_copy
 from models.tutor.safety.lexicon import Lexicon
 
-_APOSTROPHES: Final = re.compile(r"['\u2019\u2018\u02bc\u00b4`\u201b\uff07]")
+_APOSTROPHES: Final = re.compile(r"['`]")
 _ENDS: Final = r"[.!?\u2026\n;]"
 # Tried where signs begin, not at each of them: a page of dots would take their square.
 SENTENCE_END: Final = re.compile(rf"(?<!{_ENDS}){_ENDS}+(?=\s|$)|[\u3002\uff01\uff1f\n]+")
+# A full stop ends a sentence; dots in a row may be a pause, and a line end may be the page's.
+_PAUSE: Final = re.compile(r"(?:\.(?:[ \t]*+\.)++|\n)\s*+")
+_LIST_MARK: Final = re.compile(
+    r"(?:[-*+\u2022\u2023\u25e6\u2013\u2014]|(?:\d{1,3}|[a-zA-Z])[.)])\s"
+)
+_OPENING: Final = re.compile(r"[\s\"'(\[{>*_~`\u201c\u00ab]*+")
+_AHEAD: Final = 20
+"""Characters behind a pause that say whether a sentence begins there."""
 _CLAUSE_END: Final = re.compile(r",(?!\d)|(?:^|\s)-+(?:\s|$)|[\u2013\u2014\uff0c\u3001\u060c]")
 _SPELLED: Final = re.compile(r"\b(?:[a-z][ .\-_*]+){2,}[a-z]\b")
 _WORD: Final = re.compile(r"[a-z0-9@$!*+|]+")
 _LOOKS_LIKE: Final = str.maketrans("013457@$!|+", "oieastasiit")
-_ORDINARY: Final = re.compile("[\\t\\n\\r -~]*")
 _LONGEST: Final = 600
 _OVERLAP: Final = 150
 """Characters of a portion, and how many of them the next one repeats at most."""
@@ -58,21 +69,40 @@ def sentences(text: str, lexicon: Lexicon, *, most: int | None = None) -> list[S
 
     most: words that are looked at, the first and the last ones of a longer text; all for None
     """
-    lower = lowered(text)
+    copy = judged_copy(text)
+    # Each once: most lines are the same in both.
+    ways = dict.fromkeys((_PAUSE.sub(_continued, copy), copy))
+    read = [each for way in ways for each in _sentences(lowered(way), lexicon, most)]
+    return list(dict.fromkeys(read))
+
+
+def _sentences(lower: str, lexicon: Lexicon, most: int | None) -> Iterator[Sentence]:
     lower = _SPELLED.sub(_unspelled, lower)
     if most is not None:
         lower = _shortened(lower, most)
-    made = (extended(NOTHING, part, lexicon) for part in SENTENCE_END.split(lower))
-    return [short for sentence in made if sentence.text for short in portions(sentence)]
+    for part in SENTENCE_END.split(lower):
+        sentence = extended(NOTHING, part, lexicon)
+        if sentence.text:
+            yield from portions(sentence)
 
 
-def lowered(text: str) -> str:
-    """Lower case without accents, apostrophes and what cannot be seen."""
-    lower = text.casefold()
+def _continued(pause: re.Match[str]) -> str:
+    """A blank where the sentence goes on, the pause itself where another may begin."""
+    ahead = pause.string[pause.end() : pause.end() + _AHEAD]
+    word = ahead[_OPENING.match(ahead).end() :]  # type: ignore[union-attr]  # it always matches
+    if not word or ("\n" in pause[0] and _LIST_MARK.match(ahead)):
+        return pause[0]
+    # "I" is written large anywhere, and so is each letter of who shouts.
+    begins = word[0].isupper() and word[1:2].islower()
+    return pause[0] if begins else " "
+
+
+def lowered(copy: str) -> str:
+    """A judged copy in lower case, without accents and apostrophes."""
+    lower = copy.casefold()
     if not lower.isascii():
         lower = unicodedata.normalize("NFKD", lower)
-    if not _ORDINARY.fullmatch(lower):
-        lower = "".join(c for c in lower if not unicodedata.combining(c) and _seen(c))
+        lower = "".join(c for c in lower if not unicodedata.combining(c))
     return _APOSTROPHES.sub("", lower)
 
 
@@ -120,10 +150,6 @@ def portions(sentence: Sentence) -> Iterator[Sentence]:
 def _portion(text: str, clauses: Sequence[int], begin: int, end: int) -> Sentence:
     inside = clauses[bisect_right(clauses, begin) : bisect_left(clauses, end)]
     return Sentence(text[begin:end], (0, *(at - begin for at in inside)))
-
-
-def _seen(character: str) -> bool:
-    return unicodedata.category(character) not in {"Cf", "Cc", "Co", "Cs"} or character in "\n\t\r"
 
 
 def _unspelled(match: re.Match[str]) -> str:

@@ -1,5 +1,6 @@
 """Is this for a person? Patterns over plain text, with the emotion reading beside them.
 
+Every text is looked at in its judged copy (`models/judged.py`), a learner's and a model's.
 Pure: same text, reading, lexicon and settings, same answer. It answers with reasons that name
 no word of the learner's, so that they may be shown to whoever is called and kept.
 """
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from models.judged import judged_part
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import Pattern, load
 from models.tutor.safety.matching import Finding, findings, found, found_by, without_figures
@@ -26,6 +28,8 @@ from schemas.actions import Level
 from schemas.emotions import Emotion
 
 _BREAK: Final = re.compile(r"[^\w'\u2019]")
+_OPEN_TAG: Final = re.compile(r"<[/!]?[a-zA-Z][^<>]{0,200}\Z")
+"""The tag that may go on: its blanks are no ends of words."""
 _LONGEST: Final = 600
 """Characters from which a sentence is judged although it has not ended."""
 _KEPT: Final = 160
@@ -152,8 +156,10 @@ class ReplyWatch:
         if not _BREAK.search(piece):
             return None
         whole = max(self._open.rfind(" "), self._open.rfind("\n")) + 1
+        tag = _OPEN_TAG.search(self._open[:whole], max(0, whole - _KEPT))
+        whole = whole if tag is None else tag.start()
         words, self._open = self._open[:whole], self._open[whole:]
-        *ended, last = SENTENCE_END.split(lowered(words))
+        *ended, last = SENTENCE_END.split(lowered(judged_part(words)))
         for part in ended:
             screening = self._judged(extended(self._sentence, part, self._screen.lexicon))
             self._sentence = NOTHING
@@ -167,7 +173,7 @@ class ReplyWatch:
             kept = max(len(text) - _KEPT, text.find(" ", len(text) - _KEPT) + 1)
             self._sentence = Sentence(text[kept:])
             return screening
-        rest = lowered(self._open[:_KEPT])
+        rest = lowered(judged_part(self._open[:_KEPT]))
         return self._judged_so_far(extended(self._sentence, rest, self._screen.lexicon))
 
     def end(self) -> Screening | None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,10 @@ import pytest
 from app.auth import Authenticator
 from app.embedded import free_port
 from app.environment import child_environment
+from app.exits import Exit
 from app.settings import Settings
+from models.emotion.config import EmotionSettings
+from models.learner.config import LearnerSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -53,6 +58,44 @@ def test_token_with_a_jwks_says_where_tokens_come_from():
     run = masterx("token", "ann", MASTERX_AUTH__JWKS_URL="http://127.0.0.1:9/jwks")
     assert run.returncode == 1
     assert "identity provider" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["gateway", "worker learner", "worker tutor", "up", "settings", "doctor", "topics create"],
+)
+def test_production_with_a_weak_secret_ends_before_anything_is_connected(command):
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        service.setblocking(False)
+        place = f"127.0.0.1:{service.getsockname()[1]}"
+        run = masterx(
+            *command.split(),
+            MASTERX_ENVIRONMENT="production",
+            MASTERX_AUTH__SECRET="short",
+            MASTERX_KAFKA__BOOTSTRAP=place,
+            MASTERX_REDIS__URL=f"redis://{place}/0",
+            MASTERX_MONGO__URL=f"mongodb://{place}",
+        )
+        assert run.returncode == 2
+        assert "MASTERX_AUTH__SECRET must have 32 characters" in run.stderr
+        assert "Traceback" not in run.stderr
+        assert "short" not in run.stderr + run.stdout
+        with pytest.raises(BlockingIOError):
+            service.accept()
+
+
+def test_production_says_all_that_is_wrong_in_one_line():
+    run = masterx(
+        "settings",
+        MASTERX_ENVIRONMENT="production",
+        MASTERX_AUTH__JWKS_URL="http://id.example/jwks",
+        MASTERX_AUTH__ISSUER="null",
+        MASTERX_AUTH__AUDIENCE="null",
+    )
+    assert run.returncode == 2
+    [line] = run.stderr.splitlines()
+    for name in ("JWKS_URL", "ISSUER", "AUDIENCE"):
+        assert f"MASTERX_AUTH__{name}" in line
 
 
 def test_no_command_but_the_emotion_worker_loads_torch():
@@ -163,3 +206,70 @@ def test_dead_letters_need_to_be_named_before_they_are_replayed(topics):
     assert run.returncode == 2
     assert "--since" in run.stderr
     assert "0 dead letters" in masterx("dead-letters", "list", settings=topics).stderr
+
+
+# -- formats of files, and promoting -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "shipped"),
+    [
+        ("MASTERX_LEARNER__POLICY__FILE", LearnerSettings().policy.file),
+        ("MASTERX_LEARNER__RECOMMENDING__FILE", LearnerSettings().recommending.file),
+    ],
+)
+def test_a_worker_ends_with_78_on_a_rule_file_of_another_version(tmp_path, variable, shipped):
+    file = tmp_path / "later.toml"
+    file.write_text("format = 2\n" + shipped.read_text())
+    run = masterx("worker", "learner", **{variable: str(file)})
+    assert run.returncode == Exit.CONFIG
+    assert f"{file}: of format 2; this version reads 1" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.fixture(scope="module")
+def other_emotion_model(tmp_path_factory):
+    """The shipped weights under another card: to whoever reads embeddings, another model."""
+    folder = tmp_path_factory.mktemp("emotion") / "other"
+    shutil.copytree(EmotionSettings().artefact, folder)
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "reproduce": "by hand"}))
+    return folder
+
+
+def test_a_model_that_the_intervention_net_cannot_read_is_promoted_by_force_only(
+    tmp_path, other_emotion_model
+):
+    pointer = tmp_path / "promoted"
+    arguments = ("models", "promote", str(other_emotion_model))
+
+    refused = masterx(*arguments, MASTERX_EMOTION__PROMOTED=str(pointer))
+    assert refused.returncode == 1
+    assert "intervention (reads those of fast-" in refused.stderr
+    assert "masterx train intervention" in refused.stderr
+    assert "--force" in refused.stderr
+    assert not pointer.exists()
+
+    forced = masterx(*arguments, "--force", MASTERX_EMOTION__PROMOTED=str(pointer))
+    assert forced.returncode == 0, forced.stderr
+    assert pointer.read_text().splitlines()[0] == str(other_emotion_model)
+
+
+def test_without_an_intervention_net_any_model_is_promoted(tmp_path, other_emotion_model):
+    pointer = tmp_path / "promoted"
+    run = masterx(
+        "models",
+        "promote",
+        str(other_emotion_model),
+        MASTERX_EMOTION__PROMOTED=str(pointer),
+        MASTERX_LEARNER__NETS__INTERVENTION="",
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_model_that_the_net_reads_is_promoted(tmp_path):
+    pointer = tmp_path / "promoted"
+    shipped = str(EmotionSettings().artefact)
+    run = masterx("models", "promote", shipped, MASTERX_EMOTION__PROMOTED=str(pointer))
+    assert run.returncode == 0, run.stderr
+    assert pointer.exists()

@@ -81,6 +81,9 @@ async def test_nothing_falls_between_hello_and_the_first_push(edge: Edge, pusher
     await appending
 
 
+CONFLATED = ("user_state_update", "recommendations")
+
+
 class Page:
     """A page that remembers the last offset it has seen, and resumes from there."""
 
@@ -89,7 +92,8 @@ class Page:
         self.offset = 0
         self.seen: list[dict[str, Any]] = []
 
-    async def stay(self, client: Client, number: int) -> None:
+    async def stay(self, client: Client, number: int, until: int) -> None:
+        """Take so many pushes, or those up to an offset."""
         hello = await client.next()
         assert hello["type"] == "hello"
         if self.epoch is None:
@@ -97,38 +101,115 @@ class Page:
         else:
             await client.send(type="resume", epoch=self.epoch, offset=self.offset)
             resumed = await client.next()
-            assert (resumed["type"], resumed["recovered"]) == ("resumed", True)
-            assert resumed["offset"] == self.offset
-        for push in await client.take(number):
+            assert (resumed["type"], resumed["offset"]) == ("resumed", self.offset)
+        while number > 0 and self.offset < until:
+            push = await client.next()
+            if push["type"] == "resumed":  # causes are lost; the place is ours
+                assert (push["recovered"], push["offset"]) == (False, self.offset)
+                continue
             self.seen.append(push)
             self.offset = push["offset"]
+            number -= 1
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_cut_off_at_random_a_page_sees_every_push_exactly_once(edge, pusher, seed):
+async def test_cut_off_at_random_a_page_misses_only_what_was_superseded(edge, pusher, seed):
     chance = random.Random(seed)
     page, total = Page(), 150
+    pushed: list[tuple[str, str]] = []
 
-    async def append() -> list[str]:
-        causes: list[str] = []
-        while len(causes) < total:
-            number = min(chance.randint(1, 9), total - len(causes))
-            kinds = chance.choice(list(PushKind))
-            causes += await pusher.push_many("ada", number, kinds)
+    async def append() -> None:
+        while len(pushed) < total:
+            number = min(chance.randint(1, 9), total - len(pushed))
+            kind = chance.choice(list(PushKind))
+            causes = await pusher.push_many("ada", number, kind)
+            pushed.extend((str(kind), cause) for cause in causes)
             await asyncio.sleep(chance.random() * 0.02)
-        return causes
 
     async with edge.client() as client:
-        await page.stay(client, 0)
+        await page.stay(client, 0, total)
     appending = asyncio.create_task(append())
-    while len(page.seen) < total:
+    while page.offset < total:
         async with edge.client() as client:
-            await page.stay(client, min(chance.randint(0, 20), total - len(page.seen)))
+            await page.stay(client, chance.randint(0, 20), total)
             if chance.random() < 0.5:
                 client.socket.transport.abort()
-    causes = await appending
-    assert offsets(page.seen) == list(range(1, total + 1))
-    assert [one["causedBy"] for one in page.seen] == [[cause] for cause in causes]
+    await appending
+    # Each push in its place, in order
+    assert offsets(page.seen) == sorted(set(offsets(page.seen)))
+    for push in page.seen:
+        kind, cause = pushed[push["offset"] - 1]
+        assert (push["type"], push["causedBy"][-1]) == (kind, cause)
+    # All but states and recommendations exactly once; of these the newest came
+    for kind in PushKind:
+        of_kind = [n for n, (each, _) in enumerate(pushed, start=1) if each == kind]
+        seen = [push["offset"] for push in page.seen if push["type"] == kind]
+        if kind in CONFLATED:
+            assert seen[-1] == of_kind[-1]
+        else:
+            assert seen == of_kind
+    # No cause twice, none of another kind
+    for kind in CONFLATED:
+        told = [c for push in page.seen if push["type"] == kind for c in push["causedBy"]]
+        assert len(told) == len(set(told))
+        assert set(told) <= {cause for each, cause in pushed if each == kind}
+
+
+async def resumed_from(client: Client, hello: dict[str, Any], offset: int) -> dict[str, Any]:
+    await client.send(type="resume", epoch=hello["epoch"], offset=offset)
+    return await client.next()
+
+
+async def test_a_resume_brings_the_newest_state_with_all_causes(edge: Edge, pusher: Pusher):
+    async with edge.client() as client:
+        hello = await client.next()
+        await client.call(type="ping", id="1")  # it does not want to resume
+        states, advice = [], []
+        for n in range(30):
+            states.append(await pusher.push("ada", PushKind.STATE, userState={"version": n}))
+            advice.append(await pusher.push("ada", PushKind.RECOMMENDATIONS))
+            if n in (3, 20):
+                await pusher.push("ada", PushKind.INTERVENTION)
+        await client.take(62)
+        resumed = await resumed_from(client, hello, 10)
+        assert (resumed["recovered"], resumed["offset"]) == (True, 10)
+        pushes = await client.take(3)
+        assert (await client.call(type="ping", id="1"))["type"] == "pong"
+    # The client has five states (the last at 10), four recommendations, an intervention (at 9)
+    assert [(one["type"], one["offset"]) for one in pushes] == [
+        ("intervention", 44),
+        ("user_state_update", 61),
+        ("recommendations", 62),
+    ]
+    assert pushes[1]["userState"] == {"version": 29}
+    assert pushes[1]["causedBy"] == states[5:]
+    assert pushes[2]["causedBy"] == advice[4:]
+
+
+async def test_what_lost_its_causes_is_said_and_nothing_else_is_missed(edge: Edge, pusher: Pusher):
+    async with edge.client() as client:
+        hello = await client.next()
+        await client.call(type="ping", id="1")
+        for n in range(100):
+            await pusher.push("ada", PushKind.STATE, userState={"version": n})
+            if n in (10, 90):
+                await pusher.push("ada", PushKind.INTERVENTION)
+        await client.take(102)
+        # From where at most 64 causes were superseded: all of them
+        resumed = await resumed_from(client, hello, 36)
+        assert resumed["recovered"] is True
+        assert offsets(pushes := await client.take(2)) == [93, 102]
+        assert len(pushes[1]["causedBy"]) == 65
+        assert (await resumed_from(client, hello, 35))["recovered"] is False
+        assert offsets(await client.take(2)) == [93, 102]
+        # From further back: the state, our own place, and then what is not superseded
+        resumed = await resumed_from(client, hello, 5)
+        assert (resumed["recovered"], resumed["offset"]) == (False, 5)
+        assert resumed["userState"] == {"version": 99}
+        pushes = await client.take(3)
+        assert offsets(pushes) == [12, 93, 102]
+        assert len(pushes[2]["causedBy"]) == 65
+        assert (await client.call(type="ping", id="1"))["type"] == "pong"
 
 
 async def test_a_late_resume_replays_from_where_it_says(edge: Edge, pusher: Pusher):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from agents.persistence import Retriable
+from agents.ports import PushKind
 from agents.topics import CHAT
+from app.redis.client import connect
 from app.settings import Settings
 from schemas.base import now_ms
 from tests.app.gateway.edge import PREFIX, Client, Pusher, records, serving
+from tests.app.redis.test_client import WITHIN, pair
 from tests.servers import Services
 
 pytestmark = pytest.mark.services
@@ -171,3 +177,36 @@ async def drained(client: Client) -> int | None:
         while True:
             await client.socket.recv()
     return client.socket.close_code
+
+
+async def test_a_failover_of_redis_is_over_within_seconds(topics: Settings, tmp_path: Path):
+    """Given a push worker's and a gateway's connections to a primary that lives on."""
+    async with pair(tmp_path, None) as both:
+        redis = topics.redis.model_copy(update={"url": both.settings.url})
+        settings = topics.model_copy(update={"redis": redis})
+        async with (
+            serving(settings) as edge,
+            edge.client() as client,
+            connect(redis, "push") as writing,
+        ):
+            pusher = Pusher(settings, writing)
+            await client.next()
+            await pusher.push_many("ada", 3)
+            assert [each["offset"] for each in await client.take(3)] == [1, 2, 3]
+            await both.fail_over()
+            promoted = time.monotonic()
+            # Pushes go on, and no page is told less than all: a new epoch, then what follows
+            while True:
+                try:
+                    await pusher.push("ada", PushKind.STATE, userState={"version": 4})
+                    break
+                except Retriable:
+                    await asyncio.sleep(0.05)
+            resumed = await client.until("resumed")
+            assert resumed["recovered"] is False
+            assert resumed["userState"] == {"version": 4}
+            assert time.monotonic() - promoted < WITHIN
+            await pusher.push("ada")
+            assert (await client.next())["offset"] == resumed["offset"] + 1
+            async with edge.client("bob") as newcomer:
+                assert (await newcomer.next())["type"] == "hello"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import httpx
 import orjson
 import psutil
 import pytest
+from joserfc import jwt
 from websockets.exceptions import ConnectionClosed
 
 from agents.ports import PushKind
@@ -21,7 +23,8 @@ from app.embedded import free_port
 from app.environment import child_environment
 from app.settings import Settings
 from schemas.base import now_ms
-from tests.app.gateway.edge import Client, Edge, Pusher, records
+from tests.app.gateway.edge import PREFIX, Client, Edge, Pusher, proxying, records
+from tests.app.keys import RSA, public, serving_keys
 
 pytestmark = pytest.mark.services
 
@@ -87,6 +90,83 @@ async def test_at_the_end_what_is_under_way_is_answered_and_sockets_are_told(top
             assert await running.child.wait() == 0
     stored = {orjson.loads(one.value)["text"] for one in await records(topics, CHAT, len(acked))}
     assert acked <= stored
+
+
+async def test_whatever_hangs_the_end_comes_in_time_and_keeps_every_ack(topics: Settings, pusher):
+    """Silent, mid-handshake, token unchecked, half-open and slow clients, and one that is well."""
+    async with serving_keys() as provider, AsyncExitStack() as stack:
+        provider.keys = public(RSA)
+        auth = {"jwks_url": provider.url, "jwks_timeout": 60.0}
+        chosen = topics.model_copy(update={"auth": topics.auth.model_copy(update=auth)})
+        running = await stack.enter_async_context(
+            process(chosen, handshake_timeout=60.0, shutdown_timeout=3.0)
+        )
+        port = chosen.gateway.port
+        proxy = await stack.enter_async_context(proxying(port))
+        token = {"token": signed_by_rsa("rsa")}
+        well = await stack.enter_async_context(running.edge.client(**token))
+        half_open = await stack.enter_async_context(
+            running.edge.client(port=proxy.port, close_timeout=0.1, **token)
+        )
+        slow = await stack.enter_async_context(
+            running.edge.client(max_queue=1, close_timeout=0.1, **token)
+        )
+        for client in (well, half_open, slow):
+            await client.call(type="ping", id="1")
+        slow.socket.transport.pause_reading()
+        proxy.lose()
+        provider.hangs = True
+        await asyncio.sleep(5.1)  # a fetch was made just now; then an unknown key begins another
+        head = f"GET {PREFIX}/ws/ada HTTP/1.1\r\nHost: x\r\n"
+        upgrade = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        )
+        unknown = f"Authorization: Bearer {signed_by_rsa('another')}\r\n"
+        long = f"Cookie: {'a' * 9_000}\r\n"
+        body = "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+        checking = head + upgrade + unknown + "\r\n"
+        rest = checking.replace("/ws/", "/profile/").replace(upgrade, "")
+        hanging: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        for start in ("", head, head + upgrade, head + long, checking, rest, body):
+            for _ in range(3):
+                streams = await asyncio.open_connection("127.0.0.1", port)
+                hanging.append(streams)  # streams that nobody holds are closed
+                streams[1].write(start.encode())
+        await pusher.push_many("ada", 30, PushKind.INTERVENTION, 20_000)
+        for number in range(20):
+            await well.send(
+                type="chat_message", id=str(number), timestamp=now_ms(), text=f"{number}"
+            )
+        first = await well.until("ack")
+        running.child.send_signal(signal.SIGTERM)
+        start = asyncio.get_running_loop().time()
+        acked = {first["id"]}
+        async for message in aiter_messages(well):
+            acked |= {message["id"]} if message["type"] == "ack" else set()
+        assert well.socket.close_code == 1012
+        async with asyncio.timeout(20):
+            assert await running.child.wait() == 0
+        took = asyncio.get_running_loop().time() - start
+        print(f"ended after {took:.1f} s")
+        assert took < 3.5 * 3.0 + 2
+        for client in (half_open, slow):
+            client.socket.transport.abort()
+        for _, writer in hanging:
+            writer.transport.abort()
+    stored = {orjson.loads(one.value)["text"] for one in await records(topics, CHAT, len(acked))}
+    assert acked <= stored
+
+
+def signed_by_rsa(kid: str) -> str:
+    content = {
+        "sub": "ada",
+        "iss": "masterx",
+        "aud": "masterx",
+        "exp": time.time() + 600,
+        "consent": True,
+    }
+    return jwt.encode({"alg": "RS256", "kid": kid}, content, RSA, algorithms=["RS256"])
 
 
 async def aiter_messages(client: Client) -> AsyncIterator[dict]:

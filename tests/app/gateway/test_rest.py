@@ -214,6 +214,24 @@ async def test_profile_from_the_push_log_then_from_history(edge: Edge, http, pus
     assert live["details"] == {"source": "live"}
 
 
+@pytest.mark.parametrize(
+    "body", [{"userState": {"version": "x"}}, {"userState": 7}, {"padding": "no state"}]
+)
+async def test_a_live_state_that_cannot_be_read_is_not_a_fault_of_ours(
+    edge: Edge, http, pusher, body
+):
+    await pusher.push("ada", PushKind.STATE, **{"userState": None, **body})
+    assert problem(await http.get("/profile/ada"))[:2] in ((404, "not_found"), (503, "unavailable"))
+    state = FULL_STATE.document()
+    mongo: AsyncMongoClient = AsyncMongoClient(edge.settings.mongo.url)
+    async with mongo:
+        await mongo[edge.settings.mongo.database]["states"].insert_one(
+            {"_id": "ada", "expiresAt": datetime.now(UTC) + timedelta(days=1), **state}
+        )
+    stored = (await http.get("/profile/ada")).json()
+    assert stored["details"] == {"source": "history"}
+
+
 async def test_pages_of_allowed_origins_only(edge: Edge, http):
     ask = {"Origin": edge.http, "Access-Control-Request-Method": "POST"}
     allowed = await http.options("/chat", headers=ask)

@@ -6,20 +6,23 @@ import asyncio
 import logging
 import re
 import time
+from contextlib import AsyncExitStack
 
 import orjson
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agents.topics import CHAT, FEEDBACK, INTERACTIONS
 from app.auth import issue
+from app.gateway.connection import Connection
+from app.gateway.intake import Sender
 from app.settings import AuthSettings
 from schemas.base import now_ms
 from schemas.chat import ChatReceived
 from schemas.interactions import MAX_INTERACTIONS, InteractionsReceived
 from schemas.wire import Ack, Error, Hello, Pong
-from tests.app.gateway.edge import Edge, an_interaction, records, serving
+from tests.app.gateway.edge import Edge, an_interaction, proxying, records, serving
 from tests.app.gateway.test_wire_document import EXAMPLES as DOCUMENTED
 
 pytestmark = pytest.mark.services
@@ -87,8 +90,8 @@ async def test_a_page_of_a_foreign_origin_is_refused_before_the_handshake(edge: 
 async def test_expiry_closes_at_the_moment(topics):
     auth = topics.auth.model_copy(update={"leeway": 0})
     async with serving(topics.model_copy(update={"auth": auth})) as edge:
-        token = edge.token(ttl=1.0)
         due = time.time() + 1.0
+        token = edge.token(ttl=1.0)
         async with edge.client(token=token) as client:
             await client.until("hello")
             assert (await client.call(type="ping", id="1"))["type"] == "pong"
@@ -116,6 +119,114 @@ async def test_connections_are_bounded_in_all_and_per_learner(topics):
             assert (await again.next())["type"] == "hello"
 
 
+async def test_sockets_that_a_phone_lost_make_way_for_its_new_one(topics):
+    """Twenty within half a minute; no ping of the interval has been missed yet."""
+    async with (
+        serving(topics, probe_timeout=0.5) as edge,
+        proxying(edge.settings.gateway.port) as proxy,
+        AsyncExitStack() as stack,
+    ):
+        most = edge.settings.gateway.max_connections_per_user
+        lost = []
+        for _ in range(most):
+            options = {"port": proxy.port, "ping_interval": None, "close_timeout": 0.1}
+            client = await stack.enter_async_context(edge.client(**options))
+            await client.until("hello")
+            lost.append(client)
+        oldest = edge.gateway.connections.snapshot()
+        proxy.lose()
+
+        start = time.monotonic()
+        async with edge.client() as newest:
+            assert (await newest.next())["type"] == "hello"
+            assert time.monotonic() - start < 10  # a missed ping of the interval takes 40
+            assert (await newest.call(type="ping", id="1"))["type"] == "pong"
+            assert len(edge.gateway.connections) == most
+            # One after the other, each new one at the cost of one that was lost
+            others = [await stack.enter_async_context(edge.client()) for _ in range(3)]
+            for other in others:
+                assert (await other.next())["type"] == "hello"
+            assert len(set(oldest) & set(edge.gateway.connections.snapshot())) == most - 4
+            assert (await newest.call(type="ping", id="2"))["type"] == "pong"
+        for client in lost:
+            client.socket.transport.abort()
+
+
+async def test_the_oldest_silent_one_makes_way_and_none_that_is_alive(topics):
+    async with (
+        serving(topics, probe_timeout=0.5, max_connections_per_user=3) as edge,
+        proxying(edge.settings.gateway.port) as proxy,
+        edge.client() as alive,
+    ):
+        await alive.until("hello")
+        [first] = edge.gateway.connections.snapshot()
+        async with (
+            edge.client(port=proxy.port, close_timeout=0.1) as lost,
+            edge.client(port=proxy.port, close_timeout=0.1) as lost_later,
+        ):
+            await lost.until("hello")
+            await lost_later.until("hello")
+            before = set(edge.gateway.connections.snapshot())
+            proxy.lose()
+            async with edge.client() as newest:
+                await newest.until("hello")
+                left = before & set(edge.gateway.connections.snapshot())
+                assert first in left
+                assert len(left) == 2
+                assert (await alive.call(type="ping", id="1"))["type"] == "pong"
+                # Two come at once, and there is one that is silent
+                async with edge.client() as one, edge.client() as two:
+                    said = await asyncio.gather(first_word(one), first_word(two))
+                    assert set(said) == {4503, "hello"}
+            lost.socket.transport.abort()
+            lost_later.socket.transport.abort()
+
+
+async def first_word(client) -> int | str:
+    try:
+        return (await client.next())["type"]
+    except ConnectionClosed:
+        return client.socket.close_code
+
+
+async def test_with_all_alive_one_more_is_refused_at_once(topics):
+    async with (
+        serving(topics, probe_timeout=30, max_connections_per_user=2) as edge,
+        edge.client() as one,
+        edge.client() as two,
+    ):
+        await one.until("hello")
+        await two.until("hello")
+        async with edge.client() as third:
+            assert await third.closed(within=5) == 4503
+        for client in (one, two):
+            assert (await client.call(type="ping", id="1"))["type"] == "pong"
+
+
+async def test_flushed_means_that_the_last_frame_is_handed_on(edge: Edge):
+    handing_on, taken = asyncio.Event(), asyncio.Event()
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        handing_on.set()
+        await taken.wait()
+
+    principal = await edge.gateway.authenticator.verify(edge.token())
+    sender = Sender(principal, "ada", None)
+    connection = Connection(edge.gateway, sender, None, receive, send)
+    running = asyncio.create_task(connection.run())
+    await asyncio.wait_for(handing_on.wait(), 10)
+    assert connection.unsent == 0
+    flushed = asyncio.create_task(connection.flushed())
+    assert not (await asyncio.wait({flushed}, timeout=0.2))[0]
+    taken.set()
+    await asyncio.wait_for(flushed, 10)
+    running.cancel()
+    await asyncio.wait({running})
+
+
 async def test_any_user_id_is_one_path(edge: Edge):
     user = "ü/../%2F {x} 学"
     async with edge.client(user) as client:
@@ -127,6 +238,15 @@ async def test_any_user_id_is_one_path(edge: Edge):
 
 
 # -- what is sent -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("user_id", [".", "..", "a\u200bb", "x" * 129])
+async def test_a_service_cannot_name_a_learner_that_no_record_can_have(edge: Edge, user_id):
+    token = edge.token("lms", role="service")
+    async with edge.raw(user_id, additional_headers={"Authorization": f"Bearer {token}"}) as socket:
+        await asyncio.wait_for(socket.wait_closed(), 10)
+        assert socket.close_code == 4403
+        assert "user id" in socket.close_reason
 
 
 async def test_accepted_means_produced(edge: Edge):
@@ -365,6 +485,14 @@ async def test_without_consent_nothing_is_processed(edge: Edge):
             error = await client.call(id=message["type"], **message)
             assert (error["type"], error["code"]) == ("error", "consent_required")
         assert (await client.call(type="ping", id="1"))["type"] == "pong"
+
+
+async def test_consent_of_another_type_is_told_apart_and_nothing_is_processed(edge: Edge):
+    for consent, said in (("true", "JSON string"), (False, "is not true")):
+        async with edge.client(token=edge.token(consent=consent)) as client:
+            error = await client.call(type="chat_message", id="1", timestamp=now_ms(), text="x")
+            assert error["code"] == "consent_required"
+            assert said in error["message"]
 
 
 async def test_an_observer_sees_but_does_not_send(edge: Edge, pusher):

@@ -13,9 +13,10 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from app.embedded import DocumentStore, RedisServer
+from app.redis.client import connect
 from app.settings import MongoSettings, RedisSettings
 from app.stores.history import HistoryStore
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from tests.servers import Remote, Server
 
 
@@ -30,7 +31,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture
 async def client(redis_server: RedisServer) -> AsyncIterator[redis.Redis]:
     await redis_server.start()
-    client = redis_client(RedisSettings(url=redis_server.endpoint))
+    client = connect(RedisSettings(url=redis_server.endpoint), "push")
     yield client
     await client.aclose()
 

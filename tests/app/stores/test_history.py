@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agents.persistence import Refused
 from agents.ports import HistoryEntry, HistoryKind
 from app.stores.field_names import original
-from app.stores.history import HistoryStore, Refused
+from app.stores.history import HistoryStore
 from schemas.operations import ErasureRequested
 
 NOW = 1_900_000_000_000  # in 2030: nothing written here expires during a test
@@ -26,13 +27,14 @@ def entry(
     ingested = NOW + n if ingest_time is None else ingest_time
     if kind is HistoryKind.STATES:
         version = n if version is None else version
-        document["version"] = version
+        document = {"version": version, "updatedAt": ingested} | document
     return HistoryEntry(
         kind=kind,
         user_id=user,
         event_id=f"e{n}",
         ingest_time=ingested,
         version=version,
+        updated_at=int(document.get("updatedAt", 0)),  # type: ignore[call-overload]
         document={"userId": user, "eventId": f"e{n}", "ingestTime": ingested, "n": n} | document,
     )
 
@@ -88,8 +90,63 @@ async def test_a_state_never_goes_back(history: HistoryStore) -> None:
     for versions in ([3], [1, 2], [5, 4], [3, 5]):
         await history.write([state(version) for version in versions])
     found = await history.profile("ada")
-    assert found == {"userId": "ada", "eventId": "e5", "ingestTime": NOW + 5, "n": 5, "version": 5}
+    at = {"ingestTime": NOW + 5, "updatedAt": NOW + 5}
+    assert found == {"userId": "ada", "eventId": "e5", "n": 5, "version": 5} | at
     assert await history.profile("bob") is None
+
+
+async def test_of_each_time_the_newest_state_is_kept_whatever_comes_again(
+    mongo_settings, database
+) -> None:
+    """In any order, in any batches, by any number of workers, any number of times."""
+    chance = random.Random(7)
+    # Given 200 states of two learners in ten minutes: versions and times grow together
+    states = []
+    for user in ("ada", "bob"):
+        at = NOW
+        for n in range(1, 201):
+            at += chance.randint(0, 6_000)
+            states.append(state(n, user=user, updatedAt=at, ingest_time=at - chance.randint(0, 99)))
+    must = {}
+    for each in states:
+        place = (each.user_id, each.updated_at // 60_000)
+        if place not in must or must[place] < (each.updated_at, each.version):
+            must[place] = (each.updated_at, each.version)
+    workers = [HistoryStore(mongo_settings) for _ in range(2)]
+    for _ in range(2):
+        again = chance.sample(states, k=len(states))
+        for start in range(0, len(again), 37):
+            batch = again[start : start + 37]
+            # Two workers, one of which has lost its partition and does not know
+            await asyncio.gather(*(worker.write(batch) for worker in workers))
+    kept = await database.state_history.find().to_list()
+    assert {
+        (s["userId"], s["updatedAt"] // 60_000): (s["updatedAt"], s["version"]) for s in kept
+    } == must
+    assert len(kept) == len(must)
+    newest = await database.states.find().sort("_id").to_list()
+    assert [(s["_id"], s["version"]) for s in newest] == [("ada", 200), ("bob", 200)]
+    # When the setting changes, then what is kept stays
+    finer = HistoryStore(mongo_settings.model_copy(update={"state_every": 0.5}))
+    await finer.write([states[-1]])
+    every = HistoryStore(mongo_settings.model_copy(update={"state_every": 0}))
+    await every.write(states[:20])
+    assert await database.state_history.count_documents({}) == len(must) + 1 + 20
+    for store in (*workers, finer, every):
+        await store.close()
+
+
+async def test_who_returns_with_a_first_version_has_a_newest_state(history: HistoryStore) -> None:
+    # Given version 500 of a learner who was put away half a year ago
+    old = NOW - 200 * 86_400_000
+    await history.write([state(500, updatedAt=old, ingest_time=old)])
+    # When the first state of the return is stored, and the old one comes once more
+    await history.write([state(1)])
+    await history.write([state(500, updatedAt=old, ingest_time=old), state(2)])
+    # Then the newest is of the return
+    found = await history.profile("ada")
+    assert found is not None
+    assert found["version"] == 2
 
 
 async def test_a_newer_state_replaces_the_whole_document(history: HistoryStore) -> None:
@@ -125,6 +182,19 @@ async def test_a_document_that_the_server_refuses_costs_only_itself(
     outcomes = await history.write([entry(1), entry(2, **poison), entry(3)])
     assert [type(outcome) for outcome in outcomes] == [type(None), Refused, type(None)]
     assert sorted(m["n"] for m in await database.messages.find().to_list()) == [1, 3]
+
+
+async def test_a_state_that_the_server_will_not_replace_costs_only_itself(
+    history: HistoryStore, database
+) -> None:
+    """Given an older version in its place: it is not inserted, but takes that place."""
+    assert await history.write([state(1), state(1, user="bob")]) == [None, None]
+    # A server's own rule, of which the store knows nothing.
+    outcomes = await history.write([state(2, p=float("inf")), state(2, user="bob"), entry(3)])
+    assert [type(outcome) for outcome in outcomes] == [Refused, type(None), type(None)]
+    found = await history.profile("bob")
+    assert found is not None
+    assert found["version"] == 2
 
 
 async def is_nx(database) -> bool:

@@ -5,11 +5,32 @@ from __future__ import annotations
 import logging
 
 import pytest
+import structlog
 from pymongo import AsyncMongoClient
 
 from app.logs import configure
 from app.settings import LogSettings
 from tests.servers import Server
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_a_traceback_shows_no_variables(json_lines: bool, capsys: pytest.CaptureFixture) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    configure(LogSettings(json_lines=json_lines))
+    try:
+        token = "-".join(["a", "private", "token"])
+        try:
+            raise RuntimeError("it went wrong" if token else "")
+        except RuntimeError:
+            logging.getLogger("of.a.library").exception("a library reports")
+            structlog.get_logger("ours").exception("we.report")
+    finally:
+        root.handlers[:], root.level = handlers, level
+        structlog.reset_defaults()
+    told = capsys.readouterr().err
+    assert told.count("RuntimeError: it went wrong") == 2
+    assert "a-private-token" not in told
 
 
 async def test_documents_do_not_reach_the_log_even_at_debug(

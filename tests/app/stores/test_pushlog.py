@@ -15,9 +15,10 @@ from redis.crc import key_slot
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from app.embedded import RedisServer
+from app.redis.client import connect
 from app.settings import RedisSettings
 from app.stores.push_scripts import APPEND
-from app.stores.pushlog import Appended, Head, NewPush, PushKind, PushLog, redis_client
+from app.stores.pushlog import Appended, Head, NewPush, PushKind, PushLog, Tail
 from app.stores.subscription import Forgotten, Reconnected, StoredPush
 from schemas import wire
 
@@ -125,11 +126,11 @@ async def test_since_gives_what_was_missed_and_only_that(push_log: PushLog) -> N
     epoch = (await push_log.head("ada")).epoch
     missed = await push_log.since("ada", epoch, 2)
     assert missed is not None
-    assert [(p.epoch, p.offset, p.caused_by) for p in missed] == [
-        (epoch, 3, ("cause-3",)),
-        (epoch, 4, ("cause-4",)),
+    assert [(p.epoch, p.offset, p.caused_by, p.superseded) for p in missed.pushes] == [
+        (epoch, 3, ("cause-3",), True),
+        (epoch, 4, ("cause-4",), False),
     ]
-    assert await push_log.since("ada", epoch, 4) == []
+    assert await push_log.since("ada", epoch, 4) == Tail([], lost=False)
 
 
 async def test_since_is_none_beyond_the_window_ahead_of_the_head_and_in_another_epoch(
@@ -139,7 +140,7 @@ async def test_since_is_none_beyond_the_window_ahead_of_the_head_and_in_another_
     epoch = (await push_log.head("ada")).epoch
     kept = await push_log.since("ada", epoch, 3)
     assert kept is not None
-    assert [p.offset for p in kept] == [4, 5, 6, 7, 8]
+    assert [p.offset for p in kept.pushes] == [4, 5, 6, 7, 8]
     assert await push_log.since("ada", epoch, 2) is None
     assert await push_log.since("ada", epoch, 9) is None
     assert await push_log.since("ada", "another", 8) is None
@@ -160,7 +161,7 @@ async def test_an_unknown_learner_has_an_epoch_that_holds(push_log: PushLog) -> 
     await push_log.append_many([push(1, user="new")])
     missed = await push_log.since("new", latest.epoch, 0)
     assert missed is not None
-    assert [p.offset for p in missed] == [1]
+    assert [p.offset for p in missed.pushes] == [1]
 
 
 async def test_lost_data_begins_a_new_epoch(push_log: PushLog, client) -> None:
@@ -202,7 +203,7 @@ async def test_a_log_that_lost_its_head_starts_over(push_log, client, redis_sett
     assert (appended.offset, appended.epoch == before.epoch) == (1, False)
     stored = await push_log.since("ada", appended.epoch, 0)
     assert stored is not None
-    assert [p.caused_by for p in stored] == [("cause-3",)]
+    assert [p.caused_by for p in stored.pushes] == [("cause-3",)]
 
 
 @pytest.mark.parametrize("user", ["{}", "a}b{c", "%7B", "{", "naïve 学生 {x}", "a:b:meta"])
@@ -258,11 +259,11 @@ async def test_wire_bytes_are_the_wire_message(push_log: PushLog) -> None:
     head = await push_log.head("ada")
     stored = await push_log.since("ada", head.epoch, 1)
     assert stored is not None
-    message = wire.Recommendations.parse(stored[0].wire())
+    message = wire.Recommendations.parse(stored.pushes[0].wire())
     assert message == wire.Recommendations(
         epoch=head.epoch, offset=2, caused_by=("a", 'quo"te'), recommendations=()
     )
-    conflated = wire.Recommendations.parse(stored[0].wire(caused_by=["x", "y"]))
+    conflated = wire.Recommendations.parse(stored.pushes[0].wire(caused_by=["x", "y"]))
     assert conflated.caused_by == ("x", "y")
 
 
@@ -321,7 +322,7 @@ async def test_a_state_comes_before_the_advice_made_from_it(push_log: PushLog) -
         stored = await push_log.since("ada", epoch, after)
         assert stored is not None
         kinds = {PushKind.STATE: "userState", PushKind.RECOMMENDATIONS: "recommendations"}
-        return [kinds[PushKind(each.kind)] + each.caused_by[0][-2:] for each in stored]
+        return [kinds[PushKind(each.kind)] + each.caused_by[0][-2:] for each in stored.pushes]
 
     # Given that the topics are read in any order: advice of 2 and 3 before their states
     await push_log.append_many([push(1), advice(1), advice(2), advice(3)])
@@ -361,7 +362,7 @@ async def test_a_listener_hears_only_whom_it_follows(push_log: PushLog) -> None:
         assert user == "ada"
         assert isinstance(stored, StoredPush)
         epoch = (await push_log.head("ada")).epoch
-        assert [stored] == await push_log.since("ada", epoch, 0)
+        assert await push_log.since("ada", epoch, 0) == Tail([stored], lost=False)
         await subscription.remove("ada")
         await subscription.add("bob")
         await push_log.append_many([push(2), push(2, user="bob")])
@@ -436,7 +437,7 @@ async def test_a_redis_that_stands_still_counts_as_away() -> None:
 
     async with await asyncio.start_server(silence, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        client = redis_client(RedisSettings(url=f"redis://127.0.0.1:{port}"), timeout=0.1)
+        client = connect(RedisSettings(url=f"redis://127.0.0.1:{port}"), "push", timeout=0.1)
         async with client, asyncio.timeout(20):
             with pytest.raises(RedisTimeout):
                 await PushLog(client, RedisSettings()).head("ada")
@@ -446,7 +447,7 @@ async def test_a_restart_that_may_have_lost_writes_begins_a_new_epoch(tmp_path) 
     """Snapshots only: what came after the last one is gone, and offsets are given again."""
     server = SnapshotServer(tmp_path)
     await server.start()
-    client = redis_client(RedisSettings(url=server.endpoint))
+    client = connect(RedisSettings(url=server.endpoint), "push")
     push_log = PushLog(client, RedisSettings())
     try:
         await push_log.append_many([push(1)])

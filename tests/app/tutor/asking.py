@@ -8,8 +8,9 @@ import orjson
 from redis.asyncio import Redis
 
 from agents.topics import CHAT, TUTOR_REPLIES, TUTOR_REQUESTS
+from app.redis.client import connect
 from app.settings import Settings
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from app.tutor.config import TimeoutSettings, TutorSettings
 from models.learner.ids import derived_id, reply_id
 from schemas.base import new_event_id, now_ms
@@ -123,12 +124,12 @@ async def replies(settings: Settings, number: int, within: float = 60.0) -> list
 
 async def pushed(settings: Settings, user: str) -> list[dict[str, Any]]:
     """The learner's push log."""
-    async with redis_client(settings.redis) as client:
+    async with connect(settings.redis, "push") as client:
         pushes = PushLog(client, settings.redis)
         epoch = (await pushes.head(user)).epoch
         found = await pushes.since(user, epoch, 0)
     assert found is not None
-    return [orjson.loads(push.wire()) for push in found]
+    return [orjson.loads(push.wire()) for push in found.pushes]
 
 
 async def shown(

@@ -12,11 +12,12 @@ import pytest
 import redis.asyncio as redis
 
 from app.embedded import RedisServer
+from app.redis.client import connect
 from app.settings import RedisSettings, Settings, WorkerSettings
 from app.tutor import metrics
 from app.tutor.config import TimeoutSettings, TutorSettings
 from app.tutor.router import Router, build
-from app.tutor.store import TutorStore, connect
+from app.tutor.store import TutorStore
 from tests.app.tutor.sse import Behaviour, Endpoint
 
 # Generous beside what a loaded machine takes for loopback, short enough to run out of often.
@@ -36,7 +37,7 @@ async def client(
     redis_server: RedisServer, redis_settings: RedisSettings
 ) -> AsyncIterator[redis.Redis]:
     await redis_server.start()
-    client = connect(redis_settings, TIMEOUTS.store)
+    client = connect(redis_settings, "accounts", timeout=TIMEOUTS.store)
     yield client
     await client.aclose()
 
@@ -54,7 +55,7 @@ def store(client: redis.Redis, redis_settings: RedisSettings) -> TutorStore:
 @pytest.fixture
 async def nowhere(redis_settings: RedisSettings) -> AsyncIterator[redis.Redis]:
     """A client of a Redis that is not there."""
-    client = connect(redis_settings.model_copy(update={"url": "redis://127.0.0.1:1"}), 5)
+    client = connect(redis_settings.model_copy(update={"url": "redis://127.0.0.1:1"}), "accounts")
     yield client
     await client.aclose()
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agents.persistence import Retriable
 from app.tutor.budget import Budgets, Reservation
 from app.tutor.config import BudgetSettings, ReplySettings, TimeoutSettings
 from app.tutor.errors import OverBudget, StoreDown
@@ -40,7 +41,7 @@ class Unheard(TutorStore):
 
     async def run(self, *call):
         await super().run(*call)
-        raise StoreDown("TimeoutError")
+        raise StoreDown(Retriable("redis", "TimeoutError"))
 
 
 async def test_many_at_once_never_pass_the_limit(store):

@@ -12,11 +12,11 @@ from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from agents.ports import HistoryEntry, HistoryKind
+from app.redis.client import connect
 from app.settings import Settings
 from app.stores.arrivals import announce
 from app.stores.dialogue import Dialogues
 from app.stores.history import HistoryStore
-from app.stores.pushlog import redis_client
 from app.tutor.config import ReplySettings
 from app.tutor.conversations import Conversation, Conversations, encoded
 from app.tutor.ledger import Claim, Ledger
@@ -37,7 +37,7 @@ DAY = 86_400_000
 
 @pytest.fixture
 async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    client = redis_client(settings.redis)
+    client = connect(settings.redis, "push")
     yield client
     await client.aclose()
 

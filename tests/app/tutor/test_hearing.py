@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import orjson
 import pytest
 from redis.asyncio import Redis
 
+from agents.persistence import Waits
+from agents.topics import CHAT, INTERVENTIONS, TUTOR_REPLIES
+from agents.tutor import TutorAgent
 from app.settings import RedisSettings, Settings
 from app.tutor.composing import Composer
 from app.tutor.config import HearingSettings, TutorSettings
@@ -15,6 +23,8 @@ from app.tutor.store import TutorStore
 from app.tutor.texts import Texts
 from schemas.base import Derived, now_ms
 from schemas.chat import ChatReceived
+from schemas.tutor import TutorRequested
+from tests.agents.records import Around, stream
 from tests.app.tutor.asking import a_chat, a_reading
 from tests.app.tutor.conftest import Bench
 from tests.app.tutor.sse import say
@@ -36,7 +46,7 @@ class Ears:
             texts=self.texts,
             words=words,
             quiet=self.quiet,
-            waiting=lambda _: None,
+            waits=Waits(),
         )
 
     async def send(self, message: Derived) -> None:
@@ -59,6 +69,26 @@ async def ears(bench: Bench, store: TutorStore, marks: TutorStore | None = None)
     router = await bench.router({"p0": await bench.endpoint(say("never asked"))})
     words = Composer(settings, router, LayerOutcomes(store, settings.context.learning, 5.0))
     return Ears(settings, bench, marks or store, words)
+
+
+class NobodyAsks:
+    """The tutor's other half, in a test in which no reply is asked for."""
+
+    async def due(self, under_way: int) -> list[TutorRequested]:
+        return []
+
+
+class Kept:
+    """An outbox that keeps what it was given, by topic, as a reader of the topic has it."""
+
+    def __init__(self) -> None:
+        self.sent: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    async def send(self, topic: str, *, value: bytes, **_: object) -> asyncio.Future[None]:
+        self.sent[topic].append(orjson.loads(value))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
 
 BOTH = ["InterventionRaised", "TutorReplied"]
@@ -87,6 +117,45 @@ async def test_strong_feelings_make_it_a_matter_for_a_person(bench, store, text)
     # Once more, after a rebalance: it has the same ids
     await made.feel(chat, 1.0)
     assert [each.event_id for each in made.sent[:2]] == [each.event_id for each in made.sent[2:]]
+
+
+AS_PAGES_SEND_IT = [
+    "I don\u00b4t want to live anymore",
+    "I don\u2032t want to live anymore",
+    "i dont want to\nlive anymore",
+    "i dont want to\r\nlive anymore",
+    "i dont want to... live anymore",
+    "i just... dont want... to live anymore",
+    "I don&#39;t want to live anymore",
+    "i want to&nbsp;kill&nbsp;myself",
+    "<p>i want to <b>kill</b> myself</p>",
+]
+
+
+async def test_however_a_page_sends_it_the_agent_calls_a_person(bench, store):
+    """Through the agent, from the record's bytes to the bytes of the intervention."""
+    made, around, outbox = await ears(bench, store), Around(), Kept()
+    agent = TutorAgent(
+        tutor=NobodyAsks(),
+        hearer=made.hearing,
+        outbox=outbox,
+        dead_letters=around.graveyard,
+        window=around.window,
+        hearing=around.window.beside(),
+        logical=str,
+    )
+    texts = [*AS_PAGES_SEND_IT, PLAIN, "is a <b and c> d?", "nobody\nWants pizza", "<p><br></p>"]
+    chats = [a_chat(f"learner-{n}", text) for n, text in enumerate(texts)]
+
+    await agent.run(stream([around.event(CHAT, each.user_id, each) for each in chats]))
+
+    texts_of = {chat.event_id: chat.text for chat in chats}
+    for topic in (INTERVENTIONS, TUTOR_REPLIES):
+        causes = [cause for each in outbox.sent[topic] for cause in each["causedBy"]]
+        assert sorted(texts_of[cause] for cause in causes) == sorted(AS_PAGES_SEND_IT)
+    assert around.graveyard.buried == []
+    # What is kept of a message is what the learner wrote
+    assert [await made.texts.find(1, n) for n in range(len(chats))] == chats
 
 
 async def test_of_an_old_message_people_are_told_and_the_learner_is_not(bench, store):

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from agents.persistence import Refused, Waits
 from agents.topics import INTERACTIONS
+from app.embedded import RedisServer
 from app.settings import MongoSettings, Settings
 from app.stores.dialogue import Dialogues
 from app.stores.pushlog import PushLog
@@ -59,6 +61,7 @@ class Desk:
             {"modes": modes, "replies": {"piece_interval": 0.0, "history_timeout": 0.05, **replies}}
         )
         router = await self.bench.router({"p0": self.endpoint}, timeouts=timeouts)
+        self.waits = Waits()
         self.store = store = TutorStore(client, settings, 5)
         self.budgets = Budgets(store, tutor.budget)
         self.texts = Texts(Settings(redis=settings, tutor=tutor))
@@ -75,7 +78,7 @@ class Desk:
             texts=self.texts,
             words=words,
             quiet=self.quiet,
-            waiting=lambda _: None,
+            waits=self.waits,
         )
         self.replying = Replying(
             tutor.replies,
@@ -88,7 +91,7 @@ class Desk:
             hearing=self.hearing,
             words=words,
             pushes=self.pushes,
-            waiting=lambda _: None,
+            waits=self.waits,
         )
         self.bench.stack.push_async_callback(self.replying.close)
         return self
@@ -154,6 +157,47 @@ async def test_killed_between_the_ledger_and_the_topic_a_parked_reply_is_told_by
     assert [(each.final, each.text) for each in desk.told][1:] == [(True, "Here it is.")]
     assert len(desk.endpoint.seen) == asked
     assert await desk.due() == []
+
+
+async def test_a_redis_that_restarts_empty_under_load_is_waited_for_and_then_by_nobody(
+    desk: Desk, redis_server: RedisServer
+):
+    """Given replies under way, When Redis ends and comes back without its data."""
+    now, may_end = asyncio.Event(), asyncio.Event()
+    now.set()
+    # As many as one provider takes at a time: what is put off is in Redis alone.
+    desk.endpoint.script.extend([say_when(now, "Half ", "and half.", may_end=may_end)] * 6)
+    requests = [desk.asked(user=f"learner-{n}") for n in range(6)]
+    replying = [asyncio.create_task(desk.reply(request)) for request in requests]
+    async with asyncio.timeout(20):
+        for request in requests:
+            while not await desk.pushed(request.user_id):
+                await asyncio.sleep(0.01)
+    await redis_server.stop()
+    may_end.set()
+    async with asyncio.timeout(20):
+        while "redis" not in desk.waits.stores:
+            await asyncio.sleep(0.01)
+    for file in redis_server.directory.glob("*.aof"):
+        file.unlink()
+    await redis_server.start()
+    # Then each is told, once, and nobody waits any more
+    await asyncio.wait_for(asyncio.gather(*replying), 60)
+    final = [each.reply_id for each in desk.told if each.final]
+    assert sorted(final) == sorted(request.reply_id for request in requests)
+    assert desk.waits.stores == ()
+
+
+async def test_one_learners_broken_key_is_no_outage(desk: Desk):
+    """Given a key of another type in a reply's place, Then it fails, and others are told."""
+    broken, whole = desk.asked(user="eve"), desk.asked()
+    await desk.bench.client.set(desk.store.of_user("eve", f"reply:{broken.reply_id}"), "no hash")
+    async with asyncio.timeout(20):
+        with pytest.raises(Refused):
+            await desk.reply(broken)
+        await desk.reply(whole)
+    assert [each.reply_id for each in desk.told] == [whole.reply_id]
+    assert desk.waits.stores == ()
 
 
 async def test_a_redis_that_loses_its_data_during_a_reply_costs_no_reply(desk: Desk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,7 +13,7 @@ from agents.topics import CHAT
 from app.settings import Settings
 from app.topics import physical
 from app.tutor.texts import Texts, TextUnreachable
-from tests.app.tutor.asking import a_chat
+from tests.app.tutor.asking import a_chat, a_request
 from tests.topics import produce
 
 pytestmark = pytest.mark.services
@@ -52,6 +53,22 @@ async def test_of_the_forgotten_nothing_stays_in_memory(topics: Settings, texts:
 async def test_what_is_no_message_is_none(topics: Settings, texts: Texts):
     places = await produce(topics, CHAT, [("ada", b"not json"), ("ada", None)])
     assert [await texts.find(*place) for place in places] == [None, None]
+
+
+async def test_a_place_that_there_is_not_is_not_waited_for(topics: Settings, texts: Texts):
+    (place,) = await produce(topics, CHAT, [("ada", a_chat("ada", "the only one"))])
+    async with asyncio.timeout(few(topics).tutor.replies.text_timeout):
+        for partition, offset in ((-1, 0), (99, 0), (0, -1), (place[0], 1), (place[0], 2**63 - 1)):
+            assert await texts.find(partition, offset) is None
+    # Nor is a reading that names another topic.
+    assert (
+        await texts.of(
+            a_request(a_chat("ada", "why?"), place).model_copy(
+                update={"source_topic": "interactions"}
+            )
+        )
+        is None
+    )
 
 
 async def test_what_the_topic_no_longer_keeps_is_gone(topics: Settings, texts: Texts):

@@ -11,8 +11,8 @@ import pytest
 
 from agents.topics import CHAT, EMOTIONS, INTERACTIONS, INTERVENTIONS, TUTOR_REPLIES, TUTOR_REQUESTS
 from app.exits import Exit
+from app.redis.client import connect
 from app.settings import Settings
-from app.stores.pushlog import redis_client
 from app.tutor.config import ProviderSettings
 from schemas.actions import Level
 from schemas.base import now_ms
@@ -136,7 +136,7 @@ async def test_what_no_longer_fits_is_summarised_and_comes_back_when_it_is_asked
                 await shown(settings, "ada", final=number)
 
             async def summary() -> bytes | None:
-                async with redis_client(settings.redis) as client:
+                async with connect(settings.redis, "push") as client:
                     key = f"{settings.redis.prefix}:tutor:{{ada}}:summary"
                     return await client.get(key)
 

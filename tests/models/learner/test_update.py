@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import math
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.record import LearnerRecord
+from models.learner.guards import may_forget
+from models.learner.record import FORMAT, PREVIOUS, Header, LearnerRecord, header_of
+from models.learner.seen import EventId, Kind
 from models.learner.update import (
     Effect,
     Outputs,
@@ -22,7 +25,6 @@ from models.learner.update import (
     apply_feedback,
     apply_interactions,
     derived_id,
-    may_forget_marker,
 )
 from schemas.actions import TargetType
 from schemas.emotions import PAD, Emotion, EmotionRead
@@ -131,7 +133,7 @@ def test_an_unavailable_reading_marks_the_state_and_leaves_the_evidence() -> Non
 
     assert record(gone).evidence == before.evidence
     assert record(gone).applied["chat-messages"] == 1
-    assert record(gone).seen.unseen(["chat-1"]) == []
+    assert record(gone).seen.unseen([EventId(Kind.MESSAGE, "chat-1")]) == []
     statuses = [outputs(step).state.model_status for step in (gone, clicked, back)]
     assert statuses == ["unavailable", "unavailable", "ok"]
 
@@ -272,6 +274,75 @@ def test_outputs_of_one_cause_have_ids_of_their_own() -> None:
     assert len(set(ids)) == len(ids)
 
 
+# -- ids, by kind -------------------------------------------------------------------------
+
+
+def three_kinds(record: LearnerRecord | None, id_: str, ingest: int = NOW) -> list[Step]:
+    """An interaction, a message and a feedback of one id, one after the other."""
+    clicked = apply_interactions(
+        record, batch([interaction(id_, ingest)], ingest=ingest), at(0), SETTINGS
+    )
+    read = apply_emotion(clicked.record, reading(0, chat=id_, time=ingest, ingest=ingest), SETTINGS)
+    told = feedback(id_).model_copy(update={"ingest_time": ingest})
+    return [clicked, read, apply_feedback(read.record, told, at(0, "feedback"), SETTINGS)]
+
+
+def test_one_id_may_name_an_interaction_a_message_and_a_feedback() -> None:
+    """Given a page that numbers each kind from 1, Then each counts, and each is known again."""
+    steps = three_kinds(None, "1")
+    assert [step.effect for step in steps] == [Effect.APPLIED] * 3
+    last = record(steps[-1])
+    assert (last.evidence.interactions, last.evidence.messages) == (1, 1)
+    assert last.feedback == {TargetType.RECOMMENDATION: 1}
+
+    again = apply_interactions(last, batch([interaction("1")]), at(1), SETTINGS)
+    read = apply_emotion(again.record, reading(1, chat="1"), SETTINGS)
+    told = apply_feedback(read.record, feedback("1"), at(1, "feedback"), SETTINGS)
+    assert [step.effect for step in (again, read, told)] == [Effect.RETRY] * 3
+
+
+def test_a_batch_named_as_one_of_its_interactions_is_applied() -> None:
+    step = apply_interactions(
+        None, batch([interaction("1"), interaction("2")], batch_id="1"), at(0), SETTINGS
+    )
+    assert (step.effect, record(step).evidence.interactions) == (Effect.APPLIED, 2)
+
+
+def test_a_record_of_the_previous_format_asks_without_kind() -> None:
+    """Given a worker of the last release may read the record next, Then both ask alike."""
+    steps = three_kinds(LearnerRecord.empty(PREVIOUS), "1")
+    assert [step.effect for step in steps] == [Effect.APPLIED, Effect.RETRY, Effect.RETRY]
+    assert record(steps[-1]).format == PREVIOUS
+
+
+def test_what_was_seen_without_kind_is_a_retry_of_any_kind_for_the_window() -> None:
+    """Given a record is lifted, Then the old rule holds for its ids until they leave."""
+    before = record(three_kinds(LearnerRecord.empty(PREVIOUS), "1")[0]).lifted()
+    window = round(SETTINGS.seen.window * 1000)
+
+    at_the_edge = three_kinds(replace(before, applied={}), "1", NOW + window)
+    assert [step.effect for step in at_the_edge] == [Effect.RETRY] * 3
+    new = three_kinds(replace(before, applied={}), "2", NOW + window)
+    assert [step.effect for step in new] == [Effect.APPLIED] * 3
+
+    # When the learner comes back later, no other id has pushed the old ones out
+    later = three_kinds(replace(before, applied={}), "1", NOW + window + 1)
+    assert [step.effect for step in later] == [Effect.APPLIED] * 3
+    assert record(later[-1]).seen.kindless == 0
+
+
+@pytest.mark.parametrize("format_", [PREVIOUS, FORMAT])
+def test_every_update_keeps_the_records_format(format_: int) -> None:
+    known = LearnerRecord.empty(format_)
+    steps = [
+        *three_kinds(known, "1"),
+        apply_erasure(known, erasure(), at(0, "erasures"), SETTINGS),
+    ]
+    assert {record(step).format for step in steps} == {format_}
+    marker = record(steps[-1])
+    assert may_forget(header(marker), NOW + 40 * DAY, SETTINGS)
+
+
 # -- erasure ------------------------------------------------------------------------------
 
 
@@ -347,10 +418,30 @@ def test_a_marker_goes_after_its_days() -> None:
     limit = NOW + round(SETTINGS.marker_days * DAY)
     fresh = record(apply_emotion(marker, reading(0, ingest=limit + 1), SETTINGS))
 
-    assert not may_forget_marker(marker, limit, SETTINGS)
-    assert may_forget_marker(marker, limit + 1, SETTINGS)
-    assert not may_forget_marker(fresh, limit + 1, SETTINGS)
+    assert not may_forget(header(marker), limit, SETTINGS)
+    assert may_forget(header(marker), limit + 1, SETTINGS)
+    assert not may_forget(header(fresh), limit + 1, SETTINGS)
     assert fresh.erased_at is None
+    # Who came back within the days of the marker is no marker
+    back = record(apply_emotion(marker, reading(0, ingest=NOW + 1), SETTINGS))
+    assert header(back) == Header(2, NOW + 1, NOW, is_marker=False)
+    assert not may_forget(header(back), limit + 1, SETTINGS)
+
+
+def test_a_record_goes_when_nothing_came_for_long() -> None:
+    old = low_and_sure()
+    limit = old.ingested + round(SETTINGS.inactive_days * DAY)
+    assert not may_forget(header(old), limit, SETTINGS)
+    assert may_forget(header(old), limit + 1, SETTINGS)
+    # Whatever comes counts: feedback, too, and a retry
+    told = apply_feedback(
+        old, feedback().model_copy(update={"ingest_time": limit}), at(0, "feedback"), SETTINGS
+    )
+    assert not may_forget(header(record(told)), limit + 1, SETTINGS)
+
+
+def header(of: LearnerRecord) -> Header:
+    return header_of(of.to_bytes())
 
 
 # -- any input ----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from models.emotion.inference import Batch, Output
 from models.emotion.serving import (
     EmotionReader,
     ModelUnavailable,
+    NothingToRead,
     Observer,
     ReaderStopped,
     Reading,
@@ -37,7 +38,7 @@ TEXTS = [
     "im scared of the exam tmrw",
     "This is boring. " * 12,
     "what does the minus in front of the bracket do?",
-    "",
+    ".",
 ]
 
 
@@ -169,8 +170,7 @@ async def test_each_future_gets_its_own_texts_reading(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "   \n\t ",
+        ".",
         "word " * 10_000,
         "\U0001f62d\U0001f62d\U0001f602\u2764\ufe0f\U0001f468\u200d\U0001f469\u200d\U0001f467",
         "\u05d0\u05e0\u05d9 \u05dc\u05d0 \u202e\u0644\u0627 \u0623\u0641\u0647",
@@ -178,12 +178,34 @@ async def test_each_future_gets_its_own_texts_reading(engine: Engine) -> None:
         "a" * 50_000,
         "\ufffd\ufeff\u0301",
     ],
-    ids=["empty", "blank", "10000-words", "emoji", "rtl", "control", "one-word", "odd"],
+    ids=["a-sign", "10000-words", "emoji", "rtl", "control", "one-word", "odd"],
 )
 async def test_any_text_gets_a_reading(engine: Engine, text: str) -> None:
     async with reading_with(engine) as reader:
         (reading,) = await read_all(reader, [text])
         assert isinstance(reading, Reading)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t ", "\u200b\u200b", "\ufe0f", "&nbsp;", "<p><br></p>"])
+async def test_a_text_in_which_nothing_can_be_seen_is_not_read(engine: Engine, text: str) -> None:
+    async with reading_with(engine) as reader:
+        with pytest.raises(NothingToRead):
+            await reader.submit(text)
+        assert reader.queue_depth == 0
+
+
+async def test_html_and_wide_letters_read_as_what_they_show(engine: Engine) -> None:
+    plain = "I hate this, I don't get it"
+    wide = "".join(chr(ord(c) + 0xFEE0) if c.isalpha() else c for c in plain)
+    async with reading_with(engine, cache_size=0) as reader:
+        first, *others = await read_all(
+            reader, [plain, wide, "<p>I <b>hate</b> this, I&nbsp;don&#39;t get\u00ad it</p>"]
+        )
+        assert isinstance(first, Reading)
+        for other in others:
+            assert isinstance(other, Reading)
+            assert other.top == first.top
+            assert other.valence == pytest.approx(first.valence, abs=1e-3)
 
 
 async def test_the_cache_answers_a_text_that_differs_only_in_white_space(engine: Engine) -> None:
@@ -330,8 +352,12 @@ async def test_an_error_never_quotes_the_text(engine: Engine) -> None:
 
 
 async def test_a_text_that_cannot_be_tokenised_fails_alone(engine: Engine) -> None:
-    async with reading_with(engine) as reader:
-        outcomes = await read_all(reader, ["fine", "half a pair: \ud800", "fine too"])
+    def tokenise(texts: Any) -> Any:
+        # Half a pair, which the real tokeniser cannot take; no judged copy holds one.
+        return engine.tokenise([text.replace(POISON, "\ud800") for text in texts])
+
+    async with reading_with(replace(engine, tokenise=tokenise)) as reader:
+        outcomes = await read_all(reader, ["fine", f"half a pair: {POISON}", "fine too"])
         assert [type(o) for o in outcomes] == [Reading, UnreadableText, Reading]
 
 
@@ -383,6 +409,33 @@ async def test_out_of_memory_halves_the_batches_and_loses_nothing(
         limits.clear()
         await read_all(reader, [f"another text of that length {i}" for i in range(64)])
         assert len(limits) <= 1
+
+
+async def test_once_memory_suffices_batches_grow_again(engine: Engine) -> None:
+    limits: list[int] = []
+
+    class Limits(Observer):
+        def batches_grew(self, batch_tokens: int) -> None:
+            limits.append(batch_tokens)
+
+    short = True
+    error = torch.OutOfMemoryError("CUDA out of memory")
+    sick = Sick(engine, lambda b: error if short and b.inputs[0][0].numel() > 100 else None)
+    async with reading_with(
+        replace(engine, run=sick), observer=Limits(), batch_tokens=400
+    ) as reader:
+        await read_all(reader, [f"a text of some length {i}" for i in range(64)])
+        assert reader._runner is not None
+        assert reader._runner.batch_tokens < 400
+        # When another process gives its memory back
+        short = False
+        for n in range(200):
+            texts = [f"a text of that length {n} {i}" for i in range(64)]
+            assert all(isinstance(one, Reading) for one in await read_all(reader, texts))
+            if limits and limits[-1] == 400:
+                break
+        assert reader._runner.batch_tokens == 400
+        assert limits == sorted(limits)
 
 
 async def test_a_model_that_fails_at_every_text_opens_the_breaker_and_recovers(

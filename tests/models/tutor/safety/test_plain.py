@@ -53,7 +53,8 @@ def test_any_text_is_read_in_a_bounded_number_of_bounded_portions(text):
 
     assert all(0 < len(each.text) <= LONGEST for each in read)
     ends = len(plain_text.SENTENCE_END.findall(text))
-    assert len(read) <= ends + 1 + len(text) // STEP
+    # Twice: a line that may go on is read by itself, and with what it goes on with.
+    assert len(read) <= 2 * (ends + 1 + len(text) // STEP)
     for each in read:
         assert each.clauses[0] == 0
         assert list(each.clauses) == sorted(set(each.clauses))
@@ -102,6 +103,11 @@ def test_a_portion_says_where_its_clauses_begin(length):
         "1+" * 30_000,
         "k*ll " * 12_000,
         "a b " * 15_000,
+        "a\n" * 30_000,  # as many sentences that go on as lines
+        "..." * 20_000,
+        ". " * 30_000,
+        "<b>x</b> " * 7_000,
+        "&amp;" * 12_000,
     ],
 )
 def test_no_signs_take_the_square_of_their_number(text):

@@ -1,5 +1,9 @@
 """A person is called for what is for a person, and not for homework that is killing somebody."""
 
+import html
+import re
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +99,120 @@ def test_invisible_characters_and_accents_hide_nothing():
     assert SCREEN.message("i wänt to kíll mysélf").alarm
     wide = "".join(chr(ord(c) + 0xFEE0) if c.isalpha() else c for c in "i want to die")
     assert SCREEN.message(wide).alarm
+
+
+FOUND = [text for text, wanted in EVERY.items() if wanted and SCREEN.message(text).alarm]
+NOT_FOUND = [text for text in EVERY if not SCREEN.message(text).alarm]
+APOSTROPHES = [
+    *"'`\u00b4\u2018\u2019\u201b\u02b9\u02bb\u02bc\u02bd\u2032\u2035\u05f3\ua78b\ua78c\uff07\uff40",
+    "&#39;", "&#x27;", "&apos;", "&rsquo;", "&#8217;", "&acute;", "&prime;", " \u0301",
+]  # fmt: skip
+BREAKS = [
+    "\n", "\r\n", "\r", "\u2028", "\n\n", " \n ", "... ", "\u2026 ", "...", " . . . ", "\u2026\n",
+    "<br>", "</p><p>", "</p>\n<p>", "&nbsp;", "&#10;", "</div><div><br></div><div>", "\n> ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", APOSTROPHES, ids=ascii)
+def test_no_keyboards_apostrophe_hides_anything(sign):
+    words = [text for text in FOUND if re.search(r"\w'\w", text)]
+    typed = [re.sub(r"(?<=\w)'(?=\w)", sign, text) for text in words]
+
+    assert len(words) > 40
+    assert [text for text in typed if not SCREEN.message(text).alarm] == []
+
+
+@pytest.mark.parametrize("sign", BREAKS, ids=ascii)
+def test_no_break_inside_a_sentence_hides_anything(sign):
+    """At each blank of some messages, and at one blank of each other."""
+    broken = [
+        f"{text[: blank.start()]}{sign}{text[blank.end() :]}"
+        for n, text in enumerate(FOUND)
+        for place, blank in enumerate(re.finditer(" ", text))
+        if n % 8 == 0 or place == n % max(1, text.count(" "))
+    ]
+
+    assert len(broken) > 300
+    assert [text for text in broken if not SCREEN.message(text).alarm] == []
+
+
+@pytest.mark.parametrize("first", ["Nobody", "nobody", "I never said that", "no"])
+def test_what_stands_on_another_line_takes_nothing_back(first):
+    """Read whole, the line before may negate or explain; cut at its end, it does not."""
+    for text in FOUND:
+        assert SCREEN.message(f"{first}\n{text}").alarm, text
+        assert SCREEN.message(f"{text}\nwe lost the game in that movie").alarm, text
+
+
+def test_lines_that_begin_sentences_of_their_own_are_not_read_together():
+    for first, second in pairwise(NOT_FOUND[:80]):
+        told = f"{first}\n{second[:1].upper()}{second[1:].lower()}"
+        assert not SCREEN.message(told).alarm, told
+        assert not SCREEN.message(f"<ul><li>{first}</li><li>{second}</li></ul>").alarm, told
+        assert not SCREEN.message(f"- {first}\n- {second}\n1. {first}\n2. {second}").alarm, told
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("nobody\nWants pizza", ["nobody", "wants pizza"]),
+        ("i want to... Die Hard is on", ["i want to", "die hard is on"]),
+        ("i want to\n- die", ["i want to", "die"]),
+        ("i want to\n2) die", ["i want to", "2 die"]),
+        ("<ol><li>i want to</li><li>die</li></ol>", ["i want to", "die"]),
+        ("i want to. die", ["i want to", "die"]),
+        ("i want to\ndie", ["i want to die", "i want to", "die"]),
+        ("so i want... to\nstop", ["so i want to stop", "so i want", "to", "stop"]),
+        ("I WANT TO\nSTOP", ["i want to stop", "i want to", "stop"]),
+        ("it is where\nI'm from", ["it is where i am from", "it is where", "i am from"]),
+        ("over.\nand out", ["over", "and out"]),
+    ],
+)
+def test_a_sentence_that_may_go_on_behind_a_break_is_read_both_ways(text, lines):
+    assert [each.text for each in plain_text.sentences(text, load())] == lines
+
+
+EDITORS = [
+    "<p>i want to <b>kill</b> myself</p>",
+    "<div>i want to k<i>il</i>l my<wbr>self</div>",
+    # Quill, TipTap, Canvas, Discourse, Word
+    '<p class="ql-align-center">I don&#39;t want to <strong style="color: rgb(230, 0, 0);">live'
+    "</strong> anymore</p><p><br></p>",
+    '<p style="text-align: left" data-pm-slice="1 1 []">i just want<br class="ProseMirror-'
+    'trailingBreak">to die</p>',
+    '<p><span style="font-family: &quot;Lato Extended&quot;, Lato, sans-serif;">i want to&nbsp;'
+    "</span><span>kill&nbsp;myself</span></p>",
+    '<p>I don&rsquo;t want to <a href="https://x.test?a=1&amp;b=2" rel=x>live</a> anymore</p>',
+    "<ul><li><p>hello</p></li><li data-list=bullet><span class=ql-ui contenteditable=false></span>"
+    "i want to <u>die</u></li></ul>",
+    '<p class=MsoNormal><!--StartFragment-->i want to <font size="2">kill myself</font>'
+    "<!--EndFragment--></p>",
+    # a back end that has escaped what an editor made
+    "&lt;p&gt;i want to &lt;b&gt;kill&lt;/b&gt; myself&lt;/p&gt;",
+    "i want to&nbsp;kill&nbsp;myself",
+    "i want to k&#8203;ill my&shy;self",
+    "<!-- i want to kill myself -->",
+]
+
+
+@pytest.mark.parametrize("text", EDITORS)
+def test_no_markup_hides_anything(text):
+    assert SCREEN.message(text).alarm
+
+
+@given(st.sampled_from(FOUND), st.sampled_from(["b", "i", "span", "u", "EM"]), st.data())
+def test_no_tag_around_any_part_of_a_message_hides_anything(text, name, data):
+    begin = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(begin, len(text)))
+    told = f"{text[:begin]}<{name} class='a b'>{text[begin:end]}</{name}>{text[end:]}"
+
+    assert SCREEN.message(told).alarm
+
+
+def test_markup_of_lessons_says_nothing():
+    for text in NOT_FOUND:
+        assert not SCREEN.message(f"<p>{html.escape(text)}</p>").alarm
+        assert not SCREEN.message(text.replace(" ", "&nbsp;")).alarm
 
 
 def test_a_negation_takes_back_and_a_but_takes_that_back():
@@ -304,6 +422,21 @@ def test_a_reply_is_judged_as_a_whole_while_it_is_written(text, size):
 
     assert any(found) is SCREEN.reply(text).alarm
     assert bool(watch.end()) is SCREEN.reply(text).alarm
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 40])
+@pytest.mark.parametrize("text", HARMFUL)
+def test_no_markup_hides_a_models_words_while_they_are_written(text, size):
+    words = text.split(" ")
+    written = " ".join([*words[:-2], f"<b class='a b'>{words[-2]}</b>&nbsp;{words[-1]}"])
+    told = (
+        f"<p>Let us look at it.</p>\n<p>{written.replace(chr(39), chr(0xB4))}</p> Next, then. Now. "
+    )
+    watch = ReplyWatch(SCREEN)
+    found = [watch.add(told[at : at + size]) for at in range(0, len(told), size)]
+
+    assert any(found)
+    assert SCREEN.reply(told).alarm
 
 
 def test_what_a_context_could_explain_waits_for_the_end_of_its_sentence():

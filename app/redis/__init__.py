@@ -1,0 +1,1 @@
+"""Redis: the one place that opens clients, and what masterx needs of a server."""
