@@ -34,6 +34,8 @@ LOOK_SECONDS: Final = 4.0
 """Between two looks at the role's heartbeats."""
 LOOK_TIMEOUT: Final = 2.0
 """Seconds that Redis has to answer a look; after that it counts as unanswered."""
+MEMBERS_TIMEOUT: Final = 6.0
+"""Seconds that Kafka has to name the group's members."""
 LONGEST_BREAK: Final = 2 * FRESH_SECONDS
 """Seconds between two answered looks in which a worker could have come and gone unseen."""
 
@@ -123,7 +125,8 @@ class RecordFormat:
             async with asyncio.timeout(LOOK_TIMEOUT):
                 beats = (await heartbeats.roles(redis, self._settings.redis))[self._role]
             # A worker of a release before beats where this one does not look. Its group knows it.
-            members = await group_members(self._settings, group)
+            async with asyncio.timeout(MEMBERS_TIMEOUT):
+                members = await group_members(self._settings, group)
         except (RedisError, Unavailable, OSError, TimeoutError, ValueError) as error:
             log.debug("formats.workers_unknown", reason=type(error).__name__)
             return None

@@ -88,6 +88,12 @@ class WorkerSettings(Group):
         description="seconds in which the group must give a worker its partitions; it ends itself "
         "after them, to begin anew with the broker there is",
     )
+    shutdown_timeout: float = Field(
+        10.0,
+        gt=0,
+        description="seconds from SIGTERM to the end at most, whatever the worker waits for; "
+        "keep it below the grace period of whoever stops it",
+    )
     format_hold: float = Field(
         600.0,
         ge=0,
