@@ -101,12 +101,6 @@ class WorkerSettings(Group):
         "new format of its records before this one writes it: how long a rolling deploy can be "
         "rolled back",
     )
-    shutdown_timeout: float = Field(
-        10.0,
-        gt=0,
-        description="seconds from SIGTERM to the end at most, whatever the worker waits for; "
-        "keep it below the grace period of whoever stops it",
-    )
     status_host: str = "127.0.0.1"
     status_port: int = Field(
         0, ge=0, le=65_535, description="of /metrics and /healthz; 0: any free"
