@@ -37,7 +37,10 @@ class Estimate(Message):
     """A figure with how far to trust it."""
 
     value: Unit
-    confidence: Unit = Field(description="falls with little or stale evidence")
+    confidence: Unit = Field(
+        description="in the evidence as it was at `updatedAt`: low with little of it. A stored "
+        "state does not fade by itself: hold `updatedAt` against your clock"
+    )
     source: Source
 
 
