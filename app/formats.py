@@ -5,6 +5,9 @@ heartbeat of the role has said, for `worker.format_hold` seconds without a break
 worker reads n. So a worker of the release before can take a partition back at any moment
 until then. What stands in the log as n stays n: after the hold there is no way back.
 
+A member of the role's consumer group without a fresh beat counts as one that says nothing: it is
+of a release whose beats stand under another key, or its beat is late.
+
 The decision is `Agreement`, which knows no clock and no Redis; `RecordFormat` looks.
 """
 
