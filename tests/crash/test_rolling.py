@@ -18,6 +18,7 @@ import pytest
 from redis.asyncio import Redis
 
 from agents.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, INTERACTIONS, LEARNER_CHANGELOG
+from app.admin import group_members
 from app.exits import Exit
 from app.settings import Settings
 from app.stores import heartbeats
@@ -159,10 +160,13 @@ def _as_the_last_sends(planned: Planned) -> Planned:
 
 
 async def reads_of(settings: Settings) -> list[int | None]:
-    """What the learner workers' fresh heartbeats say they read."""
+    """What the learner workers that are alive say they read."""
     async with Redis.from_url(settings.redis.url) as redis:
         beats = (await heartbeats.roles(redis, settings.redis))["learner"]
-    return [one.get("reads") for one in beats]
+    members = await group_members(settings, f"{settings.worker.group_prefix}-learner")
+    # A worker of the last release is heard of in the group alone.
+    silent = heartbeats.unheard(members, beats)
+    return [*(one.get("reads") for one in beats), *(None for _ in silent)]
 
 
 async def written(settings: Settings) -> dict[str, int]:
