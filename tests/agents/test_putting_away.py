@@ -20,10 +20,11 @@ from agents.topics import (
     USER_STATE,
 )
 from app.producer import Producer
+from app.redis.client import connect
 from app.roles.learner import sweep
 from app.settings import Settings
 from app.stores.history import HistoryStore
-from app.stores.pushlog import PushLog, redis_client
+from app.stores.pushlog import PushLog
 from app.table import VersionedTable
 from models.learner.record import LearnerRecord, header_of, version_of
 from schemas.base import Message, new_event_id, now_ms
@@ -147,7 +148,7 @@ async def outputs(settings: Settings, *topics: str) -> list[Event]:
 
 
 async def pushed(settings: Settings) -> None:
-    async with redis_client(settings.redis) as client:
+    async with connect(settings.redis, "push") as client:
         log = PushLog(client, settings.redis)
 
         async def run(events: list[Event]) -> None:
@@ -159,7 +160,7 @@ async def pushed(settings: Settings) -> None:
                 window=around.window,
                 logical=str,
                 batch_size=7,
-                waiting_for=around.waiting_for,
+                waits=around.waits,
             )
             assert around.graveyard.buried == []
 
@@ -190,7 +191,7 @@ async def stored(settings: Settings) -> None:
                 window=around.window,
                 logical=str,
                 batch_size=5,
-                waiting_for=around.waiting_for,
+                waits=around.waits,
             )
             assert around.graveyard.buried == []
             profile = await store.profile("ada")

@@ -14,8 +14,9 @@ import pytest_asyncio
 from agents.ports import PushKind
 from app.gateway.feed import Feed, LogReader, frame
 from app.gateway.outbox import Frame
+from app.redis.client import connect
 from app.settings import Settings
-from app.stores.pushlog import Latest, PushLog, Tail, redis_client
+from app.stores.pushlog import Latest, PushLog, Tail
 from tests.app.gateway.edge import Pusher
 
 pytestmark = pytest.mark.services
@@ -72,13 +73,13 @@ class Told:
 
 @pytest_asyncio.fixture
 async def log(settings: Settings) -> AsyncIterator[CountedLog]:
-    async with redis_client(settings.redis) as client:
+    async with connect(settings.redis, "gateway") as client:
         yield CountedLog(client, settings.redis)
 
 
 @pytest_asyncio.fixture
 async def pusher(settings: Settings) -> AsyncIterator[Pusher]:
-    async with redis_client(settings.redis) as client:
+    async with connect(settings.redis, "gateway") as client:
         yield Pusher(settings, client)
 
 

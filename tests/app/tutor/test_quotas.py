@@ -81,8 +81,12 @@ SOON = 40
         (status(403, b"<html>"), "denied", 0, 0),
         (status(400, b'["no", {"object": 1}]'), "refused", 0, 0),
     ],
-    ids=str,
-)
+    ids=[
+        "429", "later, in a fraction", "later, negative", "later, huge", "later, in words", "498",
+        "413 of tokens a minute", "413", "400 of tokens a minute", "529 with a time", "529",
+        "429 in the stream", "a limit in the stream", "filtered", "too long", "403", "a list",
+    ],
+)  # fmt: skip
 async def test_how_long_it_is_left_alone(bench: Bench, behaviour, outcome, least, most):
     odd, well = await bench.endpoint(behaviour), await bench.endpoint(say("Here."))
     first, second = name(), name()
