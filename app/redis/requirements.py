@@ -44,6 +44,7 @@ PROBES: Final[dict[str, tuple[str | int, ...]]] = {
     "LPUSH": (_KEY, "v"),
     "LRANGE": (_KEY, 0, 0),
     "LREM": (_KEY, 0, "v"),
+    "LSET": (_KEY, 0, "v"),
     "LTRIM": (_KEY, 0, 0),
     "PEXPIRE": (_KEY, 1000),
     "RPOP": (_KEY,),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
@@ -267,11 +268,9 @@ async def test_the_oldest_that_says_nothing_makes_way(topics: Settings):
             assert (await client.next())["type"] == "hello"
         assert (await silent[0].ended(within=AT_ONCE)).split(b" ")[1] == b"503"
         assert len(edge.gateway.handshakes) <= 5
-        async with raw(
-            edge, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        ) as http:
-            text = (await http.ended(within=AT_ONCE)).decode()
-        assert 'masterx_gateway_handshakes_refused_total{reason="full"}' in text
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.get(f"http://{edge.gateway.status.address}/metrics")
+        assert 'masterx_gateway_handshakes_refused_total{reason="full"}' in answer.text
 
 
 async def test_those_that_wait_for_us_are_not_cut_but_bounded(topics, provider):
