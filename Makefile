@@ -16,7 +16,7 @@ LOCAL := MASTERX_TUTOR__LOCAL__ENABLED=true MASTERX_TUTOR__CONTEXT__BUDGET=1200 
 	MASTERX_TUTOR__TIMEOUTS__FIRST_TEXT=45 MASTERX_TUTOR__TIMEOUTS__OVERALL=54
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real services services-stop lint format types lock schemas install install-dev local-llm clean
+.PHONY: help run test test-real test-long services services-stop lint format types lock schemas install install-dev local-llm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -24,12 +24,15 @@ help: ## list the targets
 run: install $(if $(filter local,$(LLM)),local-llm) ## start everything on this machine, Ctrl-C ends it; LLM=local: with a tutor
 	@$(if $(filter local,$(LLM)),$(LOCAL) )exec $(BIN)/masterx up
 
-test: install-dev ## the whole suite on embedded services
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow"
+test: install-dev ## the suite on embedded services, but for what takes minutes
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash"
 
 test-real: install-dev services ## integration and crash tests on Kafka, Redis and FerretDB
 	@env $$($(SERVICES) environment) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(services or crash or slow) and not outage"
 	@env $$($(SERVICES) environment) $(BIN)/pytest -m outage
+
+test-long: install-dev ## the other half: crash tests on embedded services
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "crash"
 
 services: ## fetch and start Apache Kafka, redis-server and FerretDB under .masterx/services
 	@$(SERVICES) start

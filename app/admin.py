@@ -7,10 +7,10 @@ Errors:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiokafka.errors
 import structlog
@@ -20,11 +20,16 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from app.errors import OperatorError
 from app.probes import Unavailable
 from app.settings import Settings
+from app.stores.heartbeats import GroupMember
 from app.topics import catalogue, physical
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 _MAX_MESSAGE_BYTES = "max.message.bytes"
+_COORDINATOR_PAUSE = 0.2
+"""Seconds between two questions to a group's coordinator that is not there yet."""
 _NO_ERROR = 0
 _TOPIC_ALREADY_EXISTS = 36
 _LEADERS_WITHIN = 30.0
@@ -63,25 +68,26 @@ async def list_topics(settings: Settings) -> tuple[TopicStatus, ...]:
         return await _statuses(client, settings)
 
 
-async def group_members(settings: Settings, group: str) -> list[str]:
-    """The client ids of a consumer group's members: who is alive, as the broker sees it.
+async def group_members(settings: Settings, group: str) -> list[GroupMember]:
+    """A consumer group's members: who is alive, as the broker sees it.
 
-    A worker's names its instance (`app.stores.heartbeats.client_id`). Empty for a group
-    that does not exist.
+    Empty for a group that does not exist.
 
     Raises:
         Unavailable: no broker answers, or not within `kafka.request_timeout`.
     """
-    try:
-        async with asyncio.timeout(settings.kafka.request_timeout), _admin(settings) as client:
-            # One group a call: some brokers garble the answer for several.
-            (response,) = await client.describe_consumer_groups([group])
-    except (aiokafka.errors.KafkaError, OSError, TimeoutError) as error:
-        raise Unavailable(
-            "Kafka", settings.kafka.bootstrap, repr(error), "MASTERX_KAFKA__BOOTSTRAP"
-        ) from error
-    described = response.to_object()["groups"]
-    return [member["client_id"] for one in described for member in one["members"]]
+
+    async def ask(client: AIOKafkaAdminClient) -> list[GroupMember]:
+        # One group a call: some brokers garble the answer for several.
+        (response,) = await client.describe_consumer_groups([group])
+        described = response.to_object()["groups"]
+        return [
+            GroupMember(member["client_id"], member["member_id"])
+            for one in described
+            for member in one["members"]
+        ]
+
+    return await _of_coordinator(settings, ask)
 
 
 async def committed_offsets(settings: Settings, group: str) -> dict[tuple[str, int], int]:
@@ -90,14 +96,32 @@ async def committed_offsets(settings: Settings, group: str) -> dict[tuple[str, i
     Raises:
         Unavailable: no broker answers, or not within `kafka.request_timeout`.
     """
+
+    async def ask(client: AIOKafkaAdminClient) -> dict[tuple[str, int], int]:
+        found = await client.list_consumer_group_offsets(group)
+        committed = {(tp.topic, tp.partition): one.offset for tp, one in found.items()}
+        return {place: offset for place, offset in committed.items() if offset >= 0}
+
+    return await _of_coordinator(settings, ask)
+
+
+async def _of_coordinator(
+    settings: Settings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]
+) -> T:
     try:
         async with asyncio.timeout(settings.kafka.request_timeout), _admin(settings) as client:
-            found = await client.list_consumer_group_offsets(group)
+            while True:
+                try:
+                    return await ask(client)
+                except aiokafka.errors.KafkaError as error:
+                    # A new cluster has no coordinator until somebody has asked for one.
+                    if not error.retriable:
+                        raise
+                    await asyncio.sleep(_COORDINATOR_PAUSE)
     except (aiokafka.errors.KafkaError, OSError, TimeoutError) as error:
         raise Unavailable(
             "Kafka", settings.kafka.bootstrap, repr(error), "MASTERX_KAFKA__BOOTSTRAP"
         ) from error
-    return {(tp.topic, tp.partition): one.offset for tp, one in found.items() if one.offset >= 0}
 
 
 async def create_topics(settings: Settings) -> tuple[TopicStatus, ...]:

@@ -133,7 +133,8 @@ class RecordFormat:
         except (RedisError, Unavailable, OSError, TimeoutError, ValueError) as error:
             log.debug("formats.workers_unknown", reason=type(error).__name__)
             return None
-        return [*map(_reads, beats), *(None for _ in heartbeats.unheard(members, beats))]
+        silent = heartbeats.unheard(members, self._role, beats)
+        return [*map(_reads, beats), *(None for _ in silent)]
 
 
 def _reads(beat: dict[str, Any]) -> int | None:

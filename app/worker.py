@@ -37,7 +37,7 @@ from app.producer import Producer
 from app.redis.requirements import Unfit
 from app.roles import Agent, Parts, builder
 from app.settings import Role, Settings
-from app.stores.heartbeats import client_id
+from app.stores.heartbeats import client_id, static_name
 from app.topics import MAX_DEAD_LETTER_BYTES, physical
 from app.transport import LeasedTransport
 from app.watch import Watch
@@ -192,7 +192,7 @@ def _faust_app(
         broker_client_id=client_id(worker.group_prefix, role, watch.instance),
         # Faust wants a folder for tables; ours are in Kafka.
         datadir=Path(tempfile.gettempdir()),
-        consumer_group_instance_id=f"{worker.instance}-{role}" if worker.instance else None,
+        consumer_group_instance_id=static_name(role, worker.instance) if worker.instance else None,
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=worker.session_timeout,
         broker_heartbeat_interval=worker.heartbeat_interval,

@@ -76,5 +76,7 @@ class Proxy:
                     await asyncio.sleep(0.02)
                 sink.write(data)
                 await sink.drain()
+        while self.silent:  # an end is not heard of, either
+            await asyncio.sleep(0.02)
         sink.transport.abort()
         self._writers.discard(sink)

@@ -8,7 +8,7 @@ may be wrong.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict
 
 import orjson
 from redis.asyncio import Redis
@@ -66,12 +66,28 @@ class Beat(TypedDict):
     """The newest format of its role's records that it reads (app/formats.py)."""
 
 
+class GroupMember(NamedTuple):
+    """A member of a role's consumer group, as the broker tells it (`app.admin.group_members`)."""
+
+    client_id: str
+    """As the member called itself; of one with a name Kafka keeps its first predecessor's."""
+    member_id: str
+    """Made by the broker: the member's name, or else its client id, and a UUID behind it."""
+
+
 def client_id(group_prefix: str, role: str, instance: str) -> str:
     """How a worker calls itself towards Kafka, so that the group's members tell who they are."""
     return f"{group_prefix}-{role}@{instance}"
 
 
-def unheard(client_ids: Iterable[str], beats: Iterable[dict[str, Any]]) -> list[str]:
+def static_name(role: str, instance: str) -> str:
+    """A named worker's `group.instance.id`: whoever comes under it takes its place."""
+    return f"{instance}-{role}"
+
+
+def unheard(
+    members: Iterable[GroupMember], role: str, beats: Iterable[dict[str, Any]]
+) -> list[GroupMember]:
     """Members of a role's group without a fresh beat among these.
 
     Such a member is of the release before this one (its beat stands elsewhere), or it
@@ -79,11 +95,17 @@ def unheard(client_ids: Iterable[str], beats: Iterable[dict[str, Any]]) -> list[
     not known.
 
     Args:
-        client_ids: of the group's members (`app.admin.group_members`).
+        members: of the group.
+        role: whose group it is.
         beats: the role's fresh ones.
     """
     known = {beat["instance"] for beat in beats}
-    return [one for one in client_ids if one.partition("@")[2] not in known]
+    named = tuple(f"{static_name(role, instance)}-" for instance in known)
+    return [
+        one
+        for one in members
+        if one.client_id.partition("@")[2] not in known and not one.member_id.startswith(named)
+    ]
 
 
 def _key(settings: RedisSettings) -> str:

@@ -90,7 +90,9 @@ async def test_who_is_in_a_group_and_what_it_has_committed(topics):
     )
     await consumer.start()
     try:
-        assert await group_members(topics, group) == ["masterx-learner@pod-1"]
+        (member,) = await group_members(topics, group)
+        assert member.client_id == "masterx-learner@pod-1"
+        assert member.member_id
         await consumer.commit({tp: 7 for tp in consumer.assignment() if tp.partition == 1})
         assert await committed_offsets(topics, group) == {(name, 1): 7}
     finally:

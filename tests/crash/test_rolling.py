@@ -165,7 +165,7 @@ async def reads_of(settings: Settings) -> list[int | None]:
         beats = (await heartbeats.roles(redis, settings.redis))["learner"]
     members = await group_members(settings, f"{settings.worker.group_prefix}-learner")
     # A worker of the last release is heard of in the group alone.
-    silent = heartbeats.unheard(members, beats)
+    silent = heartbeats.unheard(members, "learner", beats)
     return [*(one.get("reads") for one in beats), *(None for _ in silent)]
 
 

@@ -119,60 +119,6 @@ async def serving(settings: Settings, **changes: Any) -> AsyncIterator[Edge]:
         await task
 
 
-class Proxy:
-    """A TCP proxy to the gateway that can stop forwarding without closing anything."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._forwarding = asyncio.Event()
-        self._forwarding.set()
-        self.port = 0
-
-    def lose(self) -> None:
-        """From now on the network is gone; both ends still think that they are connected."""
-        self._forwarding.clear()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        onward, back = await asyncio.open_connection("127.0.0.1", self._target)
-        try:
-            await asyncio.gather(self._copy(reader, back), self._copy(onward, writer))
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort()
-            back.transport.abort()
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            await self._forwarding.wait()
-            writer.write(data)
-            await writer.drain()
-        await self._forwarding.wait()
-        writer.close()
-
-
-@asynccontextmanager
-async def proxying(port: int) -> AsyncIterator[Proxy]:
-    proxy = Proxy(port)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        await proxy._serve(reader, writer)
-
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    proxy.port = listener.sockets[0].getsockname()[1]
-    try:
-        yield proxy
-    finally:
-        listener.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 class Pusher:
     """Appends to push logs as the push worker does."""
 

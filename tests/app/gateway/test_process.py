@@ -23,8 +23,9 @@ from app.embedded import free_port
 from app.environment import child_environment
 from app.settings import Settings
 from schemas.base import now_ms
-from tests.app.gateway.edge import PREFIX, Client, Edge, Pusher, proxying, records
+from tests.app.gateway.edge import PREFIX, Client, Edge, Pusher, records
 from tests.app.keys import RSA, public, serving_keys
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.services
 
@@ -102,7 +103,7 @@ async def test_whatever_hangs_the_end_comes_in_time_and_keeps_every_ack(topics: 
             process(chosen, handshake_timeout=60.0, shutdown_timeout=3.0)
         )
         port = chosen.gateway.port
-        proxy = await stack.enter_async_context(proxying(port))
+        proxy = await stack.enter_async_context(Proxy(port))
         token = {"token": signed_by_rsa("rsa")}
         well = await stack.enter_async_context(running.edge.client(**token))
         half_open = await stack.enter_async_context(
@@ -114,7 +115,7 @@ async def test_whatever_hangs_the_end_comes_in_time_and_keeps_every_ack(topics: 
         for client in (well, half_open, slow):
             await client.call(type="ping", id="1")
         slow.socket.transport.pause_reading()
-        proxy.lose()
+        proxy.silent = True
         provider.hangs = True
         await asyncio.sleep(5.1)  # a fetch was made just now; then an unknown key begins another
         head = f"GET {PREFIX}/ws/ada HTTP/1.1\r\nHost: x\r\n"

@@ -22,8 +22,9 @@ from schemas.base import now_ms
 from schemas.chat import ChatReceived
 from schemas.interactions import MAX_INTERACTIONS, InteractionsReceived
 from schemas.wire import Ack, Error, Hello, Pong
-from tests.app.gateway.edge import Edge, an_interaction, proxying, records, serving
+from tests.app.gateway.edge import Edge, an_interaction, records, serving
 from tests.app.gateway.test_wire_document import EXAMPLES as DOCUMENTED
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.services
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -123,7 +124,7 @@ async def test_sockets_that_a_phone_lost_make_way_for_its_new_one(topics):
     """Twenty within half a minute; no ping of the interval has been missed yet."""
     async with (
         serving(topics, probe_timeout=0.5) as edge,
-        proxying(edge.settings.gateway.port) as proxy,
+        Proxy(edge.settings.gateway.port) as proxy,
         AsyncExitStack() as stack,
     ):
         most = edge.settings.gateway.max_connections_per_user
@@ -134,7 +135,7 @@ async def test_sockets_that_a_phone_lost_make_way_for_its_new_one(topics):
             await client.until("hello")
             lost.append(client)
         oldest = edge.gateway.connections.snapshot()
-        proxy.lose()
+        proxy.silent = True
 
         start = time.monotonic()
         async with edge.client() as newest:
@@ -155,7 +156,7 @@ async def test_sockets_that_a_phone_lost_make_way_for_its_new_one(topics):
 async def test_the_oldest_silent_one_makes_way_and_none_that_is_alive(topics):
     async with (
         serving(topics, probe_timeout=0.5, max_connections_per_user=3) as edge,
-        proxying(edge.settings.gateway.port) as proxy,
+        Proxy(edge.settings.gateway.port) as proxy,
         edge.client() as alive,
     ):
         await alive.until("hello")
@@ -167,7 +168,7 @@ async def test_the_oldest_silent_one_makes_way_and_none_that_is_alive(topics):
             await lost.until("hello")
             await lost_later.until("hello")
             before = set(edge.gateway.connections.snapshot())
-            proxy.lose()
+            proxy.silent = True
             async with edge.client() as newest:
                 await newest.until("hello")
                 left = before & set(edge.gateway.connections.snapshot())

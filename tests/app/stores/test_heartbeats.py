@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
+
 import redis.asyncio as redis
 
 from app.settings import ROLES, RedisSettings, Role
-from app.stores.heartbeats import Beat, beat, client_id, retire, roles, unheard
+from app.stores.heartbeats import (
+    Beat,
+    GroupMember,
+    beat,
+    client_id,
+    retire,
+    roles,
+    static_name,
+    unheard,
+)
 
 
 def a_beat(role: Role, instance: str) -> Beat:
@@ -74,7 +85,16 @@ async def test_reading_them_takes_the_same_few_commands_among_100_000_other_keys
 
 def test_who_is_a_member_of_the_group_without_a_beat():
     known = dict(a_beat("learner", "pod-1"))
-    members = [client_id("masterx", "learner", name) for name in ("pod-1", "pod-2")]
-    before = "faust-0.15.3"
-    assert unheard([*members, before], [known]) == [members[1], before]
-    assert unheard(members[:1], [known]) == []
+
+    def member(client: str, name: str = "") -> GroupMember:
+        return GroupMember(client, f"{name or client}-{uuid.uuid4()}")
+
+    ours = member(client_id("masterx", "learner", "pod-1"))
+    other = member(client_id("masterx", "learner", "pod-2"))
+    before = member("faust-0.15.3")
+    # Kafka keeps the client id of whoever had the name first.
+    in_its_place = member("faust-0.15.3", static_name("learner", "pod-1"))
+    before_by_name = member("faust-0.15.3", static_name("learner", "pod-10"))
+    members = [ours, other, before, in_its_place, before_by_name]
+    assert unheard(members, "learner", [known]) == [other, before, before_by_name]
+    assert unheard([in_its_place], "learner", []) == [in_its_place]
