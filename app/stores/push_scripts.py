@@ -145,17 +145,11 @@ local function put(id, kind, version, ingested, caused_by, body)
   return head
 end
 
--- States and recommendations come by different topics, in either order. A client sees the
--- state first, so recommendations wait for the state that they were made from.
-local function release(version)
+local function keep_waiting(wanted)
   local waiting = cjson.decode(redis.call('HGET', meta, 'waiting') or '[]')
   local kept = {}
   for place, each in ipairs(waiting) do
-    if tonumber(each[3]) <= version or place <= #waiting - WAITING then
-      put(each[1], advice, each[3], each[4], each[5], each[6])
-    else
-      kept[#kept + 1] = each
-    end
+    if wanted(each, #waiting - place) then kept[#kept + 1] = each end
   end
   if #kept == #waiting then return end
   if #kept == 0 then
@@ -163,6 +157,16 @@ local function release(version)
   else
     redis.call('HSET', meta, 'waiting', cjson.encode(kept))
   end
+end
+
+-- States and recommendations come by different topics, in either order. A client sees the
+-- state first, so recommendations wait for the state that they were made from.
+local function release(version)
+  keep_waiting(function(each, behind)
+    if tonumber(each[3]) > version and behind < WAITING then return true end
+    put(each[1], advice, each[3], each[4], each[5], each[6])
+    return false
+  end)
 end
 
 local function wait(id, version, ingested, caused_by, body)
@@ -185,8 +189,10 @@ for i = 5, #ARGV, 8 do
       for _, each in ipairs({state, advice}) do
         redis.call('HDEL', meta, 'v:' .. each, 'b:' .. each, 'o:' .. each)
       end
-      redis.call('HDEL', meta, 'waiting')
-    elseif kind == advice and tonumber(version) > known then
+      -- What waits may be of the life that begins: its topic may be ahead of this one.
+      keep_waiting(function(each) return tonumber(each[4]) > erased_at end)
+    elseif kind == advice and tonumber(version) > known
+      and tonumber(ARGV[i + 5]) > erased_at then
       wait(id, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
       release(known)
     else

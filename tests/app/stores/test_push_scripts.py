@@ -158,6 +158,23 @@ async def test_a_tombstone_ends_the_versions(push_log: PushLog, client, redis_se
     assert [key async for key in client.scan_iter(f"{redis_settings.prefix}*eve*")] == []
 
 
+async def test_advice_that_is_ahead_of_the_tombstone_belongs_to_the_new_life(push_log: PushLog):
+    await push_log.append_many([push(500), push(500, topic="recommendations")])
+    # Given an erasure, whose tombstone comes behind the advice of who has come back
+    await push_log.forget("ada", push(500).ingest_time)
+    ahead = dataclasses.replace(
+        push(501, topic="recommendations", version=1), ingest_time=push(500).ingest_time + 1
+    )
+    stale = push(499, topic="recommendations", version=499)
+    state = dataclasses.replace(push(502, version=1), ingest_time=ahead.ingest_time)
+    await push_log.append_many([ahead, stale, tombstone(501), state])
+    # Then both are told, the state first, and nothing of the old life
+    latest = await push_log.latest("ada")
+    assert latest.offset == 2
+    tail = await push_log.since("ada", latest.epoch, 0)
+    assert [each.kind for each in tail.pushes] == ["user_state_update", "recommendations"]
+
+
 def tombstone(offset: int) -> NewPush:
     return dataclasses.replace(
         push(offset), kind=None, event_id="", caused_by=(), version=None, ingest_time=0, body=b""
