@@ -126,7 +126,7 @@ class _Newest:
 
     @property
     def older(self) -> list[dict[str, Any]]:
-        """What an older document holds, as alternatives."""
+        """What an older document holds: either of these."""
         updated_at, version = self.order
         return [
             {"updatedAt": {"$lt": updated_at}},
@@ -336,15 +336,22 @@ class HistoryStore:
         refused |= {documents[index][0].position: error for index, error in inserted.items()}
         # Two steps instead of an upsert that fails on a newer version: see above. The
         # filter makes the second safe whoever else writes.
-        taken = [each for index, each in enumerate(documents) if index not in inserted]
-        replacements = [
-            ReplaceOne[Any]({"_id": document["_id"], "$or": state.older}, document)
-            for state, document in taken
+        # One filter each instead of an `$or`, which the embedded store answers by a scan.
+        taken = [
+            (state, document, older)
+            for index, (state, document) in enumerate(documents)
+            if index not in inserted
+            for older in state.older
         ]
-        if replacements:
-            keys = [str(document["_id"]) for _, document in taken]
-            write = collection.bulk_write(replacements, ordered=False)
-            replaced = await self._refusals(write, keys)
+        if taken:
+            write = collection.bulk_write(
+                [
+                    ReplaceOne[Any]({"_id": document["_id"], **older}, document)
+                    for _, document, older in taken
+                ],
+                ordered=False,
+            )
+            replaced = await self._refusals(write, [str(one["_id"]) for _, one, _ in taken])
             refused |= {taken[index][0].position: error for index, error in replaced.items()}
         return refused
 
