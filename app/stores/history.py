@@ -334,9 +334,8 @@ class HistoryStore:
         collection = self._database[name]
         inserted = await self._insert_new(collection, [document for _, document in documents])
         refused |= {documents[index][0].position: error for index, error in inserted.items()}
-        # Two steps instead of an upsert that fails on a newer version: see above. The
-        # filter makes the second safe whoever else writes.
-        # One filter each instead of an `$or`, which the embedded store answers by a scan.
+        # Two steps instead of an upsert that fails on a newer version: see above. Filters make
+        # the second safe; two of them, because the embedded store scans for an `$or`.
         taken = [
             (state, document, older)
             for index, (state, document) in enumerate(documents)
@@ -344,13 +343,8 @@ class HistoryStore:
             for older in state.older
         ]
         if taken:
-            write = collection.bulk_write(
-                [
-                    ReplaceOne[Any]({"_id": document["_id"], **older}, document)
-                    for _, document, older in taken
-                ],
-                ordered=False,
-            )
+            replacements = [ReplaceOne[Any]({"_id": d["_id"], **older}, d) for _, d, older in taken]
+            write = collection.bulk_write(replacements, ordered=False)
             replaced = await self._refusals(write, [str(one["_id"]) for _, one, _ in taken])
             refused |= {taken[index][0].position: error for index, error in replaced.items()}
         return refused
