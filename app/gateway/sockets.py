@@ -25,7 +25,7 @@ from app.gateway.clocks import DeviceClock
 from app.gateway.connection import Connection
 from app.gateway.intake import Sender
 from app.gateway.protocol import STATE_KEY, GatewayProtocol
-from schemas.base import UserId
+from schemas.base import InvalidMessage, Message, UserId
 from schemas.wire import CloseCode
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class WebSocketDoor:
             # A service names anybody, and a record of this learner has to be possible.
             _USER_ID.validate_python(user_id)
         except ValidationError as error:
-            why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            why = InvalidMessage.from_pydantic(error, Message).message
             return Refused(CloseCode.FORBIDDEN, f"the user id {why}")
         traceparent = headers.get("traceparent")
         return Sender(
