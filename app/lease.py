@@ -76,6 +76,14 @@ class Lease:
         if self._lost is None and not self.valid:
             self._lose("no word from the coordinator within the session timeout")
 
+    def awake(self) -> None:
+        """Call when the process was stopped and goes on: ends it unless a write is still safe.
+
+        Of a worker that has not joined yet, or has resigned, a pause says nothing.
+        """
+        if self._renewed_at is not None and not self._resigned:
+            self.check()
+
     def _lose(self, reason: str) -> None:
         if self._lost is None:
             self._lost = reason

@@ -126,6 +126,9 @@ async def _serve(role: Role, settings: Settings, stop: asyncio.Event) -> None:
             settings.worker.session_timeout,
             on_lost=lambda reason: end_now(Exit.FENCED, f"group lease lost: {reason}"),
         )
+        # A pause may fall between the producer's check and its write. Python runs this handler
+        # before the next function it enters, and so before the write.
+        signal.signal(signal.SIGCONT, lambda *_: lease.awake())
         producer = Producer(
             settings, client_id=f"{settings.worker.group_prefix}-{role}", before_write=lease.check
         )

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+import psutil
 
 from app.embedded import free_port
 from app.environment import PREFIX, child_environment
@@ -109,6 +110,11 @@ class WorkerProcess:
     def exit_code(self) -> int | None:
         """How it ended; None while it runs."""
         return None if self._process is None else self._process.poll()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the process is stopped (SIGSTOP), by us or by itself."""
+        return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end; nothing if it was never started."""

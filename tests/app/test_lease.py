@@ -80,3 +80,22 @@ def test_a_resigned_lease_still_runs_out(lease: Lease, clock: Clock, lost: list[
     clock.seconds += 11
     lease.check()
     assert lost == ["no word from the coordinator within the session timeout"]
+
+
+def test_awake_again_within_the_lease_or_after_it(lease: Lease, clock: Clock, lost: list[str]):
+    lease.awake()  # before joining
+    lease.renew(lease.now())
+    clock.seconds += 9
+    lease.awake()
+    assert lost == []
+    clock.seconds += 2
+    lease.awake()
+    assert lost == ["no word from the coordinator within the session timeout"]
+
+
+def test_a_pause_after_resigning_says_nothing(lease: Lease, clock: Clock, lost: list[str]):
+    lease.renew(lease.now())
+    lease.resign()
+    clock.seconds += 11
+    lease.awake()
+    assert lost == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from app.exits import Exit
 from app.settings import Settings
 from schemas.base import now_ms
 from tests.crash.driver import Load, plan, send
-from tests.crash.fleet import ENTRY, Crew, crews, fast
+from tests.crash.fleet import ENTRY, Crew, crash_at, crews, fast
 from tests.crash.verdict import judge, lag, settled
+from tests.crash.worker_entry import Point
 from tests.servers import Services
 from tests.topics import eventually
 from tests.workers import WorkerProcess
@@ -20,20 +22,32 @@ from tests.workers import WorkerProcess
 pytestmark = [pytest.mark.services, pytest.mark.crash, pytest.mark.timeout(240)]
 
 
-async def paused_past_its_session(settings: Settings, logs: Path, seed: int) -> None:
-    """SIGSTOP, takeover, SIGCONT, and a second recovery, under load."""
+async def paused_past_its_session(
+    settings: Settings, logs: Path, seed: int, *, at_write: int | None = None
+) -> None:
+    """SIGSTOP, takeover, SIGCONT, and a second recovery, under load.
+
+    at_write: the produce request that the first worker stops at, between the lease's word and
+        the write; None: it is stopped wherever it is.
+    """
     load = Load(seed=seed, records=2_700, rate=150)
     records = plan(load, now_ms())
     emotion = Crew("emotion", settings, logs)
     async with crews(emotion):
-        first = await WorkerProcess("learner", settings, logs / "first", module=ENTRY).start()
+        stops = nullcontext() if at_write is None else crash_at(Point.AT_THE_WRITE, at_write)
+        with stops:
+            first = await WorkerProcess("learner", settings, logs / "first", module=ENTRY).start()
         second = WorkerProcess("learner", settings, logs / "second", module=ENTRY)
         third = WorkerProcess("learner", settings, logs / "third", module=ENTRY)
         sending = asyncio.create_task(send(settings, records, load.rate))
         try:
             # Given a worker in the midst of its work, that is stopped
-            await eventually(lambda: lag(settings, "learner"), lambda n: n > 50)
-            first.pause()
+            if at_write is None:
+                await eventually(lambda: lag(settings, "learner"), lambda n: n > 50)
+                first.pause()
+            async with asyncio.timeout(60):
+                while not first.paused:
+                    await asyncio.sleep(0.05)
             # When another takes its place, and has caught up past its session
             await second.start()
             await asyncio.sleep(settings.worker.session_timeout + 1)
@@ -59,6 +73,10 @@ async def paused_past_its_session(settings: Settings, logs: Path, seed: int) -> 
 
 async def test_paused_and_replaced_under_its_name(topics: Settings, tmp_path: Path) -> None:
     await paused_past_its_session(fast(topics, instance="only"), tmp_path, seed=11)
+
+
+async def test_paused_between_the_check_and_the_write(topics: Settings, tmp_path: Path) -> None:
+    await paused_past_its_session(fast(topics, instance="only"), tmp_path, seed=14, at_write=200)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import signal
 import sys
 from asyncio import Future
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -30,6 +30,7 @@ from agents.inflight import Acknowledgeable, InFlight
 from agents.ports import Outbox
 from agents.topics import EMOTIONS, LEARNER_CHANGELOG, USER_STATE
 from app import roles, worker
+from app.producer import Producer
 from app.roles import Agent, Parts, learner, stateless
 from app.settings import get_settings
 from models.emotion.config import EmotionSettings
@@ -38,7 +39,7 @@ from tests.crash.reader import HashReader
 
 
 class Point(StrEnum):
-    """Where a worker dies."""
+    """Where a worker dies, or stops."""
 
     NEVER = ""
     BEFORE_INFERENCE = "before-inference"
@@ -54,6 +55,8 @@ class Point(StrEnum):
     """A learner's state is deleted, the record is not."""
     BEFORE_COMMIT = "before-commit"
     """All is in Kafka, the source's offset is not committed."""
+    AT_THE_WRITE = "at-the-write"
+    """Stopped (SIGSTOP), not dead: the lease allowed a produce request that is not yet written."""
 
 
 POINT = Point(os.environ.get("CRASH_POINT", ""))
@@ -136,6 +139,16 @@ class DeadlyWindow(InFlight):
         super().track(DeadlyEvent(event), deliveries)
 
 
+class StoppedProducer(Producer):
+    def __init__(self, *args: Any, before_write: Callable[[], None], **options: Any) -> None:
+        def check() -> None:
+            before_write()
+            if passed(Point.AT_THE_WRITE):
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+        super().__init__(*args, before_write=check, **options)
+
+
 @asynccontextmanager
 async def emotion_without_model(parts: Parts) -> AsyncIterator[Agent]:
     reader = DeadlyReader()
@@ -195,5 +208,6 @@ def builder(role: Any) -> roles.Builder:
 if __name__ == "__main__":
     worker.InFlight = DeadlyWindow  # type: ignore[misc]
     worker.builder = builder
+    worker.Producer = StoppedProducer  # type: ignore[misc]
     learner.SWEEP_SECONDS = float(os.environ.get("CRASH_SWEEP", learner.SWEEP_SECONDS))
     worker.run(sys.argv[1], get_settings())  # type: ignore[arg-type]
