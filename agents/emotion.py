@@ -14,16 +14,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agents import envelope, metrics
-from agents.inflight import Acknowledgeable, InFlight
-from agents.ports import DeadLetters, EmotionSource, Outbox, SourceRecord
-from agents.topics import CHAT, EMOTIONS
+from agents.runtime import envelope, metrics
+from agents.runtime.in_flight import Acknowledgeable, InFlight
+from agents.runtime.ports import DeadLetters, EmotionSource, Outbox, SourceRecord
+from agents.runtime.topics import CHAT, EMOTIONS
 from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
 from models.emotion.serving.errors import ModelUnavailable, NothingToRead, ReaderStopped
 from schemas.base import now_ms
-from schemas.chat import ChatReceived
-from schemas.emotions import PAD, EmotionRead
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import PAD, EmotionRead
 
 TOPICS: Final = (CHAT,)
 

@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from agents import envelope, metrics
-from agents.greedy import batches
-from agents.inflight import Acknowledgeable, InFlight
-from agents.persistence import Waits, until_stored
-from agents.ports import DeadLetters, HistoryEntry, HistoryKind, HistoryWriter, SourceRecord
-from agents.topics import (
+from agents.runtime import envelope, metrics
+from agents.runtime.batching import batches
+from agents.runtime.in_flight import Acknowledgeable, InFlight
+from agents.runtime.ports import DeadLetters, HistoryEntry, HistoryKind, HistoryWriter, SourceRecord
+from agents.runtime.retrying import Waits, until_stored
+from agents.runtime.topics import (
     CHAT,
     EMOTIONS,
     ERASURES,
@@ -28,14 +28,14 @@ from agents.topics import (
     TUTOR_REPLIES,
     USER_STATE,
 )
-from schemas.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
 from schemas.base import Event
-from schemas.chat import ChatReceived
-from schemas.emotions import EmotionRead
-from schemas.interactions import InteractionsReceived
-from schemas.operations import ErasureRequested
-from schemas.state import UserState
-from schemas.tutor import TutorReplied
+from schemas.topics.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import EmotionRead
+from schemas.topics.interactions import InteractionsReceived
+from schemas.topics.operations import ErasureRequested
+from schemas.topics.state import UserState
+from schemas.topics.tutor import TutorReplied
 
 _KEPT: Final[dict[str, tuple[HistoryKind, type[Event]]]] = {
     CHAT: (HistoryKind.MESSAGES, ChatReceived),
@@ -66,7 +66,7 @@ async def run(
     batch_size: int,
     waits: Waits,
 ) -> None:
-    """Store every record of the stream, until it ends. Raises agents.persistence.Fatal."""
+    """Store every record of the stream, until it ends. Raises agents.runtime.retrying.Fatal."""
     async with batches(events, batch_size) as stream:
         async for batch in stream:
             await store_batch(

@@ -16,10 +16,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from agents import envelope, metrics
-from agents.inflight import Acknowledgeable, InFlight
-from agents.ports import DeadLetters, NotOwned, Outbox, RecordTable, SourceRecord
-from agents.topics import (
+from agents.runtime import envelope, metrics
+from agents.runtime.in_flight import Acknowledgeable, InFlight
+from agents.runtime.ports import DeadLetters, NotOwned, Outbox, RecordTable, SourceRecord
+from agents.runtime.topics import (
     EMOTIONS,
     ERASURES,
     FEEDBACK,
@@ -49,11 +49,11 @@ from models.learner.update import (
     apply_feedback,
     apply_interactions,
 )
-from schemas.actions import FeedbackReceived
 from schemas.base import Derived, now_ms
-from schemas.emotions import EmotionRead
-from schemas.interactions import InteractionsReceived
-from schemas.operations import ErasureRequested
+from schemas.topics.actions import FeedbackReceived
+from schemas.topics.emotions import EmotionRead
+from schemas.topics.interactions import InteractionsReceived
+from schemas.topics.operations import ErasureRequested
 
 TOPICS: Final = (INTERACTIONS, EMOTIONS, FEEDBACK, ERASURES)
 

@@ -14,17 +14,23 @@ from typing import Final, TypeVar
 
 import orjson
 
-from agents import envelope, metrics
-from agents.greedy import batches
-from agents.inflight import Acknowledgeable, InFlight
-from agents.persistence import Refused, Waits, until_stored
-from agents.ports import DeadLetters, NewPush, PushKind, PushLogWriter, SourceRecord
-from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, TUTOR_REPLIES, USER_STATE
-from schemas.actions import InterventionRaised, RecommendationsMade
+from agents.runtime import envelope, metrics
+from agents.runtime.batching import batches
+from agents.runtime.in_flight import Acknowledgeable, InFlight
+from agents.runtime.ports import DeadLetters, NewPush, PushKind, PushLogWriter, SourceRecord
+from agents.runtime.retrying import Refused, Waits, until_stored
+from agents.runtime.topics import (
+    ERASURES,
+    INTERVENTIONS,
+    RECOMMENDATIONS,
+    TUTOR_REPLIES,
+    USER_STATE,
+)
 from schemas.base import Derived, now_ms
-from schemas.operations import ErasureRequested
-from schemas.state import UserState
-from schemas.tutor import ReplyFields, TutorReplied
+from schemas.topics.actions import InterventionRaised, RecommendationsMade
+from schemas.topics.operations import ErasureRequested
+from schemas.topics.state import UserState
+from schemas.topics.tutor import ReplyFields, TutorReplied
 
 TOPICS: Final = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS, TUTOR_REPLIES, ERASURES)
 
@@ -44,7 +50,7 @@ async def run(
     batch_size: int,
     waits: Waits,
 ) -> None:
-    """Push every record of the stream, until it ends. Raises agents.persistence.Fatal."""
+    """Push every record of the stream, until it ends. Raises agents.runtime.retrying.Fatal."""
     async with batches(events, batch_size) as stream:
         async for batch in stream:
             await push_batch(

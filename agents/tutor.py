@@ -23,11 +23,11 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from agents import envelope, metrics
-from agents.inflight import Acknowledgeable, InFlight
-from agents.persistence import Fatal
-from agents.ports import DeadLetters, Outbox, SourceRecord
-from agents.topics import (
+from agents.runtime import envelope, metrics
+from agents.runtime.in_flight import Acknowledgeable, InFlight
+from agents.runtime.ports import DeadLetters, Outbox, SourceRecord
+from agents.runtime.retrying import Fatal
+from agents.runtime.topics import (
     CHAT,
     EMOTIONS,
     ERASURES,
@@ -36,12 +36,12 @@ from agents.topics import (
     TUTOR_REPLIES,
     TUTOR_REQUESTS,
 )
-from schemas.actions import FeedbackReceived, InterventionRaised, TargetType
 from schemas.base import Derived, now_ms
-from schemas.chat import ChatReceived
-from schemas.emotions import EmotionRead
-from schemas.operations import ErasureRequested
-from schemas.tutor import TutorReplied, TutorRequested
+from schemas.topics.actions import FeedbackReceived, InterventionRaised, TargetType
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import EmotionRead
+from schemas.topics.operations import ErasureRequested
+from schemas.topics.tutor import TutorReplied, TutorRequested
 
 TOPICS: Final = (TUTOR_REQUESTS, CHAT, EMOTIONS, FEEDBACK, ERASURES)
 
@@ -69,7 +69,7 @@ class Unsent(Exception):
 
 
 class Hearer(Protocol):
-    """Who knows what is for a person: `app.tutor.hearing`. Everything may be repeated."""
+    """Who knows which message needs a human: `app.tutor.screening.safety_screening`. Repeatable."""
 
     async def hear(self, chat: ChatReceived, partition: int, offset: int, send: Send) -> None:
         """A chat message passes, whether or not it asks for a reply."""
@@ -81,7 +81,7 @@ class Hearer(Protocol):
 
 
 class Tutor(Protocol):
-    """Who replies: `app.tutor.replying`. Everything may be repeated."""
+    """Who replies: `app.tutor.replies.replying`. Everything may be repeated."""
 
     async def reply(self, request: TutorRequested, send: Send) -> None:
         """Reply, or put it off. Returns when the request may be acknowledged."""

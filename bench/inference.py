@@ -33,13 +33,13 @@ from typing import Any, TypeVar
 import torch
 
 from app.settings import get_settings
-from models.emotion.artefact import load
-from models.emotion.card import Card
+from models.emotion.artefact.artefact import load
+from models.emotion.artefact.card import Card
 from models.emotion.config import EmotionSettings
-from models.emotion.encoders import locate
-from models.emotion.examples import goemotions
-from models.emotion.inference import TokeniseTexts
+from models.emotion.network.encoders import locate
 from models.emotion.serving import EmotionReader, Observer
+from models.emotion.serving.inference import TokeniseTexts
+from models.emotion.training.examples import goemotions
 
 T = TypeVar("T")
 

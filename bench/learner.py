@@ -22,8 +22,8 @@ import orjson
 from models.learner.config import LearnerSettings
 from models.learner.record import LearnerRecord
 from models.learner.update import Outputs, Position, apply_emotion, apply_interactions
-from schemas.emotions import PAD, Emotion, EmotionRead
-from schemas.interactions import InteractionsReceived
+from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.interactions import InteractionsReceived
 
 START = 1_790_000_000_000
 SKILLS = 12

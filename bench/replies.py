@@ -21,11 +21,11 @@ import httpx
 from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.topics import CHAT, TUTOR_REQUESTS
-from app.admin import create_topics
-from app.embedded import Broker, DocumentStore, RedisServer
+from agents.runtime.topics import CHAT, TUTOR_REQUESTS
+from app.kafka.admin import create_topics
+from app.kafka.topics import physical
+from app.local.embedded import Broker, DocumentStore, RedisServer
 from app.settings import Settings
-from app.topics import physical
 from tests.app.tutor.asking import a_chat, a_request, ask, with_tutor
 from tests.app.tutor.sse import Endpoint, say
 from tests.workers import WorkerProcess

@@ -29,14 +29,14 @@ import httpx
 import psutil
 from aiokafka import AIOKafkaProducer
 
-from agents import envelope
-from agents.topics import CHAT, INTERACTIONS
+from agents.runtime import envelope
+from agents.runtime.topics import CHAT, INTERACTIONS
+from app.kafka.topics import physical
 from app.settings import ROLES, Settings
-from app.topics import physical
 from bench.system import System, running
 from schemas.base import Event, new_event_id, now_ms
-from schemas.chat import ChatReceived
-from schemas.interactions import Interaction, InteractionsReceived, TaskData
+from schemas.topics.chat import ChatReceived
+from schemas.topics.interactions import Interaction, InteractionsReceived, TaskData
 
 LEARNERS = 100
 SETTLED = 0.1

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import httpx
 
-from app.auth import issue
-from app.embedded import free_port
-from app.environment import child_environment
+from app.gateway.auth.tokens import issue
+from app.local.embedded import free_port
+from app.local.environment import child_environment
 from app.settings import Settings
 
 READY_SECONDS = 120.0

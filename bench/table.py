@@ -2,7 +2,7 @@
 
     python -m bench.table [--keys 1000,100000,1000000] [--rounds 5] [--batches 1000] [--json]
 
-A worker's table keeps records as bytes in memory (app/table.py), so what could grow is
+A worker's table keeps records as bytes in memory (app/kafka/table.py), so what could grow is
 the time to find a record and to bring it into the processor's caches. Each update is of
 a learner chosen at random: parse, decode, update, encode, store. The sizes take turns
 within each round; quoted is the median of the rounds, and its ratio to the smallest table.
@@ -24,7 +24,7 @@ from bench.learner import START, Spent, batch_bytes, encode, session
 from models.learner.config import LearnerSettings
 from models.learner.record import LearnerRecord
 from models.learner.update import Position, apply_interactions
-from schemas.interactions import InteractionsReceived
+from schemas.topics.interactions import InteractionsReceived
 
 SIZE = 20
 LATER = 3_600_000

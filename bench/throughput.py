@@ -24,16 +24,16 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from agents.topics import INTERACTIONS, LEARNER_CHANGELOG, RECOMMENDATIONS, USER_STATE
-from app.admin import create_topics
-from app.embedded import Broker
+from agents.runtime.topics import INTERACTIONS, LEARNER_CHANGELOG, RECOMMENDATIONS, USER_STATE
+from app.kafka.admin import create_topics
+from app.kafka.topics import physical
+from app.local.embedded import Broker
 from app.settings import Settings
-from app.topics import physical
 from bench.learner import START, batch_bytes
 from models.learner.config import LearnerSettings
 from models.learner.record import LearnerRecord
 from models.learner.update import Position, apply_interactions
-from schemas.interactions import InteractionsReceived
+from schemas.topics.interactions import InteractionsReceived
 from tests.topics import eventually
 from tests.workers import WorkerProcess
 

@@ -152,13 +152,13 @@ async def _litellm(url: str, _: AsyncExitStack) -> ASK:
 async def _ours(url: str, stack: AsyncExitStack) -> ASK:
     import structlog
 
-    from app.embedded import RedisServer
+    from app.local.embedded import RedisServer
     from app.redis.client import connect
     from app.settings import RedisSettings, Settings
     from app.tutor.config import TutorSettings
-    from app.tutor.exchange import Request, Speaker, Turn
-    from app.tutor.router import build
-    from models.routing.evidence import Mood, Situation, Task
+    from app.tutor.providers.router import build
+    from app.tutor.providers.router_types import Request, Speaker, Turn
+    from models.tutor.providers.evidence import Mood, Situation, Task
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     server = RedisServer(Path(stack.enter_context(tempfile.TemporaryDirectory())))

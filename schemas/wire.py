@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
-from schemas.actions import Level, Recommendation, TargetType
 from schemas.base import (
     Count,
     Flag,
@@ -25,10 +24,11 @@ from schemas.base import (
     Words,
     new_event_id,
 )
-from schemas.interactions import MAX_INTERACTIONS, Interaction
-from schemas.state import UserState
 from schemas.times import Millis, Timestamp
-from schemas.tutor import ReplyFields, ReplyMode
+from schemas.topics.actions import Level, Recommendation, TargetType
+from schemas.topics.interactions import MAX_INTERACTIONS, Interaction
+from schemas.topics.state import UserState
+from schemas.topics.tutor import ReplyFields, ReplyMode
 
 
 class ErrorCode(StrEnum):

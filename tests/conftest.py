@@ -4,7 +4,7 @@
 `settings`  Settings of a namespace that no other test shares; topics not yet created
 `topics`    the same Settings, topics created
 
-A worker or gateway as a child process gets them by `app.environment.child_environment`.
+A worker or gateway as a child process gets them by `app.local.environment.child_environment`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import redis.asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 from pymongo import AsyncMongoClient
 
-from app.admin import create_topics
-from app.embedded import free_port
+from app.kafka.admin import create_topics
+from app.kafka.topics import catalogue, physical
+from app.local.embedded import free_port
 from app.settings import Settings
-from app.topics import catalogue, physical
 from tests.servers import Services, choose
 
 # A shell ignores it for what runs in its background, and every child would inherit that.

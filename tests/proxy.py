@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
-from app.embedded import free_port
+from app.local.embedded import free_port
 
 HOST = "127.0.0.1"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from app.settings import get_settings
-from app.worker import run
+from app.worker.process import run
 
 if __name__ == "__main__":
     run(sys.argv[1], get_settings())  # type: ignore[arg-type]

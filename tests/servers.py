@@ -17,7 +17,7 @@ from typing import Protocol
 
 import pytest
 
-from app.embedded import Broker, DocumentStore, RedisServer
+from app.local.embedded import Broker, DocumentStore, RedisServer
 
 ROOT = Path(__file__).resolve().parents[1]
 

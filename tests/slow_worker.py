@@ -12,8 +12,9 @@ import sys
 import time
 from typing import Any
 
-from app import table, worker
+from app.kafka import table
 from app.settings import get_settings
+from app.worker import process as worker
 
 
 async def never(*_: Any) -> Any:

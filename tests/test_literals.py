@@ -25,7 +25,7 @@ from typing import Final
 
 import pytest
 
-from schemas.emotions import Emotion
+from schemas.topics.emotions import Emotion
 from tests.literals_allowed import ALLOWED
 
 ROOT: Final = Path(__file__).parent.parent
@@ -39,18 +39,17 @@ SERVING: Final = (
     "models.tutor.safety",
     "app.tutor",
     "models.emotion.serving",
-    "models.emotion.calibration",
-    "models.emotion.inference",
     "models.emotion.reading",
-    "models.emotion.network",
+    "models.emotion.network.network",
+    "models.ids",
     "models.judged",
 )
 
 SETTINGS: Final = {
     "models.learner.config",
     "models.learner.parameters",
-    "models.learner.behaviour.config",
-    "models.learner.recommending.settings",
+    "models.learner.behaviour.serving.config",
+    "models.learner.recommending.serving.settings",
     "models.tutor.context.config",
     "models.tutor.modes.config",
     "models.tutor.safety.config",
@@ -59,24 +58,10 @@ SETTINGS: Final = {
 """An operator's to change; every number there has a name and a description."""
 
 TRAINING: Final = {
-    "models.learner.behaviour.boosting",
-    "models.learner.behaviour.card",
-    "models.learner.behaviour.evaluation",
-    "models.learner.behaviour.examples",
-    "models.learner.behaviour.fitting",
-    "models.learner.behaviour.fitting_exercises",
-    "models.learner.behaviour.metrics",
-    "models.learner.behaviour.replay",
-    "models.learner.behaviour.sources",
+    "models.learner.nets.serving.card",
     "models.learner.behaviour.training",
-    "models.learner.nets.card",
-    "models.learner.nets.figures",
     "models.learner.nets.fitting",
-    "models.learner.recommending.bootstrap",
-    "models.learner.recommending.comparison",
-    "models.learner.recommending.log",
     "models.learner.recommending.offline",
-    "models.learner.recommending.training",
     "models.tutor.moves.card",
     "models.tutor.moves.evaluation",
     "models.tutor.moves.figures",

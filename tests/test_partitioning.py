@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from agents.topics import CHAT
+from agents.runtime.topics import CHAT
+from app.kafka.topics import physical
 from app.settings import Settings
-from app.topics import physical
 
 USER_IDS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=128)
 # Java's own figures (Kafka's UtilsTest.testMurmur2): what all clients must agree with.

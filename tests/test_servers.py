@@ -2,10 +2,10 @@
 
 import pytest
 
-from agents.topics import CHAT
-from app.admin import list_topics
-from app.probes import Unavailable, probe_kafka, probe_mongo, probe_redis
-from app.topics import physical
+from agents.runtime.topics import CHAT
+from app.kafka.admin import list_topics
+from app.kafka.topics import physical
+from app.process.probes import Unavailable, probe_kafka, probe_mongo, probe_redis
 
 pytestmark = pytest.mark.services
 

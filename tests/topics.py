@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from app.kafka.topics import physical
 from app.settings import Settings
-from app.topics import physical
 from schemas.base import Message
 
 T = TypeVar("T")

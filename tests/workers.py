@@ -15,8 +15,8 @@ from typing import Self
 import httpx
 import psutil
 
-from app.embedded import free_port
-from app.environment import PREFIX, child_environment
+from app.local.embedded import free_port
+from app.local.environment import PREFIX, child_environment
 from app.settings import Role, Settings
 
 READY_SECONDS = 60.0

@@ -12,21 +12,17 @@ import sys
 import typer
 
 from app.cli import (
-    behaviour,
     dead_letters,
+    learned,
     learners,
-    learning,
-    models,
-    nets,
-    policy,
     processes,
     recordings,
     reference,
     tokens,
     topics,
-    tutor,
 )
-from app.errors import OperatorError
+from app.cli.learned import behaviour, emotion, nets, policy, tutor
+from app.process.errors import OperatorError
 
 app = typer.Typer(
     name="masterx",
@@ -40,12 +36,12 @@ for module in (
     tokens,
     recordings,
     learners,
-    models,
+    emotion,
     behaviour,
     nets,
     policy,
     tutor,
-    learning,
+    learned,
     reference,
 ):
     module.register(app)

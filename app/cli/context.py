@@ -23,7 +23,7 @@ def load_settings() -> Settings:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from app.exits import Exit
+    from app.process.exits import Exit
     from app.settings import get_settings
     from models.learner.rules import UnknownPolicyFormat
 

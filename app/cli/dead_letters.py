@@ -9,7 +9,7 @@ import typer
 from app.cli.context import fail, load_settings
 
 if TYPE_CHECKING:
-    from app.redrive import Letter
+    from app.kafka.redrive import Letter
 
 app = typer.Typer(
     help="What could not be processed: look at it, send it again.", no_args_is_help=True
@@ -53,8 +53,8 @@ def replay(
     import asyncio
     from collections import Counter
 
-    from app.redrive import Result
-    from app.redrive import replay as send
+    from app.kafka.redrive import Result
+    from app.kafka.redrive import replay as send
 
     letters = _chosen(since, topic, tuple(ids or ()))
     results = asyncio.run(send(load_settings(), letters, again=again))
@@ -68,7 +68,7 @@ def replay(
 def _chosen(since: str, topic: str, ids: tuple[str, ...]) -> list[Letter]:
     import asyncio
 
-    from app.redrive import read
+    from app.kafka.redrive import read
 
     settings = load_settings()
     letters = asyncio.run(read(settings, since_ms=_since(since)))

@@ -19,9 +19,9 @@ def watch(
     """Follow a learner's live state in the terminal. Ctrl-C ends it."""
     import asyncio
 
-    from app.cli.live import follow
-    from app.cli.sign import token_for_watching
-    from app.gateway_client import socket_url
+    from app.client.gateway import socket_url
+    from app.client.live import follow
+    from app.gateway.auth.dev_tokens import token_for_watching
 
     settings = load_settings()
     token = token or token_for_watching(settings, user)
@@ -45,7 +45,7 @@ def forget(
 
     from pydantic import ValidationError
 
-    from app.erasure import forget as erase
+    from app.privacy.erasure import forget as erase
 
     try:
         report = asyncio.run(erase(settings, user, requested_by=requested_by, within=wait))

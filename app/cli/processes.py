@@ -31,7 +31,7 @@ def up() -> None:
 def gateway() -> None:
     """Run the gateway: WebSocket and REST on one port."""
     settings = load_settings()
-    from app.gateway.server import run
+    from app.gateway.process.server import run
 
     run(settings)
 
@@ -39,7 +39,7 @@ def gateway() -> None:
 def worker(role: Annotated[WorkerRole, typer.Argument(help="which role to play")]) -> None:
     """Run one worker role."""
     settings = load_settings()
-    from app.worker import run
+    from app.worker.process import run
 
     run(role.value, settings)
 
@@ -47,9 +47,9 @@ def worker(role: Annotated[WorkerRole, typer.Argument(help="which role to play")
 def llm() -> None:
     """Serve a language model on this machine, for the tutor (docs/providers.md)."""
     settings = load_settings()
-    from app.errors import OperatorError
-    from app.exits import Exit
-    from app.llm import run
+    from app.local.llm import run
+    from app.process.errors import OperatorError
+    from app.process.exits import Exit
 
     try:
         run(settings)
@@ -63,7 +63,7 @@ def doctor() -> None:
     import asyncio
 
     from app.cli.up import print_findings
-    from app.doctor import examine
+    from app.local.doctor import examine
 
     findings = asyncio.run(examine(settings))
     print_findings(findings)

@@ -11,7 +11,7 @@ import typer
 from app.cli.context import fail, load_settings
 
 if TYPE_CHECKING:
-    from app.replay import Outcome
+    from app.client.replay import Outcome
 
 
 def replay(
@@ -33,10 +33,10 @@ def replay(
     settings = load_settings()
     import asyncio
 
-    from app.cli.sign import token_for
-    from app.gateway_client import connected, socket_url
-    from app.replay import read
-    from app.replay import replay as send
+    from app.client.gateway import connected, socket_url
+    from app.client.replay import read
+    from app.client.replay import replay as send
+    from app.gateway.auth.dev_tokens import token_for
 
     lines = read(file)
     signed = token or token_for(settings, user)
@@ -130,7 +130,7 @@ def _summary(outcome: Outcome) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from app.replay import percentile
+    from app.client.replay import percentile
 
     console = Console()
 

@@ -29,7 +29,7 @@ def settings(
 
 def masked(model: BaseModel) -> dict[str, Any]:
     """The settings as JSON-ready values, without a secret in them."""
-    from app.probes import without_password
+    from app.process.probes import without_password
 
     def mask(value: Any) -> Any:
         if isinstance(value, dict):
@@ -60,7 +60,7 @@ def export_schemas(
     directory: Annotated[Path, typer.Argument(help="where to write them")],
 ) -> None:
     """Write JSON Schema of every message and the AsyncAPI document."""
-    from app.contracts import export
+    from app.contracts.export import export
 
     export(directory)
 

@@ -11,7 +11,7 @@ from app.cli.context import fail, load_settings
 
 
 class TokenRole(StrEnum):
-    """What a token's bearer may do (app.auth.Role; a test holds them together)."""
+    """What a token's bearer may do (app.gateway.auth.tokens.Role; a test holds them together)."""
 
     LEARNER = "learner"
     OBSERVER = "observer"
@@ -30,7 +30,7 @@ def token(
 ) -> None:
     """Print a signed token (development secret or MASTERX_AUTH__SECRET)."""
     settings = load_settings()
-    from app.auth import CannotIssue, issue
+    from app.gateway.auth.tokens import CannotIssue, issue
 
     seen = tuple(name.strip() for name in learners.split(",") if name.strip())
     if role is TokenRole.OBSERVER and not seen:

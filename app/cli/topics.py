@@ -9,7 +9,7 @@ import typer
 from app.cli.context import load_settings
 
 if TYPE_CHECKING:
-    from app.admin import TopicStatus
+    from app.kafka.admin import TopicStatus
 
 app = typer.Typer(help="Create the topics, or show how they stand.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def create() -> None:
     """Create what is missing. Changes nothing that exists."""
     import asyncio
 
-    from app.admin import create_topics
+    from app.kafka.admin import create_topics
 
     _show(asyncio.run(create_topics(load_settings())))
 
@@ -29,7 +29,7 @@ def list_() -> None:
     """Show every topic: what travels on it, its partitions on the broker."""
     import asyncio
 
-    from app.admin import list_topics
+    from app.kafka.admin import list_topics
 
     _show(asyncio.run(list_topics(load_settings())))
 

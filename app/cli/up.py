@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from app.auth import issue
-from app.doctor import Finding, examine
-from app.programs import status_url
+from app.gateway.auth.tokens import issue
+from app.local.doctor import Finding, examine
+from app.local.programs import status_url
+from app.local.supervisor import Supervisor
 from app.settings import Settings
-from app.supervisor import Supervisor
 
 DEMO_USER = "demo"
 _DEMO_TTL = 86_400.0

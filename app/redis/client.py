@@ -5,7 +5,7 @@ any more: after a failover the old primary often lives on as a replica, and answ
 connections that it has. The first answer that shows it (READONLY, LOADING, MASTERDOWN, ...), or
 a call without an answer, makes every connection of the client connect anew before its next use.
 
-`meaning` sorts errors into the three kinds of `agents.persistence`: wait, give up this record,
+`meaning` sorts errors into the three kinds of `agents.runtime.retrying`: wait, give up this record,
 end this process. The client itself raises redis.exceptions.RedisError as it comes.
 """
 
@@ -41,7 +41,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from agents.persistence import Fatal, Refused, Retriable, StoreError
+from agents.runtime.retrying import Fatal, Refused, Retriable, StoreError
 from app.settings import RedisSettings
 
 STORE: Final = "redis"

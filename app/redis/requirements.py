@@ -16,8 +16,8 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import MovedError, NoPermissionError, ResponseError
 
-from agents.persistence import Fatal, Retriable
-from app.errors import OperatorError
+from agents.runtime.retrying import Fatal, Retriable
+from app.process.errors import OperatorError
 from app.redis.client import SETTING, connect, errors_told_apart
 from app.settings import RedisSettings
 

@@ -1,1 +1,10 @@
-"""The tutor: a packed prompt goes in, a stream of text or one clear failure comes out."""
+"""The tutor: who wrote and how they are go in; a stream of checked text comes out, or silence.
+
+replies/    one reply from request to record
+screening/  what must not be said, and what needs a human
+prompt/     what the model is told
+providers/  one model asked, with its limits, failures and dialects
+usage/      what attempts cost and how they turned out
+
+Only `app.worker.roles.tutor` and erasure import it.
+"""

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from models.routing.config import ChoiceSettings, PriorSettings
 from models.tutor.context.config import ContextSettings
 from models.tutor.modes.config import ModeSettings
+from models.tutor.providers.config import ChoiceSettings, PriorSettings
 from models.tutor.safety.config import SafetySettings
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]

@@ -166,7 +166,7 @@ return 1
 LEARN: Final = """
 -- KEYS outcomes, mark of what counts once or none; ARGV half-life s, now s, ttl of the mark s,
 -- then per outcome: cell, value. Returns 0 where the mark was there.
--- The same sums as models.routing.evidence.Evidence.plus.
+-- The same sums as models.tutor.providers.evidence.Evidence.plus.
 if KEYS[2] and not redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[3]) then return 0 end
 local half_life, now = tonumber(ARGV[1]), tonumber(ARGV[2])
 for i = 4, #ARGV, 2 do

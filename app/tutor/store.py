@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from app.redis.client import meaning
 from app.settings import RedisSettings
-from app.tutor.errors import StoreDown
+from app.tutor.providers.errors import StoreDown
 from app.tutor.scripts import LEARN
 
 _COUNTED: Final = 86_400

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.emotions import Emotion
+from schemas.topics.emotions import Emotion
 
 EMOTIONS: tuple[Emotion, ...] = tuple(Emotion)
 MAPPING = Path(__file__).parent / "mapping.csv"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.emotions import Emotion
+from schemas.topics.emotions import Emotion
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from models.learner.nets.inputs import AFFECT_WIDTH, Affect, Floats, model_key
+from models.learner.nets.serving.inputs import AFFECT_WIDTH, Affect, Floats, model_key
 
 # key of the model, weight, numbers
 _HEAD: Final = struct.Struct("<QdB")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator, model_validator
 
-from models.learner.behaviour.config import BehaviourSettings
+from models.learner.behaviour.serving.config import BehaviourSettings
 from models.learner.parameters import (
     ConfidenceSettings,
     Days,
@@ -22,13 +22,13 @@ from models.learner.parameters import (
     SeenSettings,
     TrajectorySettings,
 )
-from models.learner.recommending.catalogue import Catalogue, load_catalogue
-from models.learner.recommending.settings import Recommending, RecommendingSettings
+from models.learner.recommending.serving.catalogue import Catalogue, load_catalogue
+from models.learner.recommending.serving.settings import Recommending, RecommendingSettings
 from models.learner.rules import PolicyError, Rules, load_rules
-from schemas.actions import Level
+from schemas.topics.actions import Level
 
 if TYPE_CHECKING:
-    from models.learner.nets.serving import Nets
+    from models.learner.nets.serving.reading import Nets
 
 
 class GapSettings(Group):
@@ -150,7 +150,7 @@ class LearnerSettings(Group):
         Raises NetProblem that names what is missing or broken.
         """
         # Here, because only the worker that uses the nets should load numpy and them.
-        from models.learner.nets.serving import load_nets  # noqa: PLC0415
+        from models.learner.nets.serving.reading import load_nets  # noqa: PLC0415
 
         return load_nets(self.nets.readiness, self.nets.intervention)
 

@@ -22,8 +22,8 @@ from struct import Struct
 from typing import Final
 
 from models.learner.parameters import EvidenceSettings
-from schemas.emotions import Emotion, EmotionRead
-from schemas.interactions import Interaction
+from schemas.topics.emotions import Emotion, EmotionRead
+from schemas.topics.interactions import Interaction
 
 
 class Measure(IntEnum):

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from models.ids import derived_id, reply_id
 from models.learner.config import LearnerSettings, TutorRequestSettings
-from models.learner.ids import derived_id, reply_id
 from models.learner.policy import Decision
-from models.learner.recommending.advising import decision_made, follow_ups, recommendations
+from models.learner.recommending.serving.advising import decision_made, follow_ups, recommendations
 from models.learner.record import LearnerRecord, PastIntervention
 from models.learner.state import Summary
-from schemas.actions import InterventionRaised, RecommendationsMade
 from schemas.base import Event
-from schemas.emotions import EmotionRead
-from schemas.state import Behaviour, InterventionNeed, Tendency, UserState
-from schemas.tutor import RequestKind, TutorRequested
+from schemas.topics.actions import InterventionRaised, RecommendationsMade
+from schemas.topics.emotions import EmotionRead
+from schemas.topics.state import Behaviour, InterventionNeed, Tendency, UserState
+from schemas.topics.tutor import RequestKind, TutorRequested
 
 
 @dataclass(frozen=True, slots=True)

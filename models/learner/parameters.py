@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.interactions import MAX_INTERACTIONS
+from schemas.topics.interactions import MAX_INTERACTIONS
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """In [0, 1]. Not the wire's strict type: the environment gives text."""

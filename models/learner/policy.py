@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from models.learner.config import LearnerSettings, PolicySettings
-from models.learner.nets.intervention import Need
-from models.learner.recommending.advising import Eligible
+from models.learner.nets.serving.intervention import Need
+from models.learner.recommending.serving.advising import Eligible
 from models.learner.rules import Condition
 from models.learner.state import Fact, Summary
-from schemas.actions import Level
-from schemas.state import Trajectory
+from schemas.topics.actions import Level
+from schemas.topics.state import Trajectory
 
 
 @dataclass(frozen=True, slots=True)

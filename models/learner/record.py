@@ -16,18 +16,18 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from models.learner.affect import AffectMean
-from models.learner.behaviour.record import NO_BEHAVIOUR, BehaviourRecord
+from models.learner.behaviour.serving.record import NO_BEHAVIOUR, BehaviourRecord
 from models.learner.evidence import FIRST_EMOTION, Evidence
-from models.learner.recommending.memory import Advice
+from models.learner.recommending.serving.memory import Advice
 from models.learner.seen import HASH_BYTES, HASH_BYTES_FORMAT_1, Seen, from_format_1
 from models.learner.trajectory import NO_TREND, Trend
-from schemas.actions import Level, TargetType
-from schemas.emotions import Emotion
+from schemas.topics.actions import Level, TargetType
+from schemas.topics.emotions import Emotion
 
 FORMAT: Final = 4
 """Grows when the layout below changes; an older reader then refuses the record."""
 PREVIOUS: Final = 3
-"""What is written until every worker reads FORMAT (app/formats.py)."""
+"""What is written until every worker reads FORMAT (app/worker/formats.py)."""
 READABLE: Final = frozenset((1, 2, PREVIOUS, FORMAT))
 """Format 1 had sums in double precision, longer hashes, and no behaviour; format 2 behaviour
 without the names of exercises, which begins anew; format 3 ids without their kind. All are

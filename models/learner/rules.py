@@ -14,10 +14,10 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.artefacts import UnknownArtefactFormat
-from schemas.actions import Level
 from schemas.base import Unit
-from schemas.emotions import Emotion
-from schemas.state import Trajectory
+from schemas.topics.actions import Level
+from schemas.topics.emotions import Emotion
+from schemas.topics.state import Trajectory
 
 AFFECT_FACTS: Final = ("valence", "arousal", "dominance")
 ACTIVITY_FACTS: Final = (
@@ -36,7 +36,7 @@ BEHAVIOUR_FACTS: Final = (
     "engagement",
     "fatigue",
 )
-"""Estimates of models/learner/behaviour/estimates.py."""
+"""Estimates of models/learner/behaviour/serving/estimates.py."""
 EMOTION_FACTS: Final = tuple(f"emotions.{emotion.value}" for emotion in Emotion)
 SLOPE_FACT: Final = "trajectory.slope"
 TRAJECTORY_FACT: Final = "trajectory"

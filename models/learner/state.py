@@ -1,4 +1,4 @@
-"""From a record to the figures of `schemas.state.UserState`.
+"""From a record to the figures of `schemas.topics.state.UserState`.
 
 value       the session's decayed mean, N / D (models/learner/evidence.py)
 confidence  D / (D + half): grows with evidence, falls as it fades
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from models.learner import trajectory
-from models.learner.behaviour.estimates import BehaviourEstimates
-from models.learner.behaviour.estimating import estimate
+from models.learner.behaviour.serving.estimates import BehaviourEstimates
+from models.learner.behaviour.serving.estimating import estimate
 from models.learner.config import LearnerSettings
 from models.learner.evidence import (
     EMOTION_WEIGHT,
@@ -20,12 +20,12 @@ from models.learner.evidence import (
     Evidence,
     Measure,
 )
-from models.learner.nets.assembling import net_inputs, session_seconds
-from models.learner.nets.serving import NetReading
+from models.learner.nets.serving.assembling import net_inputs, session_seconds
+from models.learner.nets.serving.reading import NetReading
 from models.learner.record import LearnerRecord
 from models.learner.rules import BEHAVIOUR_FACTS, SLOPE_FACT, TRAJECTORY_FACT
-from schemas.emotions import Emotion
-from schemas.state import Activity, Estimate, LongTerm, Source, Trajectory, TrajectoryCall
+from schemas.topics.emotions import Emotion
+from schemas.topics.state import Activity, Estimate, LongTerm, Source, Trajectory, TrajectoryCall
 
 _EMOTIONS: Final = tuple(Emotion)
 _ACTIVITY: Final = {

@@ -21,7 +21,7 @@ from typing import Final
 
 from models.learner.evidence import decay
 from models.learner.parameters import TrajectorySettings
-from schemas.state import Trajectory, TrajectoryCall
+from schemas.topics.state import Trajectory, TrajectoryCall
 
 _MS_PER_MINUTE: Final = 60_000
 # Far above the smallest normal float, far below any weight that could matter: what

@@ -17,9 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from models.ids import derived_id
 from models.learner.affect import plus
-from models.learner.behaviour.observed import Observed, observe
-from models.learner.behaviour.record import add as add_behaviour
+from models.learner.behaviour.serving.observed import Observed, observe
+from models.learner.behaviour.serving.record import add as add_behaviour
 from models.learner.config import LearnerSettings
 from models.learner.evidence import (
     Observation,
@@ -30,19 +31,18 @@ from models.learner.evidence import (
     observe_reading,
 )
 from models.learner.guards import advance, is_applied, is_erased, remembering
-from models.learner.ids import derived_id
 from models.learner.outputs import Cause, Outputs, Position, decision_id, outputs_of
 from models.learner.policy import decide, may_raise
-from models.learner.recommending.advising import advise
-from models.learner.recommending.learning import answer
+from models.learner.recommending.serving.advising import advise
+from models.learner.recommending.serving.learning import answer
 from models.learner.record import LearnerRecord, PastIntervention
 from models.learner.seen import EventId, Kind
 from models.learner.state import summarise
-from schemas.actions import FeedbackReceived, TargetType
 from schemas.base import Event
-from schemas.emotions import EmotionRead
-from schemas.interactions import InteractionsReceived
-from schemas.operations import ErasureRequested
+from schemas.topics.actions import FeedbackReceived, TargetType
+from schemas.topics.emotions import EmotionRead
+from schemas.topics.interactions import InteractionsReceived
+from schemas.topics.operations import ErasureRequested
 
 __all__ = [
     "Effect",

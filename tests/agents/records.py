@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
-from agents.inflight import InFlight
-from agents.persistence import Waits
-from agents.topics import (
+from agents.runtime.in_flight import InFlight
+from agents.runtime.retrying import Waits
+from agents.runtime.topics import (
     CHAT,
     EMOTIONS,
     ERASURES,
@@ -19,14 +19,14 @@ from agents.topics import (
     TUTOR_REPLIES,
     USER_STATE,
 )
-from schemas.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
 from schemas.base import Message
-from schemas.chat import ChatReceived
-from schemas.emotions import EmotionRead
-from schemas.interactions import InteractionsReceived
-from schemas.operations import ErasureRequested
-from schemas.state import UserState
-from schemas.tutor import TutorReplied
+from schemas.topics.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import EmotionRead
+from schemas.topics.interactions import InteractionsReceived
+from schemas.topics.operations import ErasureRequested
+from schemas.topics.state import UserState
+from schemas.topics.tutor import TutorReplied
 
 MODELS: dict[str, type[Message]] = {
     CHAT: ChatReceived,

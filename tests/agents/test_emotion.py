@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from agents.emotion import EmotionAgent
-from agents.topics import CHAT, DEAD_LETTERS, EMOTIONS
+from agents.runtime.topics import CHAT, DEAD_LETTERS, EMOTIONS
 from app.settings import Settings
 from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
 from models.emotion.serving.errors import ReaderStopped, UnreadableText
 from schemas.base import new_event_id, now_ms
-from schemas.chat import ChatReceived
-from schemas.emotions import Emotion, EmotionRead
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import Emotion, EmotionRead
 from tests.agents.records import Around, Event, stream
 from tests.topics import committed, eventually, produce, read_all
 from tests.workers import WorkerProcess

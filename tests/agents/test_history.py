@@ -9,12 +9,19 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from agents import history
-from agents.persistence import Fatal, Retriable
-from agents.topics import CHAT, EMOTIONS, ERASURES, INTERACTIONS, RECOMMENDATIONS, USER_STATE
-from app.embedded import DocumentStore
+from agents.runtime.retrying import Fatal, Retriable
+from agents.runtime.topics import (
+    CHAT,
+    EMOTIONS,
+    ERASURES,
+    INTERACTIONS,
+    RECOMMENDATIONS,
+    USER_STATE,
+)
+from app.local.embedded import DocumentStore
+from app.mongo.history import HistoryStore, meaning
 from app.settings import MongoSettings
-from app.stores.history import HistoryStore, meaning
-from schemas.state import UserState
+from schemas.topics.state import UserState
 from tests.agents.records import Around, Event, message, stream
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.topics import (
+from agents.runtime.topics import (
     DEAD_LETTERS,
     EMOTIONS,
     ERASURES,
@@ -15,14 +15,14 @@ from agents.topics import (
     RECOMMENDATIONS,
     USER_STATE,
 )
-from app.exits import Exit
+from app.kafka.topics import physical
+from app.process.exits import Exit
 from app.settings import Settings
-from app.topics import physical
 from models.learner.record import FORMAT, LearnerRecord
 from schemas.base import new_event_id, now_ms
-from schemas.emotions import PAD, Emotion, EmotionRead
-from schemas.interactions import Interaction, InteractionsReceived
-from schemas.operations import ErasureRequested
+from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.interactions import Interaction, InteractionsReceived
+from schemas.topics.operations import ErasureRequested
 from tests.topics import committed, eventually, produce, read_all
 from tests.workers import WorkerProcess
 

@@ -7,13 +7,19 @@ import pytest
 from pydantic import TypeAdapter
 
 from agents import push
-from agents.persistence import Fatal, Refused
-from agents.topics import ERASURES, INTERVENTIONS, RECOMMENDATIONS, TUTOR_REPLIES, USER_STATE
-from app.embedded import RedisServer
+from agents.runtime.retrying import Fatal, Refused
+from agents.runtime.topics import (
+    ERASURES,
+    INTERVENTIONS,
+    RECOMMENDATIONS,
+    TUTOR_REPLIES,
+    USER_STATE,
+)
+from app.local.embedded import RedisServer
 from app.redis.client import connect
+from app.redis.push_log import PushLog, StoredPush
 from app.settings import RedisSettings
-from app.stores.pushlog import PushLog, StoredPush
-from schemas.state import UserState
+from schemas.topics.state import UserState
 from schemas.wire import Intervention, Recommendations, ServerMessage, TutorReply, UserStateUpdate
 from tests.agents.records import Around, Event, message, stream
 

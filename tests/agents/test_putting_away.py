@@ -11,7 +11,7 @@ from pymongo import AsyncMongoClient
 
 from agents import history, push
 from agents.learner import LearnerAgent
-from agents.topics import (
+from agents.runtime.topics import (
     ERASURES,
     FEEDBACK,
     INTERACTIONS,
@@ -19,16 +19,16 @@ from agents.topics import (
     RECOMMENDATIONS,
     USER_STATE,
 )
-from app.producer import Producer
+from app.kafka.producer import Producer
+from app.kafka.table import VersionedTable
+from app.mongo.history import HistoryStore
 from app.redis.client import connect
-from app.roles.learner import sweep
+from app.redis.push_log import PushLog
 from app.settings import Settings
-from app.stores.history import HistoryStore
-from app.stores.pushlog import PushLog
-from app.table import VersionedTable
+from app.worker.roles.learner import sweep
 from models.learner.record import LearnerRecord, header_of, version_of
 from schemas.base import Message, new_event_id, now_ms
-from schemas.interactions import Interaction, InteractionsReceived
+from schemas.topics.interactions import Interaction, InteractionsReceived
 from tests.agents.records import Around, Event, Record, message, stream
 from tests.topics import read_all
 

@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agents.inflight import InFlight
-from agents.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, TUTOR_REQUESTS
+from agents.runtime.in_flight import InFlight
+from agents.runtime.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, TUTOR_REQUESTS
 from agents.tutor import Send, TutorAgent, Unsent
-from app.tutor.messages import final_reply
-from app.tutor.words import Worded
-from schemas.actions import FeedbackReceived
+from app.tutor.prompt.reply_contract import Worded
+from app.tutor.replies.messages import final_reply
 from schemas.base import Derived
-from schemas.chat import ChatReceived
-from schemas.emotions import EmotionRead
-from schemas.operations import ErasureRequested
-from schemas.tutor import ReplyStatus, TutorRequested
+from schemas.topics.actions import FeedbackReceived
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import EmotionRead
+from schemas.topics.operations import ErasureRequested
+from schemas.topics.tutor import ReplyStatus, TutorRequested
 from tests.agents.records import Around, Event, message
 from tests.app.tutor.asking import a_chat, a_request
 

@@ -17,14 +17,14 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 
-from agents import envelope
-from agents.topics import CHAT, FEEDBACK, INTERACTIONS
+from agents.runtime import envelope
+from agents.runtime.topics import CHAT, FEEDBACK, INTERACTIONS
+from app.kafka.topics import physical
 from app.settings import Settings
-from app.topics import physical
-from schemas.actions import FeedbackReceived, TargetType
 from schemas.base import Event
-from schemas.chat import ChatReceived
-from schemas.interactions import (
+from schemas.topics.actions import FeedbackReceived, TargetType
+from schemas.topics.chat import ChatReceived
+from schemas.topics.interactions import (
     ContextData,
     Interaction,
     InteractionsReceived,

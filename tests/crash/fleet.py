@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from pathlib import Path
 from typing import Any
 
-from app.exits import Exit
+from app.process.exits import Exit
 from app.settings import Role, Settings
 from tests.crash.worker_entry import Point
 from tests.workers import WorkerProcess

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from agents.topics import (
+from agents.runtime.topics import (
     CHAT,
     EMOTIONS,
     ERASURES,
@@ -24,7 +24,7 @@ from agents.topics import (
     TUTOR_REQUESTS,
     USER_STATE,
 )
-from app.topics import MAX_MESSAGE_BYTES
+from app.kafka.topics import MAX_MESSAGE_BYTES
 from schemas.base import now_ms
 from tests.agents.records import message
 from tests.app.tutor.asking import a_chat, a_request

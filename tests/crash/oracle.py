@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from models.learner.record import LearnerRecord
-from schemas.emotions import Emotion
+from schemas.topics.emotions import Emotion
 from tests.topics import Record
 
 Document = Mapping[str, Any]

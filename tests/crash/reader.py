@@ -11,7 +11,7 @@ import asyncio
 from hashlib import sha256
 
 from models.emotion.reading import Reading
-from schemas.emotions import Emotion
+from schemas.topics.emotions import Emotion
 
 BATCH = 64
 SECONDS_A_BATCH = 0.02

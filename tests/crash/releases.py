@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from app.environment import PREFIX
+from app.local.environment import PREFIX
 from tests.workers import ROOT, Release
 
 COMMIT = "5921eda56e42c8a51351514c7859623a0ecf5991"
@@ -47,7 +47,7 @@ def lay_out(folder: Path) -> Release:
     assert where == [str(folder / name / "__init__.py") for name in ("app", "models")]
     variables = _run(
         folder,
-        "from app.environment import environment; from app.settings import Settings;"
+        "from app.local.environment import environment; from app.settings import Settings;"
         "print(*environment(Settings()), sep='\\n')",
     )
     assert f"{PREFIX}KAFKA__BOOTSTRAP" in variables

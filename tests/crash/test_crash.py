@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.topics import INTERACTIONS, LEARNER_CHANGELOG, USER_STATE
+from agents.runtime.topics import INTERACTIONS, LEARNER_CHANGELOG, USER_STATE
 from app.settings import Settings
 from models.learner.record import LearnerRecord
 from schemas.base import now_ms

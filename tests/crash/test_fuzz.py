@@ -19,8 +19,8 @@ from aiokafka import AIOKafkaProducer
 from pymongo import AsyncMongoClient
 
 from agents import emotion, history, learner, push, tutor
-from agents.ports import HistoryKind
-from agents.topics import (
+from agents.runtime.ports import HistoryKind
+from agents.runtime.topics import (
     CHAT,
     DEAD_LETTERS,
     EMOTIONS,
@@ -31,10 +31,10 @@ from agents.topics import (
     TUTOR_REQUESTS,
     USER_STATE,
 )
+from app.kafka.topics import MAX_DEAD_LETTER_BYTES, physical
 from app.redis.client import connect
+from app.redis.push_log import PushLog
 from app.settings import Role, Settings
-from app.stores.pushlog import PushLog
-from app.topics import MAX_DEAD_LETTER_BYTES, physical
 from tests.crash.fleet import ENTRY
 from tests.crash.fuzz import TOPICS, Fuzzed, fuzzed, good, largest
 from tests.crash.verdict import settled

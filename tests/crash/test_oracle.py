@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, INTERACTIONS
+from agents.runtime.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, INTERACTIONS
 from models.learner.config import LearnerSettings
 from models.learner.record import LearnerRecord
 from models.learner.update import (
@@ -18,12 +18,12 @@ from models.learner.update import (
     apply_feedback,
     apply_interactions,
 )
-from schemas.actions import FeedbackReceived
 from schemas.base import Message
-from schemas.chat import ChatReceived
-from schemas.emotions import PAD, EmotionRead
-from schemas.interactions import Interaction, InteractionsReceived
-from schemas.operations import ErasureRequested
+from schemas.topics.actions import FeedbackReceived
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import PAD, EmotionRead
+from schemas.topics.interactions import Interaction, InteractionsReceived
+from schemas.topics.operations import ErasureRequested
 from tests.crash import oracle
 from tests.crash.driver import Load, Sent, plan
 from tests.crash.reader import reading_of

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from pymongo import AsyncMongoClient
 
-from agents.ports import HistoryKind, PushKind
-from agents.topics import (
+from agents.runtime.ports import HistoryKind, PushKind
+from agents.runtime.topics import (
     CHAT,
     DEAD_LETTERS,
     EMOTIONS,
@@ -22,8 +22,8 @@ from agents.topics import (
     USER_STATE,
 )
 from app.redis.client import connect
+from app.redis.push_log import PushLog
 from app.settings import Settings
-from app.stores.pushlog import PushLog
 from schemas.base import now_ms
 from tests.crash.driver import Load, plan, send
 from tests.crash.fleet import ENTRY, fast

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agents.topics import CHAT, DEAD_LETTERS, EMOTIONS
-from app.environment import child_environment
+from agents.runtime.topics import CHAT, DEAD_LETTERS, EMOTIONS
+from app.local.environment import child_environment
 from app.settings import Settings
 from schemas.base import new_event_id, now_ms
-from schemas.chat import ChatReceived
+from schemas.topics.chat import ChatReceived
 from tests.crash.fleet import ENTRY, told
 from tests.crash.verdict import lag
 from tests.topics import eventually, produce, read_all

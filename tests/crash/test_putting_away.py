@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.topics import LEARNER_CHANGELOG
+from agents.runtime.topics import LEARNER_CHANGELOG
 from app.settings import Settings
 from models.learner.record import header_of
 from schemas.base import now_ms

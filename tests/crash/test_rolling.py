@@ -17,18 +17,25 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from agents.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, INTERACTIONS, LEARNER_CHANGELOG
-from app.admin import group_members
-from app.exits import Exit
+from agents.runtime.topics import (
+    CHAT,
+    EMOTIONS,
+    ERASURES,
+    FEEDBACK,
+    INTERACTIONS,
+    LEARNER_CHANGELOG,
+)
+from app.kafka.admin import group_members
+from app.process.exits import Exit
+from app.redis import heartbeats
 from app.settings import Settings
-from app.stores import heartbeats
 from models.learner.record import FORMAT, PREVIOUS
-from schemas.actions import FeedbackReceived
 from schemas.base import Event, new_event_id, now_ms
-from schemas.chat import ChatReceived
-from schemas.emotions import PAD, EmotionRead
-from schemas.interactions import Interaction, InteractionsReceived
-from schemas.operations import ErasureRequested
+from schemas.topics.actions import FeedbackReceived
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import PAD, EmotionRead
+from schemas.topics.interactions import Interaction, InteractionsReceived
+from schemas.topics.operations import ErasureRequested
 from tests.crash.driver import Load, Planned, Sent, plan, send
 from tests.crash.fleet import KILLED, fast
 from tests.crash.reader import reading_of

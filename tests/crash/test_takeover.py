@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.exits import Exit
+from app.process.exits import Exit
 from app.settings import Settings
 from schemas.base import now_ms
 from tests.crash.driver import Load, plan, send

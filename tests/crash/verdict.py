@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.topics import (
+from agents.runtime.topics import (
     CHAT,
     DEAD_LETTERS,
     EMOTIONS,
@@ -20,8 +20,8 @@ from agents.topics import (
     RECOMMENDATIONS,
     USER_STATE,
 )
+from app.kafka.topics import physical
 from app.settings import Role, Settings
-from app.topics import physical
 from schemas.base import now_ms
 from tests.crash import oracle
 from tests.topics import Record, read_all

@@ -26,13 +26,15 @@ from functools import partial
 from typing import Any
 
 from agents.emotion import TOPICS, EmotionAgent
-from agents.inflight import Acknowledgeable, InFlight
-from agents.ports import Outbox
-from agents.topics import EMOTIONS, LEARNER_CHANGELOG, USER_STATE
-from app import roles, worker
-from app.producer import Producer
-from app.roles import Agent, Parts, learner, stateless
+from agents.runtime.in_flight import Acknowledgeable, InFlight
+from agents.runtime.ports import Outbox
+from agents.runtime.topics import EMOTIONS, LEARNER_CHANGELOG, USER_STATE
+from app.kafka.producer import Producer
 from app.settings import get_settings
+from app.worker import process as worker
+from app.worker import role as registry
+from app.worker.role import Agent, Parts, stateless
+from app.worker.roles import learner
 from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
 from tests.crash.reader import HashReader
@@ -167,7 +169,7 @@ async def emotion_without_model(parts: Parts) -> AsyncIterator[Agent]:
 async def emotion_with_model(parts: Parts) -> AsyncIterator[Agent]:
     """The role as it is; before inference it may die, and on some words its model raises."""
     # Imports torch.
-    from app.roles import emotion  # noqa: PLC0415
+    from app.worker.roles import emotion  # noqa: PLC0415
     from models.emotion.serving import EmotionReader  # noqa: PLC0415
     from models.emotion.serving.engine import Engine, load_engine  # noqa: PLC0415
 
@@ -197,9 +199,9 @@ async def emotion_with_model(parts: Parts) -> AsyncIterator[Agent]:
         yield agent
 
 
-def builder(role: Any) -> roles.Builder:
+def builder(role: Any) -> registry.Builder:
     """The role's own builder, with a deadly outbox; for emotion also a deadly reader."""
-    build = roles.builder(role) if role != "emotion" else emotion_with_model
+    build = registry.builder(role) if role != "emotion" else emotion_with_model
     if role == "emotion" and os.environ.get("CRASH_READER", "hash") == "hash":
         build = emotion_without_model
     return lambda parts: build(replace(parts, outbox=DeadlyOutbox(parts.outbox)))

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from models.artefacts import CARD_FORMAT, ArtefactCard, UnknownArtefactFormat
-from models.emotion.artefact import ArtefactProblem as EmotionProblem
-from models.emotion.artefact import load as load_emotion
+from models.emotion.artefact.artefact import ArtefactProblem as EmotionProblem
+from models.emotion.artefact.artefact import load as load_emotion
 from models.emotion.config import EmotionSettings
-from models.learner.behaviour.artefact import BehaviourArtefactProblem, load_behaviour
-from models.learner.behaviour.config import BehaviourSettings
+from models.learner.behaviour.serving.artefact import BehaviourArtefactProblem, load_behaviour
+from models.learner.behaviour.serving.config import BehaviourSettings
 from models.learner.config import LearnerSettings
-from models.learner.nets.artefact import NetProblem
-from models.learner.nets.artefact import load as load_net
-from models.learner.recommending.expectations import load_learned
+from models.learner.nets.serving.artefact import NetProblem
+from models.learner.nets.serving.artefact import load as load_net
+from models.learner.recommending.serving.expectations import load_learned
 from models.learner.rules import PolicyError, UnknownPolicyFormat, load_rules
 from models.tutor.moves.artefact import SHIPPED
 from models.tutor.moves.artefact import ArtefactProblem as MovesProblem

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import models.emotion.corpus
 from models.emotion.config import EmotionSettings
-from models.emotion.encoders import Tokeniser
+from models.emotion.network.encoders import Tokeniser
 from models.emotion.serving.cache import normalise
 from models.judged import (
     _APOSTROPHES,

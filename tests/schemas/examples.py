@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.actions import (
+from schemas.base import Message
+from schemas.topics.actions import (
     FeedbackReceived,
     InterventionRaised,
     Level,
@@ -10,10 +11,9 @@ from schemas.actions import (
     RecommendationsMade,
     TargetType,
 )
-from schemas.base import Message
-from schemas.chat import ChatReceived
-from schemas.emotions import PAD, Emotion, EmotionRead
-from schemas.interactions import (
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.interactions import (
     ContextData,
     Interaction,
     InteractionsReceived,
@@ -21,16 +21,9 @@ from schemas.interactions import (
     TimingData,
     ViewportData,
 )
-from schemas.operations import DeadLetter, ErasureRequested
-from schemas.state import (
-    Activity,
-    Estimate,
-    Source,
-    Trajectory,
-    TrajectoryCall,
-    UserState,
-)
-from schemas.tutor import (
+from schemas.topics.operations import DeadLetter, ErasureRequested
+from schemas.topics.state import Activity, Estimate, Source, Trajectory, TrajectoryCall, UserState
+from schemas.topics.tutor import (
     Latency,
     ReplyMode,
     ReplyStatus,

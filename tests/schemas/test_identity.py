@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.base import InvalidMessage, new_event_id, now_ms
-from schemas.chat import ChatReceived
+from schemas.topics.chat import ChatReceived
 from schemas.wire import Ping
 
 PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
-from schemas.actions import Level, Recommendation
 from schemas.base import InvalidJson, InvalidMessage, Message, UnknownVersion
-from schemas.chat import ChatReceived
-from schemas.emotions import Emotion
-from schemas.interactions import MAX_INTERACTIONS, Interaction
-from schemas.operations import DeadLetter
-from schemas.state import Activity, Estimate, TrajectoryCall
+from schemas.topics.actions import Level, Recommendation
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import Emotion
+from schemas.topics.interactions import MAX_INTERACTIONS, Interaction
+from schemas.topics.operations import DeadLetter
+from schemas.topics.state import Activity, Estimate, TrajectoryCall
 from schemas.wire import (
     CLIENT_TYPES,
     ChatMessage,

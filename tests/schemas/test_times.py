@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.base import InvalidMessage
-from schemas.chat import ChatReceived
-from schemas.interactions import Interaction
+from schemas.topics.chat import ChatReceived
+from schemas.topics.interactions import Interaction
 
 FIRST = 100_000_000_000
 LAST = 253_402_300_799_999

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from models.emotion.inference import Output
 from models.emotion.serving.breaker import Breaker, BreakerState
 from models.emotion.serving.errors import ModelUnavailable, unreadable
+from models.emotion.serving.inference import Output
 from models.emotion.serving.observer import Observer
 from models.emotion.serving.work import Entry, Prepared
 
 if TYPE_CHECKING:
-    from models.emotion.inference import Batch
     from models.emotion.serving.engine import Engine
+    from models.emotion.serving.inference import Batch
 
 LEAST_TOKENS = 32
 GROW_AFTER = 32

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from models.emotion.artefact import Artefact, load
+from models.emotion.artefact.artefact import Artefact, load
 from models.emotion.config import EmotionSettings
-from models.emotion.hardware import share_heaps
-from models.emotion.inference import (
+from models.emotion.cpu.hardware import share_heaps
+from models.emotion.cpu.precision import PrecisionChoice, choose_device
+from models.emotion.serving.inference import (
     Collate,
     Post,
     PostReadings,
@@ -18,7 +19,6 @@ from models.emotion.inference import (
     Tokenise,
     TokeniseTexts,
 )
-from models.emotion.precision import PrecisionChoice, choose_device
 
 # Known-good texts of several lengths: they warm the model, and tell a failing model
 # from a failing text.

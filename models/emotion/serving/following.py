@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from models.emotion.artefact.promotion import Promotion, promotion
 from models.emotion.config import EmotionSettings
-from models.emotion.promotion import Promotion, promotion
 from models.emotion.serving.reader import EmotionReader
 
 log = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ from models.emotion.serving.observer import Observer
 from models.emotion.serving.work import Entry, Outcome, Prepared
 
 if TYPE_CHECKING:
-    from models.emotion.inference import Output
     from models.emotion.serving.attempt import ModelRunner
     from models.emotion.serving.engine import Engine
+    from models.emotion.serving.inference import Output
 
 CHUNK = 256  # texts tokenised at once; bounds how long the pool waits for the tokeniser
 

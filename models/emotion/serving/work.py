@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from models.emotion.reading import Reading
 
 if TYPE_CHECKING:
-    from models.emotion.inference import Batch, TokenisedText
     from models.emotion.serving.engine import Engine
+    from models.emotion.serving.inference import Batch, TokenisedText
 
 Outcome = Reading | Exception
 

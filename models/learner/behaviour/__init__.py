@@ -1,1 +1,5 @@
-"""Estimates of behaviour from interactions: learned where labels exist, derived where none do."""
+"""Estimates from answers, hints and response times.
+
+serving/   one interaction at a time
+training/  fitting and measuring on recorded learners; nothing that serves imports it
+"""

@@ -1,1 +1,5 @@
-"""What to suggest: a catalogue of actions, ranked by a policy that learns from answers."""
+"""What a page could change for this learner, and what was learned from answers.
+
+serving/  the suggestion for one state
+offline/  fitting and judging a policy from a log
+"""

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from models.routing.evidence import Situation
 from models.tutor.moves.dialogue import Move, Speaker
+from models.tutor.providers.evidence import Situation
 
 
 class Layer(StrEnum):

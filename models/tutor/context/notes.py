@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from models.tutor.context.config import ContextSettings
 from models.tutor.context.material import Note
-from schemas.state import Estimate, Source, UserState
+from schemas.topics.state import Estimate, Source, UserState
 
 
 def state_notes(state: UserState, settings: ContextSettings) -> tuple[Note, ...]:

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from models.routing.evidence import ANY, NOTHING, Evidence, Situation
 from models.tutor.context.config import LayersSettings, LearningSettings
 from models.tutor.context.material import Layer, LayerUse, Use
+from models.tutor.providers.evidence import ANY, NOTHING, Evidence, Situation
 
 SHARING: Final = (Layer.PROFILE, Layer.STATE, Layer.HISTORY, Layer.CONVERSATION)
 """The layers that share the budget."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from models.routing.evidence import Task
 from models.tutor.context.material import Occasion
 from models.tutor.modes.config import ModeSettings
 from models.tutor.modes.signs import Signs
 from models.tutor.moves.dialogue import Move
+from models.tutor.providers.evidence import Task
 
 Rule = Callable[[Signs, ModeSettings], tuple[Task, str] | None]
 

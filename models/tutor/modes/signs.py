@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.routing.evidence import Mood, Task
 from models.tutor.context.material import Occasion, Said
 from models.tutor.modes.config import ModeSettings
 from models.tutor.modes.problem import current_problem, tries
 from models.tutor.moves.advice import MoveAdvice, next_move
 from models.tutor.moves.dialogue import Context, Turn
-from schemas.emotions import Emotion
-from schemas.state import Estimate, Source, Trajectory, UserState
+from models.tutor.providers.evidence import Mood, Task
+from schemas.topics.emotions import Emotion
+from schemas.topics.state import Estimate, Source, Trajectory, UserState
 
 
 @dataclass(frozen=True, slots=True)

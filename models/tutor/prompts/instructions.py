@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
-from models.routing.evidence import Task
 from models.tutor.context.material import Occasion
 from models.tutor.prompts.templates import Template, TemplateProblem, Templates
+from models.tutor.providers.evidence import Task
 
 OperatorText = NewType("OperatorText", str)
 """Words that come from the settings; never from a request."""

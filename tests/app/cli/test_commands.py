@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from app.auth import Authenticator
-from app.embedded import free_port
-from app.environment import child_environment
-from app.exits import Exit
+from app.gateway.auth.tokens import Authenticator
+from app.local.embedded import free_port
+from app.local.environment import child_environment
+from app.process.exits import Exit
 from app.settings import Settings
 from models.emotion.config import EmotionSettings
 from models.learner.config import LearnerSettings
@@ -100,8 +100,9 @@ def test_production_says_all_that_is_wrong_in_one_line():
 
 def test_no_command_but_the_emotion_worker_loads_torch():
     program = (
-        "import sys; from app.cli import app; import app.cli.up, app.cli.live, app.redrive,"
-        "app.replay, app.gateway.server, app.cli.sign;"
+        "import sys; from app.cli import app; import app.cli.up, app.client.live;"
+        "import app.kafka.redrive, app.client.replay, app.gateway.process.server;"
+        "import app.gateway.auth.dev_tokens;"
         "print(sorted(m for m in ('torch', 'transformers') if m in sys.modules))"
     )
     run = subprocess.run(

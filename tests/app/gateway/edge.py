@@ -15,14 +15,14 @@ from aiokafka import AIOKafkaConsumer
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 
-from agents.persistence import Retriable
-from agents.ports import NewPush, PushKind
-from app.auth import issue
-from app.gateway.gateway import Gateway
-from app.gateway.server import server
+from agents.runtime.ports import NewPush, PushKind
+from agents.runtime.retrying import Retriable
+from app.gateway.auth.tokens import issue
+from app.gateway.process.gateway import Gateway
+from app.gateway.process.server import server
+from app.kafka.topics import physical
+from app.redis.push_log import PushLog
 from app.settings import Settings
-from app.stores.pushlog import PushLog
-from app.topics import physical
 from schemas.base import new_event_id, now_ms
 
 PREFIX = "/api/v1/ml-personalization"

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis.asyncio as redis
 
-from app.embedded import RedisServer, port_taken
+from app.local.embedded import RedisServer, port_taken
 
 
 def system_server() -> Path | None:

@@ -13,12 +13,12 @@ import pytest
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
-from agents.persistence import Fatal, Refused, Retriable, StoreError
+from agents.runtime.retrying import Fatal, Refused, Retriable, StoreError
+from app.redis.arrivals import announce, arrivals
 from app.redis.client import connect, errors_told_apart, meaning
+from app.redis.push_log import NewPush, PushKind, PushLog
+from app.redis.subscription import Reconnected, StoredPush
 from app.settings import RedisSettings
-from app.stores.arrivals import announce, arrivals
-from app.stores.pushlog import NewPush, PushKind, PushLog
-from app.stores.subscription import Reconnected, StoredPush
 from tests.app.redis.servers import ConfiguredRedis, system_server
 from tests.proxy import Proxy
 
@@ -188,8 +188,8 @@ async def test_arrivals_are_heard_again_after_a_silent_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given a connection whose other end is gone and says nothing (half-open TCP)."""
-    monkeypatch.setattr("app.stores.arrivals._PING_INTERVAL", 0.2)
-    monkeypatch.setattr("app.stores.arrivals._BACKOFF", 0.1)
+    monkeypatch.setattr("app.redis.arrivals._PING_INTERVAL", 0.2)
+    monkeypatch.setattr("app.redis.arrivals._BACKOFF", 0.1)
     async with server(tmp_path) as started, Proxy(started.port) as proxy:
         behind = RedisSettings(url=f"redis://127.0.0.1:{proxy.port}/0")
         direct = RedisSettings(url=started.endpoint)

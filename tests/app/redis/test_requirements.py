@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 import redis.asyncio as redis
 
-from app.environment import child_environment
-from app.exits import Exit
+from app.local.environment import child_environment
+from app.process.exits import Exit
+from app.redis import heartbeats
 from app.redis.client import connect
+from app.redis.push_log import PushLog
 from app.redis.requirements import BESIDE, PROBES, Unfit, obstacles, require
 from app.settings import RedisSettings, Settings
-from app.stores import heartbeats
-from app.stores.pushlog import PushLog
-from app.tutor.budget import Budgets
 from app.tutor.config import BudgetSettings, ReplySettings
-from app.tutor.ledger import Claim, Ledger
+from app.tutor.replies.ledger import Claim, Ledger
 from app.tutor.store import TutorStore
+from app.tutor.usage.budget import Budgets
 from schemas.base import now_ms
-from schemas.tutor import RequestKind, TutorRequested
+from schemas.topics.tutor import RequestKind, TutorRequested
 from tests.app.redis.servers import ConfiguredRedis
 from tests.app.redis.test_client import program, push, server  # noqa: F401
 from tests.schemas.examples import BARE_STATE, DERIVED

@@ -7,17 +7,17 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from agents.topics import CHAT, TUTOR_REPLIES, TUTOR_REQUESTS
+from agents.runtime.topics import CHAT, TUTOR_REPLIES, TUTOR_REQUESTS
 from app.redis.client import connect
+from app.redis.push_log import PushLog
 from app.settings import Settings
-from app.stores.pushlog import PushLog
 from app.tutor.config import TimeoutSettings, TutorSettings
-from models.learner.ids import derived_id, reply_id
+from models.ids import derived_id, reply_id
 from schemas.base import new_event_id, now_ms
-from schemas.chat import ChatReceived
-from schemas.emotions import PAD, Emotion, EmotionRead
-from schemas.state import Activity, Estimate, Source, TrajectoryCall, UserState
-from schemas.tutor import RequestKind, TutorRequested
+from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.state import Activity, Estimate, Source, TrajectoryCall, UserState
+from schemas.topics.tutor import RequestKind, TutorRequested
 from tests.app.tutor.sse import Endpoint
 from tests.crash.fleet import fast
 from tests.topics import Record, eventually, produce, read_all

@@ -11,12 +11,12 @@ from uuid import uuid4
 import pytest
 import redis.asyncio as redis
 
-from app.embedded import RedisServer
+from app.local.embedded import RedisServer
 from app.redis.client import connect
 from app.settings import RedisSettings, Settings, WorkerSettings
 from app.tutor import metrics
 from app.tutor.config import TimeoutSettings, TutorSettings
-from app.tutor.router import Router, build
+from app.tutor.providers.router import Router, build
 from app.tutor.store import TutorStore
 from tests.app.tutor.sse import Behaviour, Endpoint
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from prometheus_client import REGISTRY
 
-from app.tutor.exchange import Answer, Request, Speaker, Turn
-from models.routing.evidence import Mood, Situation, Task
+from app.tutor.providers.router_types import Answer, Request, Speaker, Turn
+from models.tutor.providers.evidence import Mood, Situation, Task
 
 SITUATION = Situation(Task.DIRECT, Mood.NEUTRAL)
 

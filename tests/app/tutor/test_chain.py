@@ -10,11 +10,11 @@ import pytest
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
-from agents.topics import TUTOR_REQUESTS
-from app.erasure import forget
+from agents.runtime.topics import TUTOR_REQUESTS
+from app.privacy.erasure import forget
 from app.settings import Role, Settings
-from app.tutor.outcomes import Outcomes
 from app.tutor.store import TutorStore
+from app.tutor.usage.outcomes import Outcomes
 from schemas.base import now_ms
 from tests.app.gateway.edge import Client, serving
 from tests.app.tutor.asking import keys, page, with_tutor

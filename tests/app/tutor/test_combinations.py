@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from app.tutor.budget import Budgets
 from app.tutor.config import BudgetSettings
-from app.tutor.errors import FailureKind, Reason, Unavailable
+from app.tutor.providers.errors import FailureKind, Reason, Unavailable
 from app.tutor.store import TutorStore
+from app.tutor.usage.budget import Budgets
 from tests.app.tutor.conftest import TIMEOUTS
 from tests.app.tutor.listening import Ear, metric, request
 from tests.app.tutor.sse import (

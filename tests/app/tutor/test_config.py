@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from app.environment import environment
+from app.local.environment import environment
 from app.settings import Settings
 from app.tutor.config import ProviderSettings, TutorSettings
 

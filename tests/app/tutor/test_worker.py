@@ -9,14 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from agents.topics import CHAT, EMOTIONS, INTERACTIONS, INTERVENTIONS, TUTOR_REPLIES, TUTOR_REQUESTS
-from app.exits import Exit
+from agents.runtime.topics import (
+    CHAT,
+    EMOTIONS,
+    INTERACTIONS,
+    INTERVENTIONS,
+    TUTOR_REPLIES,
+    TUTOR_REQUESTS,
+)
+from app.process.exits import Exit
 from app.redis.client import connect
 from app.settings import Settings
 from app.tutor.config import ProviderSettings
-from schemas.actions import Level
 from schemas.base import now_ms
-from schemas.tutor import ReplyMode, RequestKind
+from schemas.topics.actions import Level
+from schemas.topics.tutor import ReplyMode, RequestKind
 from tests.app.tutor.asking import (
     a_chat,
     a_reading,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.emotion.artefact import Artefact, load
+from models.emotion.artefact.artefact import Artefact, load
 from models.emotion.config import EmotionSettings
 from models.emotion.serving.engine import Engine, build_engine
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from models.emotion.labels import EMOTIONS, GOEMOTIONS, annotated, emotion_of, mapping
-from schemas.emotions import Emotion
+from schemas.topics.emotions import Emotion
 
 
 def test_there_are_41_emotions_and_28_goemotions_labels() -> None:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from models.learner.config import LearnerSettings, PolicySettings
 from models.learner.evidence import Evidence
-from models.learner.recommending.settings import RecommendingSettings
+from models.learner.recommending.serving.settings import RecommendingSettings
 from models.learner.trajectory import Trend
 from models.learner.update import Position, Step, apply_emotion, apply_interactions
-from schemas.actions import FeedbackReceived
-from schemas.emotions import PAD, Emotion, EmotionRead
-from schemas.interactions import Interaction, InteractionsReceived
-from schemas.operations import ErasureRequested
+from schemas.topics.actions import FeedbackReceived
+from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.interactions import Interaction, InteractionsReceived
+from schemas.topics.operations import ErasureRequested
 
 NOW = 1_790_000_000_000
 USER = "learner-1"

@@ -17,7 +17,7 @@ from models.learner.evidence import (
     observe_reading,
 )
 from models.learner.parameters import EvidenceSettings
-from schemas.emotions import Emotion
+from schemas.topics.emotions import Emotion
 from tests.models.learner.build import (
     NOW,
     SETTINGS,

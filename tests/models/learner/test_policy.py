@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.behaviour.estimating import estimate
-from models.learner.behaviour.record import NO_BEHAVIOUR
+from models.learner.behaviour.serving.estimating import estimate
+from models.learner.behaviour.serving.record import NO_BEHAVIOUR
 from models.learner.config import GapSettings, LearnerSettings, PolicySettings
-from models.learner.nets.intervention import Need
-from models.learner.nets.serving import NetReading
+from models.learner.nets.serving.intervention import Need
+from models.learner.nets.serving.reading import NetReading
 from models.learner.policy import decide, may_raise, needed_level
 from models.learner.state import Summary
-from schemas.actions import Level
-from schemas.emotions import Emotion
-from schemas.state import Activity, Estimate, LongTerm, Source, Trajectory, TrajectoryCall
+from schemas.topics.actions import Level
+from schemas.topics.emotions import Emotion
+from schemas.topics.state import Activity, Estimate, LongTerm, Source, Trajectory, TrajectoryCall
 from tests.models.learner.build import (
     NOW,
     SETTINGS,

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.learner.behaviour.features import next_features
+from models.learner.behaviour.serving.features import next_features
 from models.learner.record import LearnerRecord
 from models.learner.update import Step, apply_emotion, apply_interactions
-from schemas.emotions import PAD, Emotion, EmotionRead
-from schemas.interactions import Interaction, InteractionsReceived
-from schemas.state import Source, UserState
+from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.interactions import Interaction, InteractionsReceived
+from schemas.topics.state import Source, UserState
 from tests.models.learner.build import (
     NOW,
     SECONDS,

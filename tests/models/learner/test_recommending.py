@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.learner.recommending.memory import Advice
+from models.learner.recommending.serving.memory import Advice
 from models.learner.record import LearnerRecord
 from models.learner.update import (
     Effect,
@@ -13,7 +13,7 @@ from models.learner.update import (
     apply_feedback,
     apply_interactions,
 )
-from schemas.emotions import Emotion
+from schemas.topics.emotions import Emotion
 from tests.models.learner.build import (
     NOW,
     SETTINGS,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.behaviour.record import NO_BEHAVIOUR
+from models.learner.behaviour.serving.record import NO_BEHAVIOUR
 from models.learner.evidence import EMOTION_WEIGHT, FIRST_EMOTION, WIDTH, Evidence
 from models.learner.record import (
     FORMAT,
@@ -24,7 +24,7 @@ from models.learner.record import (
 )
 from models.learner.seen import HASH_BYTES, EventId, Kind, Seen
 from models.learner.trajectory import Trend
-from schemas.actions import Level, TargetType
+from schemas.topics.actions import Level, TargetType
 from tests.models.learner.build import NOW, SETTINGS, batch, fold, interaction, reading
 
 COUNTS = st.integers(0, 2**63 - 1)

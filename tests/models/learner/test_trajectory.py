@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.learner.parameters import TrajectorySettings
 from models.learner.trajectory import NO_TREND, Trend, call
-from schemas.state import Trajectory
+from schemas.topics.state import Trajectory
 
 MINUTE = 60_000
 LEAST = 0.01

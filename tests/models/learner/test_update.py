@@ -26,9 +26,9 @@ from models.learner.update import (
     apply_interactions,
     derived_id,
 )
-from schemas.actions import TargetType
-from schemas.emotions import PAD, Emotion, EmotionRead
-from schemas.state import Source, UserState
+from schemas.topics.actions import TargetType
+from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.state import Source, UserState
 from tests.models.learner.build import (
     NOW,
     SETTINGS,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from models.learner.nets.grades import GRADES
-from models.learner.nets.inputs import Floats
+from models.learner.nets.serving.grades import GRADES
+from models.learner.nets.serving.inputs import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from models.learner.nets import figures
-from models.learner.nets.artefact import NetArtefact, NetProblem
-from models.learner.nets.card import NetCard
+from models.learner.nets.fitting import figures
 from models.learner.nets.fitting.calibrating import sigmoid
 from models.learner.nets.fitting.matrices import Bools, matrix, trained_inputs
 from models.learner.nets.fitting.readiness import (
@@ -27,9 +25,11 @@ from models.learner.nets.fitting.readiness import (
     rest_on_answers,
 )
 from models.learner.nets.fitting.replay import Moment
-from models.learner.nets.inputs import Feature, Floats
-from models.learner.nets.readiness import LAYOUT, LearningReadinessNet
-from schemas.state import Source
+from models.learner.nets.serving.artefact import NetArtefact, NetProblem
+from models.learner.nets.serving.card import NetCard
+from models.learner.nets.serving.inputs import Feature, Floats
+from models.learner.nets.serving.readiness import LAYOUT, LearningReadinessNet
+from schemas.topics.state import Source
 
 
 def with_readiness(

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from models.emotion.artefact import load as load_emotion
+from models.emotion.artefact.artefact import load as load_emotion
 from models.emotion.config import EmotionSettings
 from models.learner.config import NetSettings
-from models.learner.nets import figures
-from models.learner.nets.artefact import NetProblem, load
+from models.learner.nets.fitting import figures
 from models.learner.nets.fitting.posts import embed, read_posts
-from models.learner.nets.grades import Grading, load_grading
-from models.learner.nets.inputs import Floats
-from models.learner.nets.intervention import InterventionNet
-from schemas.actions import Level
+from models.learner.nets.serving.artefact import NetProblem, load
+from models.learner.nets.serving.grades import Grading, load_grading
+from models.learner.nets.serving.inputs import Floats
+from models.learner.nets.serving.intervention import InterventionNet
+from schemas.topics.actions import Level
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,18 +20,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.learner.nets import figures
-from models.learner.nets.artefact import NetArtefact, save
-from models.learner.nets.card import DataSet, NetCard
+from models.learner.nets.fitting import figures
 from models.learner.nets.fitting.calibrating import Calibrated, behaviour_output, sigmoid
 from models.learner.nets.fitting.matrices import Bools, matrix, trained_inputs
 from models.learner.nets.fitting.need import Hyper, Taught, fit
 from models.learner.nets.fitting.readiness import FOLDS
 from models.learner.nets.fitting.replay import Moment
-from models.learner.nets.grades import GRADES, Grading
-from models.learner.nets.inputs import ANSWERED, Floats
-from models.learner.nets.intervention import LAYOUT
-from schemas.actions import Level
+from models.learner.nets.serving.artefact import NetArtefact, save
+from models.learner.nets.serving.card import DataSet, NetCard
+from models.learner.nets.serving.grades import GRADES, Grading
+from models.learner.nets.serving.inputs import ANSWERED, Floats
+from models.learner.nets.serving.intervention import LAYOUT
+from schemas.topics.actions import Level
 
 Ints = npt.NDArray[np.int64]
 

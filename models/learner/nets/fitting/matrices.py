@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.learner.nets.inputs import Feature, Floats, Layout
+from models.learner.nets.serving.inputs import Feature, Floats, Layout
 
 Bools = npt.NDArray[np.bool_]
 

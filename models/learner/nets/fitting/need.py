@@ -11,9 +11,9 @@ from torch import nn
 
 from models.learner.nets.fitting.calibrating import Calibrated
 from models.learner.nets.fitting.matrices import Bools, standard
-from models.learner.nets.grades import GRADES
-from models.learner.nets.inputs import Floats, standardised
-from models.learner.nets.intervention import LAYOUT
+from models.learner.nets.serving.grades import GRADES
+from models.learner.nets.serving.inputs import Floats, standardised
+from models.learner.nets.serving.intervention import LAYOUT
 
 
 @dataclass(frozen=True, slots=True)

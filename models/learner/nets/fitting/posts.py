@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from models.emotion.artefact import Artefact
+from models.emotion.artefact.artefact import Artefact
 from models.emotion.config import EmotionSettings
-from models.emotion.evaluation import as_served
-from models.emotion.examples import Example
-from models.emotion.sources import by_group
-from models.learner.nets.artefact import NetProblem
-from models.learner.nets.grades import GRADES
-from models.learner.nets.inputs import Floats
+from models.emotion.measuring.evaluation import as_served
+from models.emotion.training.examples import Example
+from models.emotion.training.sources import by_group
+from models.learner.nets.serving.artefact import NetProblem
+from models.learner.nets.serving.grades import GRADES
+from models.learner.nets.serving.inputs import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Post:
 
     @property
     def is_dev(self) -> bool:
-        """Whether the emotion model's training left it out (models.emotion.sources.by_group)."""
+        """Whether the emotion model's training left it out (`sources.by_group` there)."""
         return bool(by_group([(self.group, Example(self.text))])[1])
 
 

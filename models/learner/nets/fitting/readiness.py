@@ -12,14 +12,14 @@ import torch
 from scipy.optimize import minimize
 from torch import nn
 
-from models.learner.nets import figures
-from models.learner.nets.artefact import NetArtefact, save
-from models.learner.nets.card import DataSet, NetCard
+from models.learner.nets.fitting import figures
 from models.learner.nets.fitting.matrices import Bools, matrix, standard, trained_inputs
 from models.learner.nets.fitting.replay import Moment
-from models.learner.nets.inputs import Floats, standardised
-from models.learner.nets.readiness import LAYOUT, ON_ANSWERS
-from schemas.state import ReadinessState
+from models.learner.nets.serving.artefact import NetArtefact, save
+from models.learner.nets.serving.card import DataSet, NetCard
+from models.learner.nets.serving.inputs import Floats, standardised
+from models.learner.nets.serving.readiness import LAYOUT, ON_ANSWERS
+from schemas.topics.state import ReadinessState
 
 FOLDS: Final = 5
 WHY_UNTRAINED: Final = {
@@ -56,7 +56,7 @@ class Hyper:
 
 
 class Attention(nn.Module):
-    """The net in torch; the same formula as models/learner/nets/readiness.py."""
+    """The net in torch; the same formula as models/learner/nets/serving/readiness.py."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -11,18 +11,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from models.learner.behaviour.estimating import estimate
-from models.learner.behaviour.observed import observe
-from models.learner.behaviour.record import NO_BEHAVIOUR
-from models.learner.behaviour.record import add as add_behaviour
-from models.learner.behaviour.replay import GAP, LONGEST, START, by_person
-from models.learner.behaviour.sources import ProblemRow
+from models.learner.behaviour.serving.estimating import estimate
+from models.learner.behaviour.serving.observed import observe
+from models.learner.behaviour.serving.record import NO_BEHAVIOUR
+from models.learner.behaviour.serving.record import add as add_behaviour
+from models.learner.behaviour.training.replay import GAP, LONGEST, START, by_person
+from models.learner.behaviour.training.sources import ProblemRow
 from models.learner.config import LearnerSettings
 from models.learner.evidence import Evidence, add, observe_interaction
-from models.learner.nets.assembling import net_inputs, session_seconds
-from models.learner.nets.inputs import Feature
-from schemas.interactions import Interaction, TaskData, TimingData
-from schemas.state import TrajectoryCall
+from models.learner.nets.serving.assembling import net_inputs, session_seconds
+from models.learner.nets.serving.inputs import Feature
+from schemas.topics.interactions import Interaction, TaskData, TimingData
+from schemas.topics.state import TrajectoryCall
 
 NEW_SESSION: Final = 20_000
 """Order ids between two exercises of a learner from which a new session began; of the

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from models.emotion.artefact import load as load_emotion
+from models.emotion.artefact.artefact import load as load_emotion
 from models.emotion.config import EmotionSettings
-from models.learner.behaviour.sources import read_assistments
+from models.learner.behaviour.training.sources import read_assistments
 from models.learner.config import LearnerSettings
-from models.learner.nets.artefact import NetArtefact, NetProblem, load
 from models.learner.nets.fitting import intervention, need, readiness
 from models.learner.nets.fitting.crossfitting import hyper_of, with_readiness
 from models.learner.nets.fitting.posts import embed, read_posts
 from models.learner.nets.fitting.replay import Moment, replay
-from models.learner.nets.grades import load_grading
+from models.learner.nets.serving.artefact import NetArtefact, NetProblem, load
+from models.learner.nets.serving.grades import load_grading
 
 Report = Callable[[str], None]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.emotion.reading import Reading
 from models.emotion.serving.cache import ReadingCache, normalise
-from schemas.emotions import Emotion
+from schemas.topics.emotions import Emotion
 
 
 def reading(version: str = "v") -> Reading:

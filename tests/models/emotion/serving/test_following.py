@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from models.emotion import artefact as artefacts
-from models.emotion.artefact import Artefact, ArtefactProblem
+from models.emotion.artefact import artefact as artefacts
+from models.emotion.artefact.artefact import Artefact, ArtefactProblem
+from models.emotion.artefact.promotion import promote, promotion
 from models.emotion.config import EmotionSettings
-from models.emotion.promotion import promote, promotion
 from models.emotion.serving import EmotionReader
 from models.emotion.serving.following import current, follow
 

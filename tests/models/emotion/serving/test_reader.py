@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.emotion import artefact as artefacts
-from models.emotion.artefact import Artefact, ArtefactProblem
+from models.emotion.artefact import artefact as artefacts
+from models.emotion.artefact.artefact import Artefact, ArtefactProblem
 from models.emotion.config import EmotionSettings
-from models.emotion.inference import Batch, Output
 from models.emotion.serving import (
     EmotionReader,
     ModelUnavailable,
@@ -27,6 +26,7 @@ from models.emotion.serving import (
     UnreadableText,
 )
 from models.emotion.serving.engine import Engine, build_engine
+from models.emotion.serving.inference import Batch, Output
 
 NOT_A_TOKEN = 10**7  # the embedding table has no such row: the real model raises
 POISON = "poison"

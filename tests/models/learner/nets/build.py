@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from models.learner.config import NetSettings
-from models.learner.nets.inputs import (
+from models.learner.nets.serving.inputs import (
     AFFECT_WIDTH,
     BEHAVIOUR_INPUTS,
     READINESS_INPUTS,
@@ -15,7 +15,7 @@ from models.learner.nets.inputs import (
     NetInputs,
     model_key,
 )
-from models.learner.nets.serving import Nets, load_nets
+from models.learner.nets.serving.reading import Nets, load_nets
 
 SETTINGS = NetSettings()
 WIDTHS = {**READINESS_INPUTS, **BEHAVIOUR_INPUTS}

@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
-from models.learner.recommending.advising import Eligible, advise, decision_made, recommendations
-from models.learner.recommending.catalogue import Catalogue
-from models.learner.recommending.expectations import LearnedPolicy
-from models.learner.recommending.learning import answer
-from models.learner.recommending.log import Answered, LoggedDecision
-from models.learner.recommending.memory import Advice
-from models.learner.recommending.settings import Recommending, RecommendingSettings
+from models.learner.recommending.offline.log import Answered, LoggedDecision
+from models.learner.recommending.serving.advising import (
+    Eligible,
+    advise,
+    decision_made,
+    recommendations,
+)
+from models.learner.recommending.serving.catalogue import Catalogue
+from models.learner.recommending.serving.expectations import LearnedPolicy
+from models.learner.recommending.serving.learning import answer
+from models.learner.recommending.serving.memory import Advice
+from models.learner.recommending.serving.settings import Recommending, RecommendingSettings
 
 NOW = 1_790_000_000_000
 MINUTE = 60_000

@@ -4,8 +4,8 @@ import pytest
 
 from models.tutor.context.config import ContextSettings
 from models.tutor.context.notes import profile_notes, state_notes
-from schemas.emotions import Emotion
-from schemas.state import (
+from schemas.topics.emotions import Emotion
+from schemas.topics.state import (
     Activity,
     Behaviour,
     Estimate,

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.routing.evidence import Mood, Situation, Task
 from models.tutor.context.config import (
     ContextSettings,
     LayerSettings,
@@ -32,6 +31,7 @@ from models.tutor.moves.dialogue import Speaker
 from models.tutor.prompts.fence import harmless, one_line
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
+from models.tutor.providers.evidence import Mood, Situation, Task
 
 BASE = ContextSettings(learning=LearningSettings(trial=0))
 COUNT = counter(BASE.tokenizer, BASE.tokenizer_margin)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.routing.evidence import Mood, Situation, Task
 from models.tutor.context.config import LayerSettings, LayersSettings, LearningSettings
 from models.tutor.context.material import Layer, LayerUse, Use
 from models.tutor.context.weights import (
@@ -19,6 +18,7 @@ from models.tutor.context.weights import (
     shares,
     withheld,
 )
+from models.tutor.providers.evidence import Mood, Situation, Task
 
 SETTINGS = LearningSettings()
 LAYERS = LayersSettings()

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.routing.evidence import Mood, Task
 from models.tutor.context.material import Occasion, Said
 from models.tutor.modes.choice import choose, rung_of
 from models.tutor.modes.config import MODES, ModeSettings
@@ -13,8 +12,9 @@ from models.tutor.modes.signs import Signs, mood_of, signs
 from models.tutor.moves.advice import MoveAdvice
 from models.tutor.moves.dialogue import STRATEGIES, Move, Speaker
 from models.tutor.moves.model import Evidence
-from schemas.emotions import Emotion
-from schemas.state import Source, Trajectory, TrajectoryCall
+from models.tutor.providers.evidence import Mood, Task
+from schemas.topics.emotions import Emotion
+from schemas.topics.state import Source, Trajectory, TrajectoryCall
 from tests.models.tutor.context.test_notes import BEHAVIOUR, estimate, state
 
 SETTINGS = ModeSettings()

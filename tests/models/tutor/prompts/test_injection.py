@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.routing.evidence import Mood, Situation, Task
 from models.tutor.context.config import ContextSettings
 from models.tutor.context.material import (
     Compressor,
@@ -29,6 +28,7 @@ from models.tutor.moves.dialogue import Speaker
 from models.tutor.prompts.fence import harmless
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
+from models.tutor.providers.evidence import Mood, Situation, Task
 from tests.models.tutor.prompts.attempts import ATTEMPTS, FENCES, HIDDEN, ROLES, TOKENS
 
 SETTINGS = ContextSettings()

@@ -1,0 +1,234 @@
+"""What happens to a client's message, in order:
+
+1. It is read and validated        `wire`, or the body of a REST call
+2. within the user's rate          `limits`
+3. from one who may                here: role, consent, userId, length of the text
+4. that was not accepted before    here: in flight, or in `retries`
+5. appended to its topic           `eventlog`, one learner's messages in order
+6. and acknowledged                once every in-sync replica has it
+
+A message that is refused at any step has had no effect.
+
+Errors:
+    Refusal    see `refusal`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from agents.runtime import envelope
+from app.gateway.auth.tokens import Principal, Role
+from app.gateway.intake import trace
+from app.gateway.intake.clocks import DeviceClock
+from app.gateway.intake.event_log import EventLog, Unavailable
+from app.gateway.intake.events import Batch, Plan, Submission, plan
+from app.gateway.intake.refusal import Refusal
+from app.gateway.intake.retries import RetryMemory
+from app.gateway.process import metrics
+from app.process.keyed_lock import Lanes
+from app.settings import Settings
+from schemas.base import now_ms
+from schemas.wire import Ack, ChatMessage, ErrorCode
+
+log = structlog.get_logger(__name__)
+
+_Outcome = asyncio.Future[Refusal | None]
+"""How the first attempt of an event ends: None when Kafka has it."""
+_Key = tuple[str, str, str]
+"""Learner, kind, event id: an id is the client's own within its kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends, for which learner, within which trace, by which clock."""
+
+    principal: Principal
+    user_id: str
+    traceparent: str | None = None
+    clock: DeviceClock = field(default_factory=DeviceClock)
+
+
+class Intake:
+    """Takes messages in. One a process; its tasks outlive the connection that sent."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        events: EventLog,
+        retries: RetryMemory,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._max_text = settings.gateway.max_text_length
+        self._timeout = settings.kafka.request_timeout
+        self._events = events
+        self._retries = retries
+        self._clock = clock
+        self._lanes = Lanes()
+        self._in_flight: dict[_Key, _Outcome] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    async def submit(self, message: Submission, sender: Sender) -> Ack:
+        """Accept a message: steps 3 to 6.
+
+        Returns:
+            The acknowledgement, once Kafka has every event of the message.
+
+        Raises:
+            Refusal: not accepted. After UNAVAILABLE the record may still arrive; a retry
+                with the same id is then recognised.
+        """
+        started = time.perf_counter()
+        check(message, sender, self._max_text)
+        now = self._clock()
+        planned = plan(message, sender.user_id, now, clock_offset(message, sender, now))
+        if self._closing:
+            raise Refusal.unavailable("this gateway is about to end")
+        if self._events.full:
+            raise Refusal(ErrorCode.SLOW_DOWN, "too much is under way; slow down", retry_after=1.0)
+        self._events.hold()
+        try:
+            async with asyncio.timeout(self._timeout):
+                # Shielded: what is appended has to be followed to its end, also when
+                # nobody waits for the answer any more.
+                attempt = self._spawn(self._append(planned, sender))
+                duplicates, outcomes = await asyncio.shield(attempt)
+                if outcomes:
+                    await asyncio.wait(outcomes)
+        except TimeoutError:
+            raise Refusal.unavailable("Kafka has not acknowledged in time") from None
+        for outcome in outcomes:
+            if (refusal := outcome.result()) is not None:
+                raise refusal
+        metrics.DUPLICATES.inc(len(duplicates))
+        metrics.REJECTED.inc(len(planned.rejected))
+        metrics.ACK_SECONDS.labels(message.type).observe(time.perf_counter() - started)
+        return Ack(
+            id=message.id,
+            event_ids=planned.event_ids,
+            duplicates=duplicates,
+            rejected=planned.rejected,
+        )
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run work that must not end with its connection; `drain` waits for it."""
+        self._spawn(work)
+
+    async def drain(self, within: float) -> None:
+        """Refuse what comes; wait, at most so many seconds, until what came is answered."""
+        self._closing = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within)
+
+    async def _append(self, planned: Plan, sender: Sender) -> tuple[tuple[str, ...], set[_Outcome]]:
+        """Steps 4 and 5. The held record is released on every way out."""
+        user_id, kind = sender.user_id, planned.kind
+        settling = False
+        try:
+            async with self._lanes.turn(user_id):
+                racing = {
+                    one: self._in_flight[user_id, kind, one]
+                    for one in planned.event_ids
+                    if (user_id, kind, one) in self._in_flight
+                }
+                asked = [one for one in planned.event_ids if one not in racing]
+                known = await self._retries.known(user_id, kind, asked)
+                new = [one for one in dict.fromkeys(asked) if one not in known]
+                duplicates = tuple(one for one in planned.event_ids if one not in set(new))
+                outcomes = set(racing.values())
+                if new:
+                    outcomes.add(await self._produce(planned, new, sender))
+                    settling = True
+                return duplicates, outcomes
+        except Unavailable as error:
+            raise Refusal.unavailable(f"Kafka does not take records ({error})") from error
+        finally:
+            if not settling:
+                self._events.release()
+
+    async def _produce(self, planned: Plan, new: list[str], sender: Sender) -> _Outcome:
+        record = planned.record(new)
+        traceparent = sender.traceparent or trace.new()
+        delivery = await self._events.append(
+            planned.topic,
+            key=sender.user_id.encode(),
+            value=record.json_bytes(),
+            headers=envelope.headers(type(record)) | {envelope.TRACEPARENT: traceparent.encode()},
+        )
+        outcome: _Outcome = asyncio.get_running_loop().create_future()
+        keys = [(sender.user_id, planned.kind, one) for one in new]
+        self._in_flight.update(dict.fromkeys(keys, outcome))
+        self._spawn(self._settle(keys, record.event_id, delivery, outcome))
+        return outcome
+
+    async def _settle(
+        self,
+        keys: list[_Key],
+        event_id: str,
+        delivery: asyncio.Future[Any],
+        outcome: _Outcome,
+    ) -> None:
+        """Step 6, and the memory for step 4 of whoever comes again. One learner, one kind."""
+        try:
+            await asyncio.wait({delivery})
+            self._events.release()
+            error = None if delivery.cancelled() else delivery.exception()
+            if delivery.cancelled() or error is not None:
+                log.warning("event_not_accepted", event_id=event_id, error=type(error).__name__)
+                outcome.set_result(Refusal.unavailable("Kafka did not take the record"))
+            else:
+                outcome.set_result(None)
+                # Remembered before it leaves the set of those in flight: no moment between.
+                user_id, kind, _ = keys[0]
+                await self._retries.remember(user_id, kind, [one for _, _, one in keys])
+        finally:
+            for key in keys:
+                del self._in_flight[key]
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Refusal):
+            log.error("intake_task_failed", exc_info=error)
+
+
+def clock_offset(message: Submission, sender: Sender, receipt: int) -> int:
+    """What the sender's clock is behind ours, milliseconds; 0 of whoever acts for a learner.
+
+    A backend that passes events on does not know the clocks of its learners' devices.
+    """
+    by_device = sender.principal.role is Role.LEARNER
+    return sender.clock.offset(message, receipt) if by_device else 0
+
+
+def check(message: Submission, sender: Sender, max_text: int) -> None:
+    """Step 3. Raises Refusal."""
+    principal = sender.principal
+    if not principal.may_act_as(sender.user_id):
+        raise Refusal(ErrorCode.FORBIDDEN, "this token may not send for this learner")
+    if not principal.consent:
+        raise Refusal(ErrorCode.CONSENT_REQUIRED, principal.why_no_consent)
+    if isinstance(message, ChatMessage) and len(message.text) > max_text:
+        raise Refusal(ErrorCode.TOO_LARGE, f"a text has at most {max_text} characters", "text")
+    if isinstance(message, Batch):
+        for position, user_id in message.triage.named:
+            if user_id != sender.user_id:
+                allowed = principal.may_act_as(user_id)
+                raise Refusal(
+                    ErrorCode.INVALID_MESSAGE if allowed else ErrorCode.FORBIDDEN,
+                    "is not the learner that this message is for",
+                    f"interactions.{position}.userId",
+                )

@@ -1,0 +1,262 @@
+"""One open WebSocket: what comes in is answered, what the learner's log gains goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from starlette.types import Message as AsgiMessage
+from starlette.types import Receive, Send
+
+from app.gateway.delivery.feed import Feed
+from app.gateway.delivery.outbox import Frame, Kind, Outbox, Overflow
+from app.gateway.intake.events import Submission
+from app.gateway.intake.intake import Sender
+from app.gateway.intake.refusal import Refusal
+from app.gateway.process import metrics
+from app.gateway.websocket import codec
+from app.gateway.websocket.protocol import GatewayProtocol
+from app.redis.push_log import Latest
+from schemas.base import Message
+from schemas.topics.interactions import MAX_INTERACTIONS
+from schemas.wire import CloseCode, Error, ErrorCode, Limits, Ping, Pong, Resume
+
+if TYPE_CHECKING:
+    from app.gateway.process.gateway import Gateway
+
+RESUME_WINDOW: Final = 0.5
+"""Seconds after `hello` in which a client's `resume` comes before any push. Whatever else
+the client sends ends it; a later resume is answered too, but pushes came before it."""
+
+log = structlog.get_logger(__name__)
+
+
+class Connection:
+    """The connection of one client, from `hello` to the close frame.
+
+    Args:
+        gateway: what it shares with the others.
+        sender: who is connected, to which learner.
+        protocol: closes it.
+        receive, send: ASGI.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        sender: Sender,
+        protocol: GatewayProtocol,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        bounds = gateway.settings.gateway
+        self.sender = sender
+        self._gateway = gateway
+        self._protocol = protocol
+        self._receive = receive
+        self._send = send
+        self._max_bytes = bounds.max_message_bytes
+        # A client counts as slow from an eighth of its bound on.
+        self._outbox = Outbox(bounds.max_outbox_bytes, bounds.max_outbox_bytes // 8)
+        self._low_water = bounds.max_outbox_bytes // 16
+        self._unsent = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._feed = Feed(sender.user_id, gateway.delivery.reader, self)
+        self._sending = False
+        self._closed: int | None = None
+
+    async def run(self) -> int:
+        """Serve it until it ends. Returns the close code.
+
+        Raises redis.RedisError, OSError: the push log cannot be read; nothing was sent.
+        """
+        timers: list[asyncio.TimerHandle] = []
+        loop = asyncio.get_running_loop()
+        writer: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(self._gateway.settings.gateway.handshake_timeout):
+                latest = await self._gateway.delivery.join(self._feed)
+            self._hello(latest)
+            self._gateway.announce(self.sender)
+            left = max(0.0, self.sender.principal.expires_at - time.time())
+            timers.append(
+                loop.call_later(left, self.close, CloseCode.UNAUTHORIZED, "the token has expired")
+            )
+            timers.append(loop.call_later(RESUME_WINDOW, self._feed.open))
+            writer = asyncio.create_task(self._write())
+            return await self._read()
+        finally:
+            self._closed = self._closed or 0
+            for timer in timers:
+                timer.cancel()
+            if writer is not None:
+                writer.cancel()
+            self._account(self._outbox.clear)
+            self._sent.set()
+            await self._gateway.delivery.leave(self._feed)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close it now; what is unsent is lost."""
+        if self._closed is None:
+            self._closed = code
+            self._protocol.close_now(code, reason)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes queued for the client."""
+        return self._outbox.bytes
+
+    async def flushed(self) -> None:
+        """Return once everything queued was handed to the transport."""
+        while (self._outbox or self._sending) and self._closed is None:
+            self._sent.clear()
+            await self._sent.wait()
+
+    async def silent(self, within: float) -> bool:
+        """Whether the client does not answer a ping within so many seconds."""
+        return await self._protocol.silent(within)
+
+    # -- in ----------------------------------------------------------------------------
+
+    async def _read(self) -> int:
+        while True:
+            message: AsgiMessage = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                return self._closed or int(message.get("code") or 1005)
+            text = message.get("text")
+            self._take(message["bytes"] if text is None else text)
+
+    def _take(self, data: bytes | str) -> None:
+        opened = codec.unpack(data, self._max_bytes)
+        wait = self._gateway.socket_limit.take(
+            self._gateway.limit_key(self.sender), time.monotonic()
+        )
+        if wait:
+            # Instead of whatever else may be wrong with it: this is the cheap answer.
+            refusal = Refusal(ErrorCode.RATE_LIMITED, "too many messages", retry_after=wait)
+            self._refuse(opened, refusal.error(opened.id))
+        elif isinstance(opened, Error):
+            self._refuse(opened, opened)
+        else:
+            message = codec.read(opened)
+            if isinstance(message, Error):
+                self._refuse(opened, message)
+            elif isinstance(message, Resume):
+                self._count(opened.type, "accepted")
+                self._feed.resume(message.epoch, message.offset)
+            elif isinstance(message, Ping):
+                self._count(opened.type, "accepted")
+                self._answer(Pong(id=message.id))
+            else:
+                self._gateway.intake.spawn(self._submit(message))
+        # The client had its chance to resume first.
+        self._feed.open()
+
+    async def _submit(self, message: Submission) -> None:
+        try:
+            answer: Message = await self._gateway.intake.submit(message, self.sender)
+            outcome = "accepted"
+        except Refusal as refusal:
+            answer = refusal.error(message.id)
+            outcome = refusal.code
+        except Exception:
+            log.exception("message_failed", type=message.type)
+            answer = Refusal(ErrorCode.INTERNAL, "a fault of ours; try again").error(message.id)
+            outcome = ErrorCode.INTERNAL
+        self._count(message.type, outcome)
+        self._answer(answer)
+
+    def _refuse(self, opened: codec.Envelope | Error, error: Error) -> None:
+        kind = opened.type if isinstance(opened, codec.Envelope) else codec.UNKNOWN
+        self._count(kind, error.code)
+        self._answer(error)
+
+    def _count(self, kind: str, outcome: str) -> None:
+        metrics.MESSAGES.labels("websocket", kind, outcome).inc()
+
+    # -- out ---------------------------------------------------------------------------
+
+    def _hello(self, latest: Latest) -> None:
+        bounds = self._gateway.settings.gateway
+        limits = Limits(
+            max_message_bytes=bounds.max_message_bytes,
+            max_text_length=bounds.max_text_length,
+            max_interactions=MAX_INTERACTIONS,
+            messages_per_second=bounds.messages_per_second,
+            burst=bounds.message_burst,
+        )
+        self._standing("hello", latest, limits=limits.document())
+
+    def _standing(self, kind: str, latest: Latest, **more: Any) -> None:
+        """Where the learner stands. The state goes on as the log holds it, unparsed."""
+        document = {"type": kind, "epoch": latest.epoch, "offset": latest.offset, **more}
+        if latest.user_state is not None:
+            document["userState"] = latest.user_state
+        if latest.recommendations is not None:
+            document["recommendations"] = latest.recommendations["recommendations"]
+        self._queue(Frame(Kind.ANSWER, codec.dumps(document)))
+
+    def _answer(self, message: Message) -> None:
+        self._queue(Frame(Kind.ANSWER, codec.encode(message)))
+
+    def _queue(self, frame: Frame) -> None:
+        if self._closed is not None:
+            return
+        before = self._outbox.conflated
+        try:
+            self._account(lambda: self._outbox.push(frame))
+        except Overflow:
+            log.info("client_too_slow", unsent=self._outbox.bytes)
+            self.close(CloseCode.TOO_SLOW, "too slow to take what it is sent")
+            return
+        metrics.CONFLATED.inc(self._outbox.conflated - before)
+        self._unsent.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._unsent.wait()
+            self._unsent.clear()
+            while (payload := self._account(self._outbox.pop)) is not None:
+                self._sending = True
+                try:
+                    await self._send({"type": "websocket.send", "text": payload.decode()})
+                except (OSError, RuntimeError):
+                    return  # gone, or closed by the server below us; `_read` is told, too
+                finally:
+                    self._sending = False
+                    self._sent.set()
+
+    def _account(self, change: Any) -> Any:
+        """Keep the process's sum of unsent bytes."""
+        before = self._outbox.bytes
+        try:
+            return change()
+        finally:
+            metrics.OUTBOX_BYTES.inc(self._outbox.bytes - before)
+
+    # -- what the feed calls -------------------------------------------------------------
+
+    def push(self, frame: Frame) -> None:
+        """Queue a push."""
+        self._queue(frame)
+
+    def drop_pushes(self) -> None:
+        """Drop queued pushes: they come again."""
+        self._account(self._outbox.drop_pushes)
+
+    def recovered(self, epoch: str, offset: int) -> None:
+        """Say that the pushes after (epoch, offset) follow."""
+        answer = {"type": "resumed", "recovered": True, "epoch": epoch, "offset": offset}
+        self._queue(Frame(Kind.ANSWER, codec.dumps(answer)))
+
+    def not_recovered(self, latest: Latest) -> None:
+        """Say that pushes were missed, and where things stand."""
+        self._standing("resumed", latest, recovered=False)
+
+    async def room(self) -> None:
+        """Return once most of what was queued is sent."""
+        while self._outbox.bytes > self._low_water and self._closed is None:
+            self._sent.clear()
+            await self._sent.wait()

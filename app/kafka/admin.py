@@ -1,0 +1,267 @@
+"""Creates the topics of the catalogue, and says what is there.
+
+Errors:
+    TopicsUnusable   the broker refused a topic, or one has another partition count
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiokafka.errors
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from app.kafka.topics import catalogue, physical
+from app.process.errors import OperatorError
+from app.process.probes import Unavailable
+from app.redis.heartbeats import GroupMember
+from app.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_MAX_MESSAGE_BYTES = "max.message.bytes"
+_COORDINATOR_PAUSE = 0.2
+"""Seconds between two questions to a group's coordinator that is not there yet."""
+_NO_ERROR = 0
+_TOPIC_ALREADY_EXISTS = 36
+_LEADERS_WITHIN = 30.0
+
+
+class TopicsUnusable(OperatorError):
+    """The topics are not as the settings say, and it is not for us to change them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicStatus:
+    """One topic of the catalogue on the broker. `partitions` is 0 when it is absent."""
+
+    name: str
+    physical: str
+    summary: str
+    partitions: int
+    expected: int
+    led: int
+    """Partitions that have a leader."""
+    created: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """All partitions there, as many as expected, each with a leader."""
+        return self.partitions == self.expected == self.led
+
+
+async def list_topics(settings: Settings) -> tuple[TopicStatus, ...]:
+    """Every topic of the catalogue as it stands on the broker.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+    async with _admin(settings) as client:
+        return await _statuses(client, settings)
+
+
+async def group_members(settings: Settings, group: str) -> list[GroupMember]:
+    """A consumer group's members: who is alive, as the broker sees it.
+
+    Empty for a group that does not exist.
+
+    Raises:
+        Unavailable: no broker answers, or not within `kafka.request_timeout`.
+    """
+
+    async def ask(client: AIOKafkaAdminClient) -> list[GroupMember]:
+        # One group a call: some brokers garble the answer for several.
+        (response,) = await client.describe_consumer_groups([group])
+        described = response.to_object()["groups"]
+        return [
+            GroupMember(member["client_id"], member["member_id"])
+            for one in described
+            for member in one["members"]
+        ]
+
+    return await _of_coordinator(settings, ask)
+
+
+async def committed_offsets(settings: Settings, group: str) -> dict[tuple[str, int], int]:
+    """What a consumer group has committed, by physical topic and partition.
+
+    Raises:
+        Unavailable: no broker answers, or not within `kafka.request_timeout`.
+    """
+
+    async def ask(client: AIOKafkaAdminClient) -> dict[tuple[str, int], int]:
+        found = await client.list_consumer_group_offsets(group)
+        committed = {(tp.topic, tp.partition): one.offset for tp, one in found.items()}
+        return {place: offset for place, offset in committed.items() if offset >= 0}
+
+    return await _of_coordinator(settings, ask)
+
+
+async def _of_coordinator(
+    settings: Settings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]
+) -> T:
+    try:
+        async with asyncio.timeout(settings.kafka.request_timeout), _admin(settings) as client:
+            while True:
+                try:
+                    return await ask(client)
+                except aiokafka.errors.KafkaError as error:
+                    # A new cluster has no coordinator until somebody has asked for one.
+                    if not error.retriable:
+                        raise
+                    await asyncio.sleep(_COORDINATOR_PAUSE)
+    except (aiokafka.errors.KafkaError, OSError, TimeoutError) as error:
+        raise Unavailable(
+            "Kafka", settings.kafka.bootstrap, repr(error), "MASTERX_KAFKA__BOOTSTRAP"
+        ) from error
+
+
+async def create_topics(settings: Settings) -> tuple[TopicStatus, ...]:
+    """Create what is missing and return once every partition has a leader. Idempotent.
+
+    Existing topics are left as they are: their configuration is the operator's.
+
+    Raises:
+        Unavailable: no broker answers.
+        TopicsUnusable: refused by the broker (its words are quoted), or a topic
+            exists with another partition count.
+    """
+    async with _admin(settings) as client:
+        before = await _statuses(client, settings)
+        missing = {status.name for status in before if status.partitions == 0}
+        await _create(client, settings, missing)
+        after = await _led(client, settings)
+    return tuple(
+        TopicStatus(
+            status.name, status.physical, status.summary, status.partitions,
+            status.expected, status.led, created=status.name in missing,
+        )
+        for status in after
+    )  # fmt: skip
+
+
+async def max_message_bytes(settings: Settings, name: str) -> int | None:
+    """The largest record that a topic of the catalogue takes; None where the broker does not say.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+    resource = ConfigResource(
+        ConfigResourceType.TOPIC, physical(settings, name), {_MAX_MESSAGE_BYTES: ""}
+    )
+    async with _admin(settings) as client:
+        try:
+            answers = await client.describe_configs([resource])
+        except (aiokafka.errors.KafkaError, TimeoutError) as error:
+            log.warning("max_message_bytes_unknown", topic=name, error=repr(error))
+            return None
+    for answer in answers:
+        for _code, _message, _kind, _name, entries in answer.resources:
+            for entry in entries:
+                if entry[0] == _MAX_MESSAGE_BYTES and entry[1]:
+                    return int(entry[1])
+    return None
+
+
+async def _create(client: AIOKafkaAdminClient, settings: Settings, names: set[str]) -> None:
+    wanted = [
+        NewTopic(
+            name=physical(settings, topic.name),
+            num_partitions=settings.kafka.partitions,
+            replication_factor=settings.kafka.replication,
+            topic_configs=topic.config(settings.kafka),
+        )
+        for topic in catalogue(settings.kafka)
+        if topic.name in names
+    ]
+    if not wanted:
+        return
+    response = await client.create_topics(
+        wanted, timeout_ms=int(settings.kafka.request_timeout * 1000)
+    )
+    refused = [
+        f"{topic}: {message or aiokafka.errors.for_code(code).__name__}"
+        for topic, code, message in response.topic_errors
+        if code not in (_NO_ERROR, _TOPIC_ALREADY_EXISTS)  # another process was faster
+    ]
+    if refused:
+        raise TopicsUnusable(
+            f"The broker at {settings.kafka.bootstrap} refused to create topics: "
+            + "; ".join(refused)
+            + ". See MASTERX_KAFKA__REPLICATION and the broker's limits."
+        )
+
+
+async def _led(client: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicStatus, ...]:
+    """Wait until each partition has a leader; a broker tells of a new topic with a delay."""
+    deadline = asyncio.get_running_loop().time() + _LEADERS_WITHIN
+    while True:
+        statuses = await _statuses(client, settings)
+        differing = [s for s in statuses if s.partitions not in (0, s.expected)]
+        if differing:
+            raise TopicsUnusable(_other_count(differing, settings))
+        if all(status.ready for status in statuses):
+            return statuses
+        if asyncio.get_running_loop().time() >= deadline:
+            lacking = ", ".join(s.physical for s in statuses if not s.ready)
+            raise TopicsUnusable(
+                f"No leader after {_LEADERS_WITHIN:g} s for: {lacking}. Are all brokers up?"
+            )
+        await asyncio.sleep(0.1)
+
+
+def _other_count(differing: list[TopicStatus], settings: Settings) -> str:
+    found = ", ".join(f"{status.physical} has {status.partitions}" for status in differing)
+    return (
+        f"Topics at {settings.kafka.bootstrap} have another partition count than "
+        f"MASTERX_KAFKA__PARTITIONS={settings.kafka.partitions}: {found}. Set it to theirs, or "
+        "rebuild the topics (docs/operations.md); all of a learner must stay on one partition."
+    )
+
+
+async def _statuses(client: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicStatus, ...]:
+    # Asked for all topics, not by name: some brokers create what is asked for by name.
+    found: dict[str, Any] = {entry["topic"]: entry for entry in await client.describe_topics()}
+    statuses = []
+    for topic in catalogue(settings.kafka):
+        name = physical(settings, topic.name)
+        partitions = found.get(name, {}).get("partitions", [])
+        statuses.append(
+            TopicStatus(
+                name=topic.name,
+                physical=name,
+                summary=topic.summary,
+                partitions=len(partitions),
+                expected=settings.kafka.partitions,
+                led=sum(1 for partition in partitions if partition["leader"] >= 0),
+            )
+        )
+    return tuple(statuses)
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka.bootstrap,
+        client_id="masterx-admin",
+        request_timeout_ms=int(settings.kafka.request_timeout * 1000),
+    )
+    try:
+        await client.start()
+    except (aiokafka.errors.KafkaError, OSError) as error:
+        await client.close()
+        raise Unavailable(
+            "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
+        ) from error
+    try:
+        yield client
+    finally:
+        await client.close()

@@ -1,0 +1,157 @@
+"""The producer of every process: idempotent, acks=all, and for workers fenced by the lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.partitioner import DefaultPartitioner
+
+from app.kafka.topics import MAX_DEAD_LETTER_BYTES, physical
+from app.settings import Settings
+
+_PARTITIONER: Final = DefaultPartitioner()
+"""The one that AIOKafkaProducer uses."""
+_NO_LEADER: Final = -1
+"""What metadata say of a partition whose brokers are all away."""
+
+
+class Producer:
+    """Sends records; one a process.
+
+    Idempotent: the broker drops what a retry repeats and refuses what comes behind a
+    gap, so the records of a partition arrive in the order of `send`, or not at all.
+
+    Args:
+        settings: where and how.
+        before_write: called right before each produce request goes to the socket; what
+            it raises keeps the request from being sent.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        client_id: str,
+        before_write: Callable[[], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._before_write = before_write
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect. Raises aiokafka.errors.KafkaConnectionError."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka.bootstrap,
+            client_id=self._client_id,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=int(self._settings.kafka.linger * 1000),
+            max_request_size=MAX_DEAD_LETTER_BYTES,
+            max_batch_size=256 * 1024,
+            request_timeout_ms=int(self._settings.kafka.request_timeout * 1000),
+        )
+        if self._before_write is not None:
+            _check_before_write(producer, self._before_write)
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()  # or its client would linger, and say so at exit
+            raise
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Deliver what is buffered, then disconnect."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await producer.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def partition_of(self, topic: str, key: bytes) -> int | None:
+        """Where records of this key go; None before the topic's metadata is known."""
+        known = self._cluster.partitions_for_topic(physical(self._settings, topic))
+        return _PARTITIONER(key, list(known), ()) if known else None
+
+    def has_leader(self, topic: str, partition: int) -> bool:
+        """Whether some broker takes records of this partition, as far as is known."""
+        place = TopicPartition(physical(self._settings, topic), partition)
+        return bool(self._cluster.leader_for_partition(place) != _NO_LEADER)
+
+    def look_again(self) -> None:
+        """Ask the brokers who leads what; the answer comes in the background."""
+        if self._producer is not None:
+            self._producer.client.force_metadata_update()
+
+    @property
+    def _cluster(self) -> ClusterMetadata:
+        if self._producer is None:
+            raise RuntimeError("the producer is not started")
+        return self._producer.client.cluster
+
+    async def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> asyncio.Future[Any]:
+        """Buffer one record for the topic of this logical name.
+
+        Returns:
+            A future, done with the record's metadata when all in-sync replicas have it.
+
+        Raises:
+            aiokafka.errors.KafkaError: it could not be buffered within the timeout.
+            RuntimeError: the producer is not started.
+        """
+        if self._producer is None:
+            raise RuntimeError("the producer is not started")
+        future: asyncio.Future[Any] = await self._producer.send(
+            physical(self._settings, topic),
+            value=value,
+            key=key,
+            partition=partition,
+            headers=list(headers.items()) if headers else None,
+        )
+        return future
+
+    async def flush(self) -> None:
+        """Wait until everything that was sent is delivered or failed."""
+        if self._producer is not None:
+            await self._producer.flush()
+
+
+def _check_before_write(producer: AIOKafkaProducer, check: Callable[[], None]) -> None:
+    """Run `check` right before each produce request.
+
+    aiokafka has no hook there; its version is pinned, and
+    tests/app/kafka/test_producer.py fails should this seam move.
+    """
+    sender = producer._sender
+    send_request = sender._send_produce_req
+
+    async def checked(node_id: int, batches: Any) -> None:
+        # Connect first: between the check and the write there must be no wait.
+        await sender.client.ready(node_id)
+        check()
+        await send_request(node_id, batches)
+
+    sender._send_produce_req = checked

@@ -1,0 +1,400 @@
+"""History in MongoDB: what was said and done, what was read in it, what came of it.
+
+Collections (all documents carry `userId`, `ingestTime` in ms and `expiresAt`):
+    messages interactions emotions recommendations interventions replies feedback
+               one document an event; `_id` is the user id, a line feed, the event id,
+               because event ids come from clients and two learners may choose the same
+    state_history
+               the newest state of each `mongo.state_every` seconds of a learner; `_id` is the
+               user id, a line feed, the begin of that time (ms), a slash, its length (ms).
+               With 0, one document an event, as above
+    summaries  one document a learner, of the dialogue with the tutor (`app.mongo.dialogue`)
+    states     one document a learner, its newest state; `_id` is the user id
+    erasures   one document a request: the audit, and what keeps erased records out
+
+Events never change, so the first document with an id stays and the same one again is no
+error: any replay leads to the same collections. A state replaces an older one only: one with
+an earlier `updatedAt`, or with the same and a lower version (a learner who was put away and
+returns begins with version 1 again, months later).
+
+`expiresAt` is set when a document is written: a changed setting holds for later ones.
+
+Only plain inserts, replaces and deletes are used; MongoDB-wire servers differ beyond that
+(FerretDB v1 answers a failed upsert in a way that PyMongo cannot read, and has no TTL
+index: there expired documents are deleted between writes).
+
+`write` and `erase` raise agents.runtime.retrying.Retriable and Fatal; what reads raises
+pymongo.errors.PyMongoError as it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import bson
+import structlog
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from pymongo import AsyncMongoClient, ReplaceOne, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    DuplicateKeyError,
+    InvalidOperation,
+    OperationFailure,
+    PyMongoError,
+)
+
+from agents.runtime.ports import HistoryEntry, HistoryKind
+from agents.runtime.retrying import Fatal, Refused, Retriable, StoreError
+from app.mongo.field_names import original, stored
+from app.settings import MongoSettings
+from schemas.topics.operations import ErasureRequested
+
+log = structlog.get_logger(__name__)
+
+_TEXTS: Final = frozenset({HistoryKind.MESSAGES, HistoryKind.REPLIES})
+"""What people and the tutor said: kept for less long."""
+STATES: Final = "states"
+ERASURES: Final = "erasures"
+SUMMARIES: Final = "summaries"
+"""Of dialogues with the tutor; written by `app.mongo.dialogue`."""
+
+MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+"""What MongoDB takes (a protocol limit)."""
+_TIMEOUT: Final = 3.0
+"""Seconds to find the server; the caller decides whether to try again."""
+_SOCKET_TIMEOUT: Final = 20.0
+_DUPLICATE: Final = 11000
+_NOT_IMPLEMENTED: Final = 238
+_SWEEP_INTERVAL: Final = 60.0
+"""Seconds between deletions of expired documents, where the server has no TTL index; as MongoDB."""
+
+# Codes by which a server refuses this document, now and for ever: BadValue, FailedToParse,
+# TypeMismatch, InvalidBSON, DollarPrefixedFieldName, EmptyFieldName, DottedFieldName,
+# DocumentValidationFailure, BSONObjectTooLarge, KeyTooLong; 8 is how nx-27017 says it.
+_REFUSED: Final = frozenset({2, 8, 9, 14, 22, 52, 56, 57, 121, 10334, 17280})
+_TRIES: Final = 8
+"""Of a document that fails, alone, with a code we do not know: then it is refused too."""
+
+_STORE: Final = "mongo"
+_SETTING: Final = "MASTERX_MONGO__URL"
+# Codes by which a server refuses this process, whatever it writes: UserNotFound, Unauthorized,
+# AuthenticationFailed, CommandNotFound, ReauthenticationRequired, AtlasError (of a login).
+_DENIED: Final = frozenset({11, 13, 18, 59, 391, 8000})
+_FULL: Final = frozenset({14031, 12501})
+"""OutOfDiskSpace, and a quota of space."""
+
+
+def meaning(error: Exception) -> StoreError:
+    """The kind of what PyMongo (or the network) raised. Its text names no value."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, ConfigurationError | InvalidOperation):
+        return Fatal(_STORE, f"{type(error).__name__}: {error}", _SETTING)
+    if isinstance(error, BulkWriteError):
+        failures = [*error.details["writeErrors"], *error.details["writeConcernErrors"]]
+        codes = {failure.get("code") for failure in failures}
+    elif isinstance(error, OperationFailure):
+        codes = {error.code}
+    else:
+        return Retriable(_STORE, f"no answer ({type(error).__name__})")
+    said = f"{type(error).__name__}, code {' '.join(map(str, codes))}"
+    if codes & _DENIED:
+        return Fatal(_STORE, f"it refuses this user or command: {said}", _SETTING)
+    return Retriable(_STORE, f"its disk is full: {said}" if codes & _FULL else said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """The newest state of a place, and where its entry stands in the batch."""
+
+    entry: HistoryEntry
+    position: int
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.entry.updated_at, self.entry.version or 0
+
+    @property
+    def older(self) -> list[dict[str, Any]]:
+        """What an older document holds: either of these."""
+        updated_at, version = self.order
+        return [
+            {"updatedAt": {"$lt": updated_at}},
+            {"updatedAt": updated_at, "version": {"$lt": version}},
+        ]
+
+
+class HistoryStore:
+    """Writes and erases history; reads a learner's newest state."""
+
+    def __init__(self, settings: MongoSettings) -> None:
+        self._settings = settings
+        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+            settings.url,
+            serverSelectionTimeoutMS=int(_TIMEOUT * 1000),
+            connectTimeoutMS=int(_TIMEOUT * 1000),
+            socketTimeoutMS=int(_SOCKET_TIMEOUT * 1000),
+        )
+        # Journalled: Kafka offsets are committed once this says that it is written.
+        self._database = self._client.get_database(
+            settings.database, write_concern=WriteConcern(w="majority", j=True)
+        )
+        self._prepared = False
+        self._sweeps = False
+        self._swept_at = 0.0
+        # Failures of single documents since the last write that went through.
+        self._unexplained: Counter[str] = Counter()
+
+    async def prepare(self) -> None:
+        """Create the indexes; nothing happens when they are there. `write` does it too."""
+        for name in (*HistoryKind, STATES, SUMMARIES, ERASURES):
+            collection = self._database[name]
+            if name not in (STATES, SUMMARIES):
+                await collection.create_index([("userId", 1), ("eventTime", 1)])
+            try:
+                await collection.create_index("expiresAt", expireAfterSeconds=0)
+            except OperationFailure as error:
+                if error.code != _NOT_IMPLEMENTED:
+                    raise
+                await collection.create_index("expiresAt")
+                self._sweeps = True
+        if self._sweeps:
+            log.warning("the store has no TTL index; expired documents are deleted between writes")
+        self._prepared = True
+
+    async def write(self, entries: Sequence[HistoryEntry]) -> list[Refused | None]:
+        """Store entries in any order; harmless to repeat.
+
+        Returns for each None, or `Refused` where the store does not take the document.
+        Entries ingested before their learner's erasure are left out.
+
+        Raises agents.runtime.retrying.Retriable, Fatal.
+        """
+        with self._errors_told_apart():
+            return await self._write(entries)
+
+    async def _write(self, entries: Sequence[HistoryEntry]) -> list[Refused | None]:
+        if not self._prepared:
+            await self.prepare()
+        outcomes: list[Refused | None] = [None] * len(entries)
+        erased_at = await self.erased_at({entry.user_id for entry in entries})
+        by_kind: dict[HistoryKind, list[tuple[int, RawBSONDocument]]] = {}
+        newest: dict[tuple[str, str], _Newest] = {}
+        for position, entry in enumerate(entries):
+            if entry.ingest_time <= erased_at.get(entry.user_id, -1):
+                continue
+            thinned = entry.version is not None and self._settings.state_every > 0
+            key = entry.user_id if thinned else f"{entry.user_id}\n{entry.event_id}"
+            try:
+                encoded = self._encode(entry, key)
+            except Refused as error:
+                outcomes[position] = error
+                continue
+            if not thinned:
+                by_kind.setdefault(entry.kind, []).append((position, encoded))
+            if entry.version is not None:
+                one = _Newest(entry, position)
+                for place in self._places(entry):
+                    if place not in newest or newest[place].order < one.order:
+                        newest[place] = one
+        writes = [self._insert(kind, documents) for kind, documents in by_kind.items()]
+        writes += [
+            self._replace(name, {key: one for (of, key), one in newest.items() if of == name})
+            for name in (STATES, HistoryKind.STATES)
+        ]
+        # Waits for all, so that none is still under way when the caller tries again.
+        for result in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+            for position, refused in result.items():
+                outcomes[position] = refused
+        self._unexplained.clear()
+        await self._sweep()
+        return outcomes
+
+    async def erase(self, request: ErasureRequested) -> None:
+        """Remove what was ingested of the learner up to the request's ingest time.
+
+        The request itself is kept first: from then on `write` leaves out what of that
+        time comes late. What was ingested later stays, so that a repeat takes nothing.
+
+        Raises agents.runtime.retrying.Retriable, Fatal.
+        """
+        with self._errors_told_apart():
+            await self._erase(request)
+
+    async def _erase(self, request: ErasureRequested) -> None:
+        if not self._prepared:
+            await self.prepare()
+        audit = {
+            "_id": f"{request.user_id}\n{request.event_id}",
+            "expiresAt": _expiry(request.ingest_time, self._settings.history_days),
+            **request.document(),
+        }
+        # By whoever comes first: `masterx forget` and the history worker both erase.
+        with contextlib.suppress(DuplicateKeyError):
+            await self._database[ERASURES].insert_one(audit)
+        until = {"ingestTime": {"$lte": request.ingest_time}}
+        await asyncio.gather(
+            self._database[STATES].delete_many({"_id": request.user_id} | until),
+            self._database[SUMMARIES].delete_many({"_id": request.user_id} | until),
+            *(
+                self._database[kind].delete_many({"userId": request.user_id} | until)
+                for kind in HistoryKind
+            ),
+        )
+
+    async def erased_at(self, user_ids: set[str]) -> dict[str, int]:
+        """When learners were last erased, ms; those never erased are left out."""
+        found: dict[str, int] = {}
+        if user_ids:
+            requests = self._database[ERASURES].find({"userId": {"$in": sorted(user_ids)}})
+            async for request in requests:
+                moment = max(request["ingestTime"], found.get(request["userId"], 0))
+                found[request["userId"]] = moment
+        return found
+
+    async def profile(self, user_id: str) -> dict[str, Any] | None:
+        """The learner's newest state as a UserState document (camelCase), or None."""
+        found = await self._database[STATES].find_one({"_id": user_id})
+        if found is not None:
+            del found["_id"], found["expiresAt"]
+        return None if found is None else original(found)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    @contextlib.contextmanager
+    def _errors_told_apart(self) -> Iterator[None]:
+        try:
+            yield
+        except (PyMongoError, OSError) as error:
+            # It may come back empty: without its indexes nothing would expire.
+            self._prepared = False
+            raise meaning(error) from error
+
+    def _encode(self, entry: HistoryEntry, key: str) -> RawBSONDocument:
+        settings = self._settings
+        days = settings.chat_days if entry.kind in _TEXTS else settings.history_days
+        document = {
+            "_id": key,
+            "expiresAt": _expiry(entry.ingest_time, days),
+            **stored(entry.document),
+        }
+        try:
+            encoded = bson.encode(document)
+        except (BSONError, OverflowError, RecursionError, ValueError, TypeError) as error:
+            reason = f"the document cannot be written as BSON ({type(error).__name__})"
+            raise Refused(_STORE, reason) from error
+        if len(encoded) > MAX_DOCUMENT_BYTES:
+            reason = f"{len(encoded)} bytes as BSON, at most {MAX_DOCUMENT_BYTES} are taken"
+            raise Refused(_STORE, reason)
+        return RawBSONDocument(encoded)
+
+    async def _insert(
+        self, kind: HistoryKind, documents: Sequence[tuple[int, RawBSONDocument]]
+    ) -> dict[int, Refused]:
+        """Insert what is not there yet; the positions that were refused."""
+        collection = self._database[kind]
+        refused = await self._insert_new(collection, [document for _, document in documents])
+        return {documents[index][0]: error for index, error in refused.items()}
+
+    def _places(self, entry: HistoryEntry) -> list[tuple[str, str]]:
+        """Collections and `_id`s of the documents that a state replaces where it is newer."""
+        places = [(STATES, entry.user_id)]
+        if self._settings.state_every:
+            length = max(1, round(self._settings.state_every * 1000))
+            begin = entry.updated_at // length * length
+            # With the length: after a change of the setting no old document is replaced.
+            places.append((HistoryKind.STATES, f"{entry.user_id}\n{begin}/{length}"))
+        return places
+
+    async def _replace(self, name: str, states: Mapping[str, _Newest]) -> dict[int, Refused]:
+        """Write states, by `_id`, where they are newer; the positions that were refused."""
+        refused: dict[int, Refused] = {}
+        documents: list[tuple[_Newest, RawBSONDocument]] = []
+        for key, state in states.items():
+            try:
+                documents.append((state, self._encode(state.entry, key)))
+            except Refused as error:  # its other id makes it a little longer than in _insert
+                refused[state.position] = error
+        if not documents:
+            return refused
+        collection = self._database[name]
+        inserted = await self._insert_new(collection, [document for _, document in documents])
+        refused |= {documents[index][0].position: error for index, error in inserted.items()}
+        # Two steps instead of an upsert that fails on a newer version: see above. Filters make
+        # the second safe; two of them, because the embedded store scans for an `$or`.
+        taken = [
+            (state, document, older)
+            for index, (state, document) in enumerate(documents)
+            if index not in inserted
+            for older in state.older
+        ]
+        if taken:
+            replacements = [ReplaceOne[Any]({"_id": d["_id"], **older}, d) for _, d, older in taken]
+            write = collection.bulk_write(replacements, ordered=False)
+            replaced = await self._refusals(write, [str(one["_id"]) for _, one, _ in taken])
+            refused |= {taken[index][0].position: error for index, error in replaced.items()}
+        return refused
+
+    async def _insert_new(
+        self, collection: AsyncCollection[dict[str, Any]], documents: Sequence[RawBSONDocument]
+    ) -> dict[int, Refused]:
+        """Insert those whose `_id` is new; the indexes of those that were refused."""
+        write = collection.insert_many(documents, ordered=False)
+        return await self._refusals(write, [document["_id"] for document in documents])
+
+    async def _refusals(self, write: Awaitable[object], keys: Sequence[str]) -> dict[int, Refused]:
+        """The indexes of the documents, by their keys, that a bulk write did not take.
+
+        Raises BulkWriteError when a document failed for a reason that may pass.
+        """
+        try:
+            await write
+        except BulkWriteError as error:
+            refused: dict[int, Refused] = {}
+            may_pass = bool(error.details.get("writeConcernErrors"))
+            for failure in error.details["writeErrors"]:
+                code, index = failure["code"], failure["index"]
+                if code == _DUPLICATE:
+                    continue
+                if code in _DENIED or code in _FULL:
+                    may_pass = True  # not about this document; the caller tells them apart
+                elif code in _REFUSED or self._tried_enough(keys[index]):
+                    reason = f"the store refused the document (code {code})"
+                    refused[index] = Refused(_STORE, reason)
+                else:
+                    may_pass = True
+            if may_pass:
+                raise
+            return refused
+        return {}
+
+    def _tried_enough(self, key: str) -> bool:
+        self._unexplained[key] += 1
+        return self._unexplained[key] >= _TRIES
+
+    async def _sweep(self) -> None:
+        if self._sweeps and time.monotonic() - self._swept_at > _SWEEP_INTERVAL:
+            for name in (*HistoryKind, STATES, SUMMARIES, ERASURES):
+                await self._database[name].delete_many({"expiresAt": {"$lt": datetime.now(UTC)}})
+            self._swept_at = time.monotonic()
+
+
+def _expiry(ingest_time: int, days: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(ingest_time / 1000, UTC) + timedelta(days=days)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

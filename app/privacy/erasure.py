@@ -1,0 +1,280 @@
+"""Erasing a learner: everywhere we can reach at once, by the workers for the rest.
+
+1. `ErasureRequested` on topic `erasures`: the learner worker replaces its record by a
+   marker, push, history and tutor erase again, each in the order of its own stream.
+2. A tombstone on `user-state`, so that compaction drops the states there.
+3. Push log, replies and history are deleted here too: they do not wait for a worker that is down.
+4. When the learner worker has passed the request, a second tombstone: it may have sent
+   a state after the first.
+
+Topics are a log: what stands there remains until its retention ends, and the report says
+how long that is.
+
+Raises app.process.probes.Unavailable when Kafka did not confirm the request: then no store was
+asked.
+Whatever fails behind that is told in the report; run it again to have done what it lacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+
+from agents.runtime import envelope
+from agents.runtime.retrying import StoreError
+from agents.runtime.topics import ERASURES, LEARNER_CHANGELOG, USER_STATE
+from app.kafka.producer import Producer
+from app.kafka.topics import catalogue
+from app.mongo.history import HistoryStore
+from app.process.probes import Unavailable
+from app.redis.client import connect
+from app.redis.push_log import PushLog
+from app.settings import Role, Settings
+from app.tutor.providers.errors import StoreDown
+from app.tutor.replies.ledger import Ledger
+from app.tutor.screening.proactive_mute import Quiet
+from app.tutor.store import TutorStore
+from app.tutor.usage.budget import Budgets
+from schemas.base import new_event_id, now_ms
+from schemas.topics.operations import ErasureRequested
+
+ERASING_ROLES: Final[tuple[Role, ...]] = ("learner", "push", "history", "tutor")
+_ASK_AGAIN: Final = 0.25
+"""Seconds between two looks at the committed offsets."""
+_CLOSING: Final = 5.0
+"""Seconds that the producer may take to close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What a topic still holds of the learner; `days` at most, counted from each record."""
+
+    topic: str
+    days: float
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReport:
+    """What was erased, and what was not yet.
+
+    Attributes:
+        erased_at: UTC ms; records ingested up to then no longer count.
+        partition, offset: of the request in topic `erasures`.
+        stores: for `redis` and `mongo` None when deleted here, else why not.
+        passed: for each worker role whether it has processed the request.
+        trouble: why it is not known of every role, or not all of the states' tombstones were
+            sent; None when all was done.
+        remaining: topics that hold records of the learner until their retention ends.
+        compaction: seconds until compaction may drop the learner's states (see below).
+        edge: seconds that the gateway remembers ids of the learner's last messages.
+    """
+
+    user_id: str
+    erased_at: int
+    partition: int
+    offset: int
+    stores: dict[str, str | None]
+    passed: dict[Role, bool]
+    trouble: str | None
+    remaining: tuple[Remaining, ...]
+    compaction: float
+    edge: float
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to be done; what remains in topics goes with its retention.
+
+        The workers delete from the same stores, so that a deletion that failed here
+        is made good by a worker that has passed.
+        """
+        return all(self.passed.values()) and self.trouble is None
+
+    def __str__(self) -> str:
+        lines = [f"Erased {self.user_id}: request at {ERASURES}/{self.partition}/{self.offset}."]
+        for store, failure in self.stores.items():
+            said = "deleted" if failure is None else f"NOT deleted here ({failure})"
+            lines.append(f"  {store:<8} {said}")
+        for role, passed in self.passed.items():
+            said = "processed" if passed else "NOT YET processed; it will when it runs"
+            lines.append(f"  {role:<8} {said}")
+        if self.trouble is not None:
+            lines.append(f"  Kafka failed behind the request ({self.trouble}).")
+            lines.append("  The request stands, and the workers obey it. Run this again.")
+        elif not self.passed["learner"]:
+            lines.append("  Run this again once the learner worker has caught up.")
+        lines.append("Remains in Kafka until its retention ends:")
+        lines += [f"  {one.topic:<18} {one.days:g} days" for one in self.remaining]
+        lines.append(
+            f"  {USER_STATE}, {LEARNER_CHANGELOG}: tombstone and marker written; earlier values go"
+            f" with compaction, {self.compaction / 86_400:g} days from now at the earliest."
+        )
+        lines.append(f"The gateway remembers ids of the last messages for {self.edge:g} s.")
+        lines.append("The request itself is kept as audit, without content.")
+        return "\n".join(lines)
+
+
+async def forget(
+    settings: Settings, user_id: str, requested_by: str = "", within: float = 30.0
+) -> ErasureReport:
+    """Erase a learner, and wait at most `within` seconds for the workers to have done so too.
+
+    Harmless to repeat. Raises app.process.probes.Unavailable when Kafka did not confirm the
+    request; pydantic.ValidationError for what is no user id.
+    """
+    now = now_ms()
+    request = ErasureRequested(
+        event_id=new_event_id(),
+        user_id=user_id,
+        event_time=now,
+        ingest_time=now,
+        requested_by=requested_by,
+    )
+    producer = Producer(settings, client_id="masterx-erasure")
+    try:
+        await producer.start()
+        position, offset = await _send_request(producer, request)
+    except (KafkaError, OSError) as error:
+        await _stop(producer)
+        raise Unavailable(
+            "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
+        ) from error
+    passed: dict[Role, bool] = dict.fromkeys(ERASING_ROLES, False)
+
+    async def follow() -> None:
+        await _send_tombstone(producer, user_id)
+        await _until_passed(settings, position, offset, within, passed)
+        if passed["learner"]:
+            await _send_tombstone(producer, user_id)
+
+    try:
+        redis, mongo, trouble = await asyncio.gather(
+            _outcome(_forget_pushes(settings, request)),
+            _outcome(_forget_history(settings, request)),
+            _outcome(follow()),
+        )
+    finally:
+        await _stop(producer)
+    return ErasureReport(
+        user_id=user_id,
+        erased_at=request.ingest_time,
+        partition=position.partition,
+        offset=offset,
+        stores={"redis": redis, "mongo": mongo},
+        passed=passed,
+        trouble=trouble,
+        remaining=tuple(
+            Remaining(topic.name, topic.retention_days)
+            for topic in catalogue(settings.kafka)
+            if topic.retention_days is not None
+        ),
+        compaction=settings.kafka.min_compaction_lag,
+        edge=settings.redis.dedupe_ttl,
+    )
+
+
+async def _send_request(
+    producer: Producer, request: ErasureRequested
+) -> tuple[TopicPartition, int]:
+    delivery = await producer.send(
+        ERASURES,
+        key=request.user_id.encode(),
+        value=request.json_bytes(),
+        headers=envelope.headers(ErasureRequested),
+    )
+    metadata = await delivery
+    return TopicPartition(metadata.topic, metadata.partition), metadata.offset
+
+
+async def _stop(producer: Producer) -> None:
+    # What was to be delivered is; a connection that does not close changes no report.
+    with suppress(KafkaError, OSError):
+        async with asyncio.timeout(_CLOSING):
+            await producer.stop()
+
+
+async def _send_tombstone(producer: Producer, user_id: str) -> None:
+    await (await producer.send(USER_STATE, key=user_id.encode(), value=None))
+
+
+async def _forget_pushes(settings: Settings, request: ErasureRequested) -> None:
+    timeout = settings.tutor.timeouts.store
+    async with connect(settings.redis, "operator", timeout=timeout) as client:
+        await PushLog(client, settings.redis).forget(request.user_id, request.ingest_time)
+        ledger = Ledger(client, settings.redis, settings.tutor.replies)
+        await ledger.forget(request.user_id, request.ingest_time)
+        store = TutorStore(client, settings.redis, settings.tutor.timeouts.store)
+        await Budgets(store, settings.tutor.budget).forget(request.user_id)
+        await Quiet(store, settings.tutor.hearing.quiet_for).forget(request.user_id)
+
+
+async def _forget_history(settings: Settings, request: ErasureRequested) -> None:
+    store = HistoryStore(settings.mongo)
+    try:
+        await store.erase(request)
+    finally:
+        await store.close()
+
+
+async def _outcome(deletion: Awaitable[None]) -> str | None:
+    try:
+        await deletion
+    except (StoreError, StoreDown) as error:
+        return str(error)
+    except (RedisError, PyMongoError, KafkaError, OSError) as error:
+        return type(error).__name__
+    return None
+
+
+async def _until_passed(
+    settings: Settings,
+    position: TopicPartition,
+    offset: int,
+    within: float,
+    passed: dict[Role, bool],
+) -> None:
+    """Note which roles have committed an offset beyond the request, at latest after `within`.
+
+    A coordinator that fails is asked again until then. Raises KafkaError, OSError; what was
+    known by then is noted.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka.bootstrap,
+        client_id="masterx-erasure",
+        request_timeout_ms=int(settings.kafka.request_timeout * 1000),
+    )
+    try:
+        async with asyncio.timeout(within + settings.kafka.request_timeout):
+            await admin.start()
+            while True:
+                failed: KafkaError | None = None
+                for role in [role for role in ERASING_ROLES if not passed[role]]:
+                    group = f"{settings.worker.group_prefix}-{role}"
+                    try:
+                        committed = await admin.list_consumer_group_offsets(
+                            group, partitions=[position]
+                        )
+                    except KafkaError as error:
+                        failed = error
+                        continue
+                    found = committed.get(position)
+                    passed[role] = found is not None and found.offset > offset
+                if all(passed.values()):
+                    return
+                if loop.time() >= deadline:
+                    if failed is not None:
+                        raise failed
+                    return
+                await asyncio.sleep(_ASK_AGAIN)
+    finally:
+        await admin.close()

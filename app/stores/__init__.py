@@ -1,1 +1,0 @@
-"""Redis and MongoDB: push log, heartbeats, history."""

@@ -1,0 +1,1 @@
+"""What attempts cost, against which budget, and how they turned out."""

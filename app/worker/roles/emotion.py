@@ -1,0 +1,40 @@
+"""The role that holds the model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agents.emotion import TOPICS, EmotionAgent
+from app.process.exits import Exit, end_now
+from app.worker.role import Agent, Parts, stateless
+from app.worker.roles.model_metrics import ModelMetrics
+from models.emotion.artefact.artefact import ArtefactProblem
+from models.emotion.network.encoders import EncoderNotFound
+from models.emotion.serving import EmotionReader
+from models.emotion.serving.following import current, follow
+
+
+@asynccontextmanager
+async def build(parts: Parts) -> AsyncIterator[Agent]:
+    """Load and warm the model, then read chat messages."""
+    reader = EmotionReader(current(parts.settings.emotion), observer=ModelMetrics())
+    try:
+        await reader.start()
+    except (ArtefactProblem, EncoderNotFound) as problem:
+        end_now(Exit.CONFIG, str(problem))
+    following = asyncio.create_task(follow(reader, parts.settings.emotion))
+    parts.watch.degraded = lambda: None if reader.status == "ok" else f"model {reader.status}"
+    try:
+        agent = EmotionAgent(
+            source=reader,
+            outbox=parts.outbox,
+            dead_letters=parts.dead_letters,
+            window=parts.window,
+            settings=parts.settings.emotion,
+        )
+        yield stateless(parts, TOPICS, agent.run)
+    finally:
+        following.cancel()
+        await reader.stop()

@@ -1,0 +1,35 @@
+"""The role that fills the learners' push logs in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from agents import push
+from app.kafka.topics import logical
+from app.redis.client import connect
+from app.redis.push_log import PushLog
+from app.redis.requirements import require
+from app.worker.role import Agent, Parts, stateless
+
+
+@asynccontextmanager
+async def build(parts: Parts) -> AsyncIterator[Agent]:
+    """Append what the learner worker says to Redis. Raises app.redis.requirements.Unfit."""
+    settings = parts.settings
+    await require(settings.redis)
+    redis = connect(settings.redis, "push")
+    try:
+        run = partial(
+            push.run,
+            log=PushLog(redis, settings.redis),
+            dead_letters=parts.dead_letters,
+            window=parts.window,
+            logical=partial(logical, settings),
+            batch_size=settings.worker.batch_size,
+            waits=parts.watch.waits,
+        )
+        yield stateless(parts, push.TOPICS, run)
+    finally:
+        await redis.aclose()

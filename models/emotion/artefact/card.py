@@ -1,0 +1,165 @@
+"""The model card: what an artefact is, what it was made from, and how well it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from models.artefacts import ArtefactCard
+from schemas.topics.emotions import Emotion
+
+Figures = dict[str, Any]
+
+
+class Shape(BaseModel):
+    """Sizes of the heads."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hidden: int = Field(384, ge=8)
+    affect: int = Field(64, ge=16, le=64, description="width of the affect embedding")
+    attention_heads: int = Field(4, ge=1, description="of the fusion, where there is one")
+    dropout: float = Field(0.1, ge=0, lt=1)
+    wide: int = Field(
+        0, ge=0, description="buckets of the wide part, a power of two; 0: no such part"
+    )
+
+    @field_validator("wide")
+    @classmethod
+    def _a_power_of_two(cls, buckets: int) -> int:
+        if buckets & (buckets - 1):
+            raise ValueError("not a power of two")
+        return buckets
+
+
+class Calibration(BaseModel):
+    """Learned on dev: what turns logits into probabilities, and probabilities into labels.
+
+    probability = sigmoid(logit / temperature + shift[label])
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    emotions_temperature: float = Field(1.0, gt=0)
+    goemotions_temperature: float = Field(1.0, gt=0)
+    emotions_shift: dict[str, float] = Field(default_factory=dict)
+    goemotions_shift: dict[str, float] = Field(default_factory=dict)
+    emotions_threshold: dict[str, float] = Field(default_factory=dict)
+    goemotions_threshold: dict[str, float] = Field(default_factory=dict)
+
+
+class Source(BaseModel):
+    """One data set that taught the model."""
+
+    name: str
+    licence: str
+    train: int
+    dev: int
+    teaches: str
+
+
+class Card(ArtefactCard):
+    """Written by the training run; nothing in it is typed by hand afterwards."""
+
+    profile: str
+    encoders: list[str]
+    tune: str
+    max_tokens: int
+    shape: Shape
+    emotions: list[Emotion] = Field(description="in the order of the head's outputs")
+    authored: list[Emotion] = Field(
+        default_factory=list, description="known from the authored corpus only"
+    )
+    absent: list[Emotion] = Field(default_factory=list, description="of the 41, without any data")
+    calibration: Calibration = Calibration()
+    rounding_cost: dict[str, float] = Field(
+        default_factory=dict,
+        description="GoEmotions macro-F1 that products in each coarser precision cost on dev; "
+        "absent: not measured",
+    )
+    sources: list[Source] = Field(default_factory=list)
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Figures] = Field(default_factory=dict)
+    limits: list[str] = Field(default_factory=list)
+    reproduce: str = ""
+
+
+LIMITS = [
+    "English text only; a message is read alone, without the conversation before it.",
+    "What a text shows is not what its writer feels; a reading is evidence, not a diagnosis.",
+    "GoEmotions is Reddit: forum sarcasm and North American usage are over-represented.",
+    "EmoBank's dominance hardly varies (standard deviation .05 on [0, 1]); read it with caution.",
+    "Classes marked authored were learned from, and measured on, utterances written for this "
+    "project; their figures say less about real learners than those of the public classes.",
+]
+
+
+READ_AS = [
+    "Temperatures, shifts and thresholds were chosen on these very rows, so the plain figures are "
+    "a little too good; `cross_fitted` ones have each fifth's calibration and thresholds from the "
+    "other four, and are the better guess at unseen rows. `goemotions` is its own head of 28 "
+    "labels; what readings carry is the head of 41, measured on the labels of GoEmotions that are "
+    "among them, and on the authored corpus (classes marked authored are known from nowhere else).",
+]
+
+
+def markdown(card: Card, version: str) -> str:
+    """The card for readers."""
+    lines = [f"# Emotion model `{card.profile}`", "", f"Version `{version}`.", ""]
+    lines += [
+        f"Encoder{'s' if len(card.encoders) > 1 else ''}: {', '.join(card.encoders)} "
+        f"({card.tune}), mean pooled, at most {card.max_tokens} tokens. "
+        f"Affect embedding: {card.shape.affect} numbers."
+        + (f" Wide part: {card.shape.wide:,} buckets." if card.shape.wide else ""),
+        "",
+        "## Data",
+        "",
+        "| source | licence | train | dev | teaches |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {s.name} | {s.licence} | {s.train:,} | {s.dev:,} | {s.teaches} |" for s in card.sources
+    ]
+    lines += ["", "## Classes", "", f"Learned from public data: {_names(card, authored=False)}."]
+    if card.authored:
+        lines += ["", f"Authored (no public data): {_names(card, authored=True)}."]
+    if card.absent:
+        lines += ["", f"Absent for want of data: {', '.join(card.absent)}."]
+    lines += ["", "## Measured on dev", "", *READ_AS, ""]
+    for name, figures in card.metrics.items():
+        lines += [f"### {name}", "", *_figures(figures, card.authored), ""]
+    for precision, cost in card.rounding_cost.items():
+        lines += [f"{precision} products cost {cost:.4f} of GoEmotions macro-F1 on a CPU.", ""]
+    lines += ["## Limits", "", *[f"- {limit}" for limit in card.limits]]
+    lines += ["", "## Reproduce", "", f"`{card.reproduce}`", "", "With:", ""]
+    lines += [f"- {name}: {value}" for name, value in card.training.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _names(card: Card, *, authored: bool) -> str:
+    return ", ".join(e for e in card.emotions if (e in card.authored) == authored)
+
+
+def _figures(figures: Figures, authored: Sequence[Emotion]) -> list[str]:
+    lines = []
+    for name, value in figures.items():
+        if name == "per_class" and value:
+            columns = list(next(iter(value.values())))
+            lines += ["", f"| class | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
+            lines += [
+                f"| {label}{' (authored)' if label in authored else ''} "
+                f"| {' | '.join(_number(row[c]) for c in columns)} |"
+                for label, row in value.items()
+            ]
+        elif isinstance(value, dict):
+            inner = ", ".join(f"{k} {_number(v)}" for k, v in value.items())
+            lines.append(f"- {name}: {inner}")
+        elif value is not None:
+            lines.append(f"- {name}: {_number(value)}")
+    return lines
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,156 @@
+"""The figures of an evaluation, by format of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from models.emotion.artefact.card import Card
+from models.emotion.labels import EMOTIONS, GOEMOTIONS
+from models.emotion.measuring import metrics
+from models.emotion.serving.calibration import (
+    Bools,
+    Floats,
+    expected_calibration_error,
+    reliability,
+    top_label,
+)
+from models.emotion.serving.inference import Calibrated
+from models.emotion.training.examples import Example
+
+Format = Literal["goemotions", "emobank", "tsv"]
+AXES = ("valence", "arousal", "dominance")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What `evaluate emotion` reports; a key that does not apply to the format is None.
+
+    n: labelled texts
+    macro_f1, macro_f1_at_half: mean over the labels that occur, at the card's thresholds, at .5
+    ece: expected calibration error of the most probable label, 15 bins
+    pearson_r: by valence, arousal, dominance
+    top1, top3: share of texts with a true label first, or among the first three
+    """
+
+    n: int
+    macro_f1: float | None = None
+    macro_f1_at_half: float | None = None
+    ece: float | None = None
+    pearson_r: dict[str, float] | None = None
+    top1: float | None = None
+    top3: float | None = None
+    per_class: dict[str, dict[str, Any]] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """One object with every key."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Probabilities and truth of the labelled texts, for the figures and the pictures."""
+
+    names: tuple[str, ...]
+    probability: Floats  # (n, C)
+    threshold: Floats  # (C,)
+    truth: Bools  # (n, C)
+
+    @property
+    def reliability(self) -> list[dict[str, float]]:
+        """Bins of the most probable label."""
+        return reliability(*top_label(self.probability, self.truth))
+
+    @property
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """(C, C) counts: row a true label, column the most probable one."""
+        return metrics.confusion(self.probability, self.truth)
+
+
+def label_names(form: Format) -> tuple[str, ...]:
+    """The format's own labels."""
+    return GOEMOTIONS if form == "goemotions" else tuple(str(e) for e in EMOTIONS)
+
+
+def columns(card: Card, form: Format, calibrated: Calibrated) -> tuple[Floats, Floats]:
+    """Probabilities (n, C) and thresholds (C,) in the order of the format's labels.
+
+    An emotion that the artefact does not know has probability 0 and a threshold over 1.
+    """
+    c = card.calibration
+    if form == "goemotions":
+        return calibrated.goemotions, np.array(
+            [c.goemotions_threshold.get(name, 0.5) for name in GOEMOTIONS]
+        )
+    probability = np.zeros((len(calibrated.emotions), len(EMOTIONS)))
+    threshold = np.full(len(EMOTIONS), 1.1)
+    for i, emotion in enumerate(card.emotions):
+        at = EMOTIONS.index(emotion)
+        probability[:, at] = calibrated.emotions[:, i]
+        threshold[at] = c.emotions_threshold.get(emotion, 0.5)
+    return probability, threshold
+
+
+def truth_of(form: Format, examples: Sequence[Example]) -> tuple[Bools, Bools]:
+    """(labelled (n,), truth (n, C)) of label formats."""
+    names = label_names(form)
+    truth = np.zeros((len(examples), len(names)), dtype=bool)
+    labelled = np.zeros(len(examples), dtype=bool)
+    for i, example in enumerate(examples):
+        if form == "goemotions" and example.goemotions is not None:
+            truth[i, list(example.goemotions)] = True
+            labelled[i] = True
+        elif form == "tsv" and example.emotions:
+            truth[i] = [example.emotions.get(e, 0.0) > 0 for e in EMOTIONS]
+            labelled[i] = True
+    return labelled, truth
+
+
+def labelled_part(
+    card: Card, form: Format, examples: Sequence[Example], calibrated: Calibrated
+) -> Labelled:
+    """The labelled texts' probabilities and truth."""
+    probability, threshold = columns(card, form, calibrated)
+    labelled, truth = truth_of(form, examples)
+    return Labelled(label_names(form), probability[labelled], threshold, truth[labelled])
+
+
+def figures(
+    card: Card, form: Format, examples: Sequence[Example], calibrated: Calibrated
+) -> Figures:
+    """Every figure that applies to the format."""
+    if form == "emobank":
+        return _pad_figures(examples, calibrated)
+    return label_figures(labelled_part(card, form, examples, calibrated), ranked=form == "tsv")
+
+
+def label_figures(part: Labelled, *, ranked: bool = False) -> Figures:
+    """Of any labels; `ranked`: how often a true one is among the first, too."""
+    if not len(part.truth):
+        return Figures(0)
+    occurs = part.truth.any(0)
+    scores = metrics.f1(part.probability >= part.threshold, part.truth)
+    at_half = metrics.f1(part.probability >= 0.5, part.truth)
+    return Figures(
+        n=len(part.truth),
+        macro_f1=float(scores[occurs].mean()),
+        macro_f1_at_half=float(at_half[occurs].mean()),
+        ece=expected_calibration_error(*top_label(part.probability, part.truth)),
+        top1=metrics.top_k(part.probability, part.truth, 1) if ranked else None,
+        top3=metrics.top_k(part.probability, part.truth, 3) if ranked else None,
+        per_class=metrics.per_class(part.names, part.probability, part.threshold, part.truth),
+    )
+
+
+def _pad_figures(examples: Sequence[Example], calibrated: Calibrated) -> Figures:
+    rated = [i for i, example in enumerate(examples) if example.pad is not None]
+    if not rated:
+        return Figures(0)
+    truth = np.array([examples[i].pad for i in rated])
+    predicted = calibrated.pad[rated]
+    r = {a: metrics.pearson(predicted[:, k], truth[:, k]) for k, a in enumerate(AXES)}
+    return Figures(n=len(rated), pearson_r=r)

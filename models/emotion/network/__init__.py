@@ -1,0 +1,4 @@
+"""The network: encoder, heads, and the wide part beside them.
+
+Token ids enter; logits leave.
+"""

@@ -1,0 +1,103 @@
+"""The labelled sources of a training run, split into train and dev by person or dialogue."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.emotion.artefact.card import Source
+from models.emotion.training import examples
+from models.emotion.training.examples import Example
+from models.emotion.training.recipe import Recipe
+
+DEV_SHARE = 0.15  # of the sources that come without a split of their own
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSource:
+    """One source's examples."""
+
+    name: str
+    licence: str
+    teaches: str
+    train: list[Example]
+    dev: list[Example]
+
+    def describe(self) -> Source:
+        """For the model card."""
+        return Source(
+            name=self.name,
+            licence=self.licence,
+            train=len(self.train),
+            dev=len(self.dev),
+            teaches=self.teaches,
+        )
+
+
+def load_sources(data: Path, recipe: Recipe) -> list[SplitSource]:
+    """Every source that the recipe does not leave out. Raises FileNotFoundError with its path."""
+    known = {
+        "goemotions": _goemotions,
+        "emobank": _emobank,
+        "mathbuddy": _mathbuddy,
+        "empathy_distress": _empathy_distress,
+        "forum_urgency": _forum_urgency,
+    }
+    found = [load(data / name) for name, load in known.items() if recipe.repeat(name)]
+    if recipe.repeat("corpus") and recipe.corpus.is_dir() and list(recipe.corpus.glob("*.tsv")):
+        found.append(_corpus(recipe))
+    return found
+
+
+def _goemotions(folder: Path) -> SplitSource:
+    return SplitSource(
+        "goemotions",
+        "CC-BY 4.0",
+        "28 labels; 21 of the 41",
+        list(examples.goemotions(folder / "train.tsv")),
+        list(examples.goemotions(folder / "dev.tsv")),
+    )
+
+
+def _emobank(folder: Path) -> SplitSource:
+    file = folder / "emobank.csv"
+    train, dev = (list(examples.emobank(file, split)) for split in ("train", "dev"))
+    return SplitSource("emobank", "CC-BY-SA 4.0", "valence, arousal, dominance", train, dev)
+
+
+def _mathbuddy(folder: Path) -> SplitSource:
+    train, dev = by_group(examples.mathbuddy(folder / "mathbuddy.json"))
+    return SplitSource("mathbuddy", "CC-BY-SA 4.0", "boredom, engagement, neutral", train, dev)
+
+
+def _empathy_distress(folder: Path) -> SplitSource:
+    train, dev = by_group(examples.empathy_distress(folder / "messages.csv"))
+    return SplitSource("empathy_distress", "CC-BY 4.0", "distress", train, dev)
+
+
+def _forum_urgency(folder: Path) -> SplitSource:
+    train, dev = by_group(examples.forum_urgency(folder / "posts.csv"))
+    return SplitSource("forum_urgency", "MIT", "urgency; for the affect embedding", train, dev)
+
+
+def _corpus(recipe: Recipe) -> SplitSource:
+    every = examples.corpus(recipe.corpus)
+    unknown = set(recipe.corpus_dev) - {e.authored for e in every}
+    if unknown:
+        raise examples.DataProblem(f"{recipe.corpus}: corpus_dev: no batch {min(unknown)!r}")
+    train = [e for e in every if e.authored not in recipe.corpus_dev]
+    dev = [e for e in every if e.authored in recipe.corpus_dev]
+    return SplitSource("corpus", "Apache-2.0 (written for this project)", "all 41", train, dev)
+
+
+def by_group(rows: Iterable[tuple[str, Example]]) -> tuple[list[Example], list[Example]]:
+    """Train and dev, a whole group on one side; which one depends on the group's name only."""
+    train: list[Example] = []
+    dev: list[Example] = []
+    for group, example in rows:
+        digest = hashlib.sha256(group.encode()).digest()
+        side = int.from_bytes(digest[:4]) / 2**32
+        (dev if side < DEV_SHARE else train).append(example)
+    return train, dev

@@ -1,0 +1,4 @@
+"""Fitting and judging a policy from a deployment's decision log.
+
+Only `masterx train`, `masterx evaluate` and `app.kafka.decisions` import it.
+"""

@@ -1,0 +1,1 @@
+"""What stands on Kafka topics: a module for each family of topics."""

@@ -1,0 +1,60 @@
+"""docs/wire.md says what is so."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.wire import (
+    CLIENT_TYPES,
+    Ack,
+    CloseCode,
+    Error,
+    ErrorCode,
+    Intervention,
+    Recommendations,
+    TutorDelta,
+    TutorReply,
+    read_client,
+)
+
+TEXT = (Path(__file__).resolve().parents[4] / "docs" / "wire.md").read_text(encoding="utf-8")
+
+
+def examples() -> list[dict[str, Any]]:
+    found = []
+    for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL):
+        rest = block.strip()
+        while rest:
+            document, end = json.JSONDecoder().raw_decode(rest)
+            found.append(document)
+            rest = rest[end:].strip()
+    return found
+
+
+EXAMPLES = examples()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[one["type"] for one in EXAMPLES])
+def test_each_example_is_a_message(example):
+    whole = {"ack": Ack, "error": Error, "intervention": Intervention,
+             "recommendations": Recommendations,
+             "tutor_delta": TutorDelta, "tutor_reply": TutorReply}  # fmt: skip
+    if example["type"] in CLIENT_TYPES:
+        assert read_client(example).type == example["type"]
+    elif example["type"] in whole:
+        whole[example["type"]].read(example)
+    else:  # with a state, which is shortened there
+        assert example["type"] in ("hello", "resumed", "user_state_update")
+
+
+def test_every_type_code_and_close_code_is_explained():
+    shown = {one["type"] for one in EXAMPLES}
+    assert shown >= set(CLIENT_TYPES)
+    ours = [str(value) for name, value in vars(CloseCode).items() if name.isupper()]
+    for word in [*ErrorCode, *ours]:
+        assert word in TEXT or str(word).startswith("invalid_")

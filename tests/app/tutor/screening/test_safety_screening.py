@@ -1,0 +1,180 @@
+"""What is for a person is told to one, and the learner helped: as written, and as felt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from agents.runtime.retrying import Waits
+from agents.runtime.topics import CHAT, INTERVENTIONS, TUTOR_REPLIES
+from agents.tutor import TutorAgent
+from app.settings import RedisSettings, Settings
+from app.tutor.config import HearingSettings, TutorSettings
+from app.tutor.prompt.composing import Composer
+from app.tutor.prompt.layers import LayerOutcomes
+from app.tutor.replies.chat_text_cache import Texts
+from app.tutor.screening.proactive_mute import Quiet
+from app.tutor.screening.safety_screening import Hearing
+from app.tutor.store import TutorStore
+from schemas.base import Derived, now_ms
+from schemas.topics.chat import ChatReceived
+from schemas.topics.tutor import TutorRequested
+from tests.agents.records import Around, stream
+from tests.app.tutor.asking import a_chat, a_reading
+from tests.app.tutor.conftest import Bench
+from tests.app.tutor.sse import say
+
+CLEAR, HINT, PLAIN = "i want to kill myself", "i can't do this anymore", "what is a third?"
+
+
+class Ears:
+    """Hearing on a Redis of the test's, and what it has sent."""
+
+    def __init__(self, settings: TutorSettings, bench: Bench, store: TutorStore, words: Composer):
+        self.sent: list[Derived] = []
+        self.alarming = settings.safety.emotions
+        self.quiet = Quiet(store, settings.hearing.quiet_for)
+        self.texts = Texts(Settings(redis=bench.redis_settings, tutor=settings))
+        self.hearing = Hearing(
+            settings.hearing,
+            settings.safety.long_message,
+            texts=self.texts,
+            words=words,
+            quiet=self.quiet,
+            waits=Waits(),
+        )
+
+    async def send(self, message: Derived) -> None:
+        self.sent.append(message)
+
+    async def hear(self, chat: ChatReceived) -> None:
+        await self.hearing.hear(chat, 0, 1, self.send)
+
+    async def feel(self, chat: ChatReceived, share: float) -> None:
+        reading = a_reading(chat, (0, 1), dict.fromkeys(self.alarming, share))
+        await self.hearing.feel(reading, self.send)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(each).__name__ for each in self.sent]
+
+
+async def ears(bench: Bench, store: TutorStore, marks: TutorStore | None = None) -> Ears:
+    settings = TutorSettings()
+    router = await bench.router({"p0": await bench.endpoint(say("never asked"))})
+    words = Composer(settings, router, LayerOutcomes(store, settings.context.learning, 5.0))
+    return Ears(settings, bench, marks or store, words)
+
+
+class NobodyAsks:
+    """The tutor's other half, in a test in which no reply is asked for."""
+
+    async def due(self, under_way: int) -> list[TutorRequested]:
+        return []
+
+
+class Kept:
+    """An outbox that keeps what it was given, by topic, as a reader of the topic has it."""
+
+    def __init__(self) -> None:
+        self.sent: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    async def send(self, topic: str, *, value: bytes, **_: object) -> asyncio.Future[None]:
+        self.sent[topic].append(orjson.loads(value))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+BOTH = ["InterventionRaised", "TutorReplied"]
+
+
+async def test_clear_words_are_enough_and_feelings_add_nothing_to_them(bench, store):
+    made = await ears(bench, store)
+    chat = a_chat("ada", CLEAR)
+    await made.hear(chat)
+    assert made.kinds == BOTH
+    assert await made.quiet.holds("ada")
+    assert not await made.quiet.holds("bob")
+    await made.feel(chat, 1.0)
+    assert made.kinds == BOTH
+
+
+@pytest.mark.parametrize("text", [HINT, PLAIN], ids=["a hint", "plain words"])
+async def test_strong_feelings_make_it_a_matter_for_a_person(bench, store, text):
+    made = await ears(bench, store)
+    chat = a_chat("ada", text)
+    await made.hear(chat)
+    await made.feel(chat, 0.0)
+    assert made.sent == []
+    await made.feel(chat, 1.0)
+    assert made.kinds == BOTH
+    # Once more, after a rebalance: it has the same ids
+    await made.feel(chat, 1.0)
+    assert [each.event_id for each in made.sent[:2]] == [each.event_id for each in made.sent[2:]]
+
+
+AS_PAGES_SEND_IT = [
+    "I don\u00b4t want to live anymore",
+    "I don\u2032t want to live anymore",
+    "i dont want to\nlive anymore",
+    "i dont want to\r\nlive anymore",
+    "i dont want to... live anymore",
+    "i just... dont want... to live anymore",
+    "I don&#39;t want to live anymore",
+    "i want to&nbsp;kill&nbsp;myself",
+    "<p>i want to <b>kill</b> myself</p>",
+]
+
+
+async def test_however_a_page_sends_it_the_agent_calls_a_person(bench, store):
+    """Through the agent, from the record's bytes to the bytes of the intervention."""
+    made, around, outbox = await ears(bench, store), Around(), Kept()
+    agent = TutorAgent(
+        tutor=NobodyAsks(),
+        hearer=made.hearing,
+        outbox=outbox,
+        dead_letters=around.graveyard,
+        window=around.window,
+        hearing=around.window.beside(),
+        logical=str,
+    )
+    texts = [*AS_PAGES_SEND_IT, PLAIN, "is a <b and c> d?", "nobody\nWants pizza", "<p><br></p>"]
+    chats = [a_chat(f"learner-{n}", text) for n, text in enumerate(texts)]
+
+    await agent.run(stream([around.event(CHAT, each.user_id, each) for each in chats]))
+
+    texts_of = {chat.event_id: chat.text for chat in chats}
+    for topic in (INTERVENTIONS, TUTOR_REPLIES):
+        causes = [cause for each in outbox.sent[topic] for cause in each["causedBy"]]
+        assert sorted(texts_of[cause] for cause in causes) == sorted(AS_PAGES_SEND_IT)
+    assert around.graveyard.buried == []
+    # What is kept of a message is what the learner wrote
+    assert [await made.texts.find(1, n) for n in range(len(chats))] == chats
+
+
+async def test_of_an_old_message_people_are_told_and_the_learner_is_not(bench, store):
+    made = await ears(bench, store)
+    age = int(HearingSettings().heard_for * 1000) + 1000
+    await made.hear(a_chat("ada", CLEAR, ingest_time=now_ms() - age))
+    assert made.kinds == BOTH[:1]
+
+
+async def test_without_redis_people_are_told_and_the_learner_is_helped(
+    bench: Bench, nowhere: Redis, redis_settings: RedisSettings, store: TutorStore
+):
+    made = await ears(bench, store, marks=TutorStore(nowhere, redis_settings, 5))
+    await made.hear(a_chat("ada", CLEAR))
+    assert made.kinds == BOTH
+
+
+async def test_the_mark_is_forgotten(bench, store):
+    made = await ears(bench, store)
+    await made.hear(a_chat("ada", CLEAR))
+    await made.quiet.forget("ada")
+    assert not await made.quiet.holds("ada")
