@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Final
 
 from app.gateway.delivery.feed import Feed, LogReader, frame
 from app.process.keyed_lock import Lanes
 from app.redis.push_log import Latest, PushLog
 from app.redis.subscription import Reconnected, StoredPush, Subscription
 
+_ANNOUNCE_WITHIN: Final = 1.0
+"""Seconds that announcements under way get when the process ends."""
+
 
 class Delivery:
-    """The feeds of this process, by learner."""
+    """The feeds of this process, by learner.
 
-    def __init__(self, pushes: PushLog) -> None:
+    Args:
+        pushes: the learners' logs.
+        announce: tells whoever prepares for a learner that the learner is here; never raises.
+    """
+
+    def __init__(self, pushes: PushLog, announce: Callable[[str], Awaitable[None]]) -> None:
         self._pushes = pushes
+        self._announce = announce
+        self._announcing: set[asyncio.Future[None]] = set()
         self.reader = LogReader(pushes)
         self._feeds: dict[str, set[Feed]] = {}
         self._lanes = Lanes()
@@ -28,7 +40,9 @@ class Delivery:
         self._listener = asyncio.create_task(self._listen(self._subscription), name="delivery")
 
     async def close(self) -> None:
-        """End listening."""
+        """End listening; what is being announced is told first."""
+        if self._announcing:
+            await asyncio.wait(self._announcing, timeout=_ANNOUNCE_WITHIN)
         if self._listener is not None:
             self._listener.cancel()
             with suppress(asyncio.CancelledError):
@@ -51,6 +65,12 @@ class Delivery:
         latest = await self._pushes.latest(feed.user_id)
         feed.start(latest)
         return latest
+
+    def announce(self, user_id: str) -> None:
+        """The learner is here, and not somebody who looks. Returns at once."""
+        told = asyncio.ensure_future(self._announce(user_id))
+        self._announcing.add(told)
+        told.add_done_callback(self._announcing.discard)
 
     async def leave(self, feed: Feed) -> None:
         """The connection is gone. Harmless for a feed that never joined."""

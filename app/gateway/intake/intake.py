@@ -1,10 +1,10 @@
 """What happens to a client's message, in order:
 
-1. It is read and validated        `wire`, or the body of a REST call
+1. It is read and validated        `websocket.codec`, or the body of a REST call
 2. within the user's rate          `limits`
 3. from one who may                here: role, consent, userId, length of the text
 4. that was not accepted before    here: in flight, or in `retries`
-5. appended to its topic           `eventlog`, one learner's messages in order
+5. appended to its topic           `event_log`, one learner's messages in order
 6. and acknowledged                once every in-sync replica has it
 
 A message that is refused at any step has had no effect.
@@ -18,15 +18,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from agents.runtime import envelope
-from app.gateway.auth.tokens import Principal, Role
+from app.gateway.auth.admission import Sender
+from app.gateway.auth.tokens import Role
 from app.gateway.intake import trace
-from app.gateway.intake.clocks import DeviceClock
 from app.gateway.intake.event_log import EventLog, Unavailable
 from app.gateway.intake.events import Batch, Plan, Submission, plan
 from app.gateway.intake.refusal import Refusal
@@ -35,7 +34,7 @@ from app.gateway.process import metrics
 from app.process.keyed_lock import Lanes
 from app.settings import Settings
 from schemas.base import now_ms
-from schemas.wire import Ack, ChatMessage, ErrorCode
+from schemas.wire import Ack, ChatMessage, Error, ErrorCode
 
 log = structlog.get_logger(__name__)
 
@@ -43,16 +42,6 @@ _Outcome = asyncio.Future[Refusal | None]
 """How the first attempt of an event ends: None when Kafka has it."""
 _Key = tuple[str, str, str]
 """Learner, kind, event id: an id is the client's own within its kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """Who sends, for which learner, within which trace, by which clock."""
-
-    principal: Principal
-    user_id: str
-    traceparent: str | None = None
-    clock: DeviceClock = field(default_factory=DeviceClock)
 
 
 class Intake:
@@ -74,6 +63,27 @@ class Intake:
         self._in_flight: dict[_Key, _Outcome] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
+
+    def accept(
+        self, message: Submission, sender: Sender, answer: Callable[[Ack | Error], object]
+    ) -> None:
+        """Take a message and return; later `answer` is called, once, with how it ended.
+
+        What was taken is followed to its end, also when the connection has gone by then.
+        """
+        self._spawn(self._answer(message, sender, answer))
+
+    async def _answer(
+        self, message: Submission, sender: Sender, answer: Callable[[Ack | Error], object]
+    ) -> None:
+        try:
+            answer(await self.submit(message, sender))
+        except Refusal as refusal:
+            answer(refusal.error(message.id))
+        except Exception:
+            log.exception("message_failed", type=message.type)
+            fault = Refusal(ErrorCode.INTERNAL, "masterx failed; try again with the same id")
+            answer(fault.error(message.id))
 
     async def submit(self, message: Submission, sender: Sender) -> Ack:
         """Accept a message: steps 3 to 6.
@@ -116,10 +126,6 @@ class Intake:
             duplicates=duplicates,
             rejected=planned.rejected,
         )
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run work that must not end with its connection; `drain` waits for it."""
-        self._spawn(work)
 
     async def drain(self, within: float) -> None:
         """Refuse what comes; wait, at most so many seconds, until what came is answered."""
@@ -217,7 +223,7 @@ def clock_offset(message: Submission, sender: Sender, receipt: int) -> int:
 def check(message: Submission, sender: Sender, max_text: int) -> None:
     """Step 3. Raises Refusal."""
     principal = sender.principal
-    if not principal.may_act_as(sender.user_id):
+    if not sender.acts:
         raise Refusal(ErrorCode.FORBIDDEN, "this token may not send for this learner")
     if not principal.consent:
         raise Refusal(ErrorCode.CONSENT_REQUIRED, principal.why_no_consent)

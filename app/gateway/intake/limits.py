@@ -1,8 +1,17 @@
-"""How often may one user speak? A token bucket per user; pure, the clock is passed in."""
+"""How often may one user speak? A token bucket per user.
+
+`TokenBuckets` is pure, its clock is passed in. `RateLimit` says whose bucket counts.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from collections.abc import Callable
+
+from app.gateway.auth.tokens import Principal
+from app.gateway.intake.refusal import Refusal
+from schemas.wire import ErrorCode
 
 
 class TokenBuckets:
@@ -58,3 +67,32 @@ class TokenBuckets:
             if self._full_at[key] > now:
                 return
             del self._full_at[key]
+
+
+class RateLimit:
+    """The rate of one door.
+
+    Args:
+        rate: messages or requests a second.
+        burst: how many may come at once.
+        what: "messages" or "requests", for the client.
+        clock: seconds that do not go back.
+    """
+
+    def __init__(
+        self, rate: float, burst: int, what: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._buckets = TokenBuckets(rate, burst)
+        self._what = what
+        self._clock = clock
+
+    def count(self, principal: Principal, user_id: str | None) -> None:
+        """Count one against the learner that it is for, or else against its sender.
+
+        Whoever acts for a learner shares that learner's rate. Raises Refusal (RATE_LIMITED).
+        """
+        acts = user_id is not None and principal.may_act_as(user_id)
+        key = user_id if acts and user_id is not None else principal.subject
+        wait = self._buckets.take(key, self._clock())
+        if wait:
+            raise Refusal(ErrorCode.RATE_LIMITED, f"too many {self._what}", retry_after=wait)

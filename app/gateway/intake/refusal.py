@@ -1,15 +1,15 @@
-"""Why a message was not accepted, said once for both doors.
+"""Why a message or a connection was not accepted, said once for both doors.
 
 Errors:
     Refusal    carries the code, the field and a sentence; the WebSocket sends it as
-               `error`, REST as a status with `Problem`
+               `error` or closes with a code, REST sends a status with `Problem`
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from schemas.wire import Error, ErrorCode
+from schemas.wire import CloseCode, Error, ErrorCode
 
 STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.INVALID_JSON: 422,
@@ -28,6 +28,13 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.INTERNAL: 500,
 }
 """HTTP status of each code."""
+
+CLOSE: Final[dict[ErrorCode, int]] = {
+    ErrorCode.UNAUTHORIZED: CloseCode.UNAUTHORIZED,
+    ErrorCode.FORBIDDEN: CloseCode.FORBIDDEN,
+    ErrorCode.UNAVAILABLE: CloseCode.TRY_AGAIN,
+}
+"""WebSocket close code of each code that keeps a client from coming in."""
 
 
 class Refusal(Exception):

@@ -1,31 +1,36 @@
-"""What all connections and requests of one process share."""
+"""What one gateway process opens and closes, and which part gets what.
+
+Nothing reaches into this object: `server` hands each door the two or three parts that it needs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
+from functools import partial
 
 import structlog
 from redis.asyncio import Redis
 
-from app.gateway.auth.tokens import Authenticator, Principal, Role
+from app.gateway.auth.admission import Admission
+from app.gateway.auth.tokens import Authenticator
 from app.gateway.delivery.delivery import Delivery
 from app.gateway.intake.event_log import EventLog
-from app.gateway.intake.intake import Intake, Sender
-from app.gateway.intake.limits import TokenBuckets
-from app.gateway.intake.refusal import Refusal
+from app.gateway.intake.intake import Intake
+from app.gateway.intake.limits import RateLimit
 from app.gateway.intake.retries import RetryMemory
 from app.gateway.process.health import LoopLag, Readiness
 from app.gateway.process.status import PrivateStatus
 from app.gateway.rest.profile import Profiles
+from app.gateway.rest.routes import Rest
+from app.gateway.websocket.connection import Connection
 from app.gateway.websocket.connections import Connections, Handshakes
+from app.gateway.websocket.endpoint import WebSocketEndpoint
 from app.gateway.websocket.protocol import SERVICE_RESTART
 from app.mongo.history import HistoryStore
 from app.redis.arrivals import announce
 from app.redis.client import connect
 from app.redis.push_log import PushLog
 from app.settings import Settings
-from schemas.wire import ErrorCode
 
 log = structlog.get_logger(__name__)
 
@@ -41,21 +46,33 @@ class Gateway:
         pushes = PushLog(self.redis, settings.redis)
         self.events = EventLog(settings)
         self.intake = Intake(settings, self.events, RetryMemory(self.redis, settings.redis))
-        self.delivery = Delivery(pushes)
+        self.delivery = Delivery(pushes, partial(announce, self.redis, settings.redis))
         self.history = HistoryStore(settings.mongo)
-        self.profiles = Profiles(pushes, self.history)
         self.connections = Connections(
             bounds.max_connections, bounds.max_connections_per_user, bounds.probe_timeout
         )
         self.handshakes = Handshakes(bounds.max_handshakes, bounds.handshake_timeout)
-        self.socket_limit = TokenBuckets(bounds.messages_per_second, bounds.message_burst)
-        self.request_limit = TokenBuckets(
-            bounds.requests_per_minute / 60, bounds.requests_per_minute
-        )
         self.loop_lag = LoopLag()
         self.readiness = Readiness(settings, self.events, self.redis)
         self.status = PrivateStatus(bounds, self.readiness, self.loop_lag)
-        self._origins = {origin.lower() for origin in origins(settings)}
+        admission = Admission(settings, self.authenticator)
+        self.connect = partial(
+            Connection,
+            bounds=bounds,
+            intake=self.intake,
+            delivery=self.delivery,
+            rate=RateLimit(bounds.messages_per_second, bounds.message_burst, "messages"),
+        )
+        self.websocket = WebSocketEndpoint(
+            admission, self.connections, self.connect, bounds.handshake_timeout
+        )
+        self.rest = Rest(
+            admission,
+            self.intake,
+            Profiles(pushes, self.history),
+            RateLimit(bounds.requests_per_minute / 60, bounds.requests_per_minute, "requests"),
+            bounds.max_message_bytes,
+        )
 
     async def open(self) -> None:
         """Connect. A service that does not answer is logged, and tried again on and on."""
@@ -94,37 +111,3 @@ class Gateway:
         await self.authenticator.close()
         await self.redis.aclose()
         await self.history.close()
-
-    def announce(self, sender: Sender) -> None:
-        """A learner is here: who prepares for them may begin. Returns at once."""
-        if sender.principal.may_act_as(sender.user_id):
-            self.intake.spawn(announce(self.redis, self.settings.redis, sender.user_id))
-
-    def origin_allowed(self, origin: str | None) -> bool:
-        """Whether a page of this origin may connect; programs send none."""
-        return origin is None or origin.strip().lower() in self._origins
-
-    def limit_key(self, sender: Sender) -> str:
-        """Whose rate a message counts against: the learner's, for whoever acts for it."""
-        acts = sender.principal.may_act_as(sender.user_id)
-        return sender.user_id if acts else sender.principal.subject
-
-    def count_request(self, principal: Principal, user_id: str | None = None) -> None:
-        """Take a REST call from the rate of the learner that it is for.
-
-        Raises Refusal (RATE_LIMITED).
-        """
-        acts = user_id is not None and principal.role in (Role.SERVICE, Role.ADMIN)
-        key = user_id if acts and user_id is not None else principal.subject
-        wait = self.request_limit.take(key, time.monotonic())
-        if wait:
-            raise Refusal(ErrorCode.RATE_LIMITED, "too many requests", retry_after=wait)
-
-
-def origins(settings: Settings) -> tuple[str, ...]:
-    """Origins that may connect; in development the gateway's own address, too."""
-    allowed = settings.gateway.allowed_origins
-    if settings.environment == "development":
-        port = settings.gateway.port
-        allowed += tuple(f"http://{host}:{port}" for host in (settings.gateway.host, "localhost"))
-    return allowed

@@ -25,12 +25,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse
 from starlette.routing import WebSocketRoute
 
+from app.gateway.auth.admission import origins
 from app.gateway.intake.refusal import STATUS, Refusal
 from app.gateway.process import status
-from app.gateway.process.gateway import Gateway, origins
+from app.gateway.process.gateway import Gateway
 from app.gateway.rest import openapi, routes
 from app.gateway.rest.bodies import may_go_on
-from app.gateway.websocket.endpoint import WebSocketDoor
 from app.gateway.websocket.protocol import GatewayConfig
 from app.process.exits import Exit, end_now
 from app.process.logs import configure
@@ -69,10 +69,12 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = gateway
+    app.state.rest = gateway.rest
+    app.state.readiness = gateway.readiness
     app.include_router(routes.router)
     app.include_router(status.router)
-    door = WebSocketDoor(gateway)
-    app.router.routes.append(WebSocketRoute(f"{routes.PREFIX}/ws/{{user_id:path}}", door))
+    path = f"{routes.PREFIX}/ws/{{user_id:path}}"
+    app.router.routes.append(WebSocketRoute(path, gateway.websocket))
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(origins(settings)),
@@ -186,7 +188,7 @@ async def _refused(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.code is ErrorCode.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if may_go_on(request, request.app.state.gateway.settings.gateway.max_message_bytes):
+    if may_go_on(request, request.app.state.rest.max_body_bytes):
         headers["Connection"] = "close"
     problem = Problem(error=error.error(getattr(request.state, "message_id", None)))
     response = routes.answer(problem, STATUS[error.code])
@@ -209,4 +211,6 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    return await _refused(request, Refusal(ErrorCode.INTERNAL, "a fault of ours; try again"))
+    return await _refused(
+        request, Refusal(ErrorCode.INTERNAL, "masterx failed; try again with the same id")
+    )

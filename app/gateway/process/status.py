@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
 import orjson
@@ -18,9 +18,6 @@ from fastapi import APIRouter, Query, Request, Response
 from app.gateway.process.health import LoopLag, Readiness
 from app.process.status_server import Answer, StatusServer
 from app.settings import GatewaySettings
-
-if TYPE_CHECKING:
-    from app.gateway.process.gateway import Gateway
 
 router = APIRouter(tags=["operations"])
 log = structlog.get_logger(__name__)
@@ -43,8 +40,8 @@ async def readyz(
     ),
 ) -> Response:
     """Ready to take messages: Kafka and Redis answer. The private port says what does not."""
-    gateway: Gateway = request.app.state.gateway
-    ready = await gateway.readiness.ready(roles=roles is not None)
+    readiness: Readiness = request.app.state.readiness
+    ready = await readiness.ready(roles=roles is not None)
     return _json({"ready": ready}, 200 if ready else 503)
 
 

@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
-from app.gateway.auth.tokens import InvalidToken, KeysUnavailable, Principal, Role
+from app.gateway.auth.admission import Admission, Sender, bearer, check_may_see
+from app.gateway.auth.tokens import Principal, Role
 from app.gateway.intake import trace
 from app.gateway.intake.events import Batch, Submission, read_interactions
-from app.gateway.intake.intake import Sender
+from app.gateway.intake.intake import Intake
+from app.gateway.intake.limits import RateLimit
 from app.gateway.intake.refusal import Refusal
 from app.gateway.process import metrics
-from app.gateway.process.gateway import Gateway
 from app.gateway.rest.bodies import read_json
 from app.gateway.rest.openapi import described
+from app.gateway.rest.profile import Profiles
 from app.gateway.websocket import codec
 from schemas.base import InvalidMessage, Message, OpaqueId, new_event_id, now_ms
 from schemas.topics.interactions import Interaction
@@ -35,13 +38,23 @@ from schemas.wire import (
 )
 
 PREFIX: Final = "/api/v1/ml-personalization"
-_TOKEN_PARAMETERS: Final = ("token", "access_token", "jwt", "bearer", "authorization")
 _ID: Final[TypeAdapter[str]] = TypeAdapter(OpaqueId)
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
 router = APIRouter(prefix=PREFIX, tags=["learners"])
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What the routes need; `app.state.rest`."""
+
+    admission: Admission
+    intake: Intake
+    profiles: Profiles
+    rate: RateLimit
+    max_body_bytes: int
 
 
 @router.post("/interaction", status_code=202, **described(InteractionRequest, Accepted))
@@ -100,11 +113,9 @@ async def feedback(request: Request) -> Response:
 async def profile(request: Request, user_id: str) -> Response:
     """The latest state of a learner."""
     principal = await _authenticated(request)
-    _gateway(request).count_request(principal, user_id)
-    if not principal.may_see(user_id):
-        raise Refusal(ErrorCode.FORBIDDEN, "this token may not see this learner", "userId")
-    found = await _gateway(request).profiles.read(user_id)
-    return answer(found)
+    _rest(request).rate.count(principal, user_id)
+    check_may_see(principal, user_id)
+    return answer(await _rest(request).profiles.read(user_id))
 
 
 def answer(message: Message, status: int = 200) -> Response:
@@ -112,31 +123,22 @@ def answer(message: Message, status: int = 200) -> Response:
     return Response(message.json_bytes(), status, media_type="application/json")
 
 
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway
+def _rest(request: Request) -> Rest:
+    rest: Rest = request.app.state.rest
+    return rest
 
 
 async def _authenticated(request: Request) -> Principal:
-    if any(name.lower() in _TOKEN_PARAMETERS for name in request.query_params):
-        raise Refusal(ErrorCode.UNAUTHORIZED, "no token in the address, please")
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    try:
-        return await _gateway(request).authenticator.verify(
-            token.strip() if scheme.lower() == "bearer" else None
-        )
-    except InvalidToken as error:
-        raise Refusal(ErrorCode.UNAUTHORIZED, str(error)) from None
-    except KeysUnavailable as error:
-        raise Refusal.unavailable(str(error)) from None
+    token = bearer(request.headers.get("authorization"))
+    return await _rest(request).admission.principal(token, request.query_params)
 
 
 async def _body(request: Request, principal: Principal) -> dict[str, Any]:
     # A learner's rate before its body is read; a service's rate is that of the learner
     # it acts for, who stands in the body.
     if principal.role not in (Role.SERVICE, Role.ADMIN):
-        _gateway(request).count_request(principal)
-    document = await read_json(request, _gateway(request).settings.gateway.max_message_bytes)
+        _rest(request).rate.count(principal, None)
+    document = await read_json(request, _rest(request).max_body_bytes)
     given = document.get("id", request.headers.get("idempotency-key"))
     request.state.message_id = codec.readable_id(given)
     return document
@@ -178,11 +180,11 @@ async def _submit(
     request: Request, message: Submission, principal: Principal, user_id: str
 ) -> Response:
     if principal.role in (Role.SERVICE, Role.ADMIN):
-        _gateway(request).count_request(principal, user_id)
+        _rest(request).rate.count(principal, user_id)
     traceparent = request.headers.get("traceparent")
     sender = Sender(principal, user_id, traceparent if trace.valid(traceparent) else None)
     try:
-        ack = await _gateway(request).intake.submit(message, sender)
+        ack = await _rest(request).intake.submit(message, sender)
     except Refusal as refusal:
         metrics.MESSAGES.labels("rest", message.type, refusal.code).inc()
         raise

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import Any, Final
 
 import structlog
 from starlette.types import Message as AsgiMessage
 from starlette.types import Receive, Send
 
+from app.gateway.auth.admission import Sender
+from app.gateway.delivery.delivery import Delivery
 from app.gateway.delivery.feed import Feed
 from app.gateway.delivery.outbox import Frame, Kind, Outbox, Overflow
-from app.gateway.intake.events import Submission
-from app.gateway.intake.intake import Sender
+from app.gateway.intake.intake import Intake
+from app.gateway.intake.limits import RateLimit
 from app.gateway.intake.refusal import Refusal
 from app.gateway.process import metrics
 from app.gateway.websocket import codec
 from app.gateway.websocket.protocol import GatewayProtocol
 from app.redis.push_log import Latest
-from schemas.base import Message
+from app.settings import GatewaySettings
 from schemas.topics.interactions import MAX_INTERACTIONS
-from schemas.wire import CloseCode, Error, ErrorCode, Limits, Ping, Pong, Resume
-
-if TYPE_CHECKING:
-    from app.gateway.process.gateway import Gateway
+from schemas.wire import Ack, CloseCode, Error, Limits, Ping, Pong, Resume
 
 RESUME_WINDOW: Final = 0.5
 """Seconds after `hello` in which a client's `resume` comes before any push. Whatever else
@@ -37,33 +37,41 @@ class Connection:
     """The connection of one client, from `hello` to the close frame.
 
     Args:
-        gateway: what it shares with the others.
         sender: who is connected, to which learner.
         protocol: closes it.
         receive, send: ASGI.
+        bounds: of sizes, rates and waits.
+        intake: takes what the client sends.
+        delivery: gives what the learner's log gains.
+        rate: of messages, shared by the connections of a learner.
     """
 
     def __init__(
         self,
-        gateway: Gateway,
         sender: Sender,
         protocol: GatewayProtocol,
         receive: Receive,
         send: Send,
+        *,
+        bounds: GatewaySettings,
+        intake: Intake,
+        delivery: Delivery,
+        rate: RateLimit,
     ) -> None:
-        bounds = gateway.settings.gateway
         self.sender = sender
-        self._gateway = gateway
+        self._bounds = bounds
+        self._intake = intake
+        self._delivery = delivery
+        self._rate = rate
         self._protocol = protocol
         self._receive = receive
         self._send = send
-        self._max_bytes = bounds.max_message_bytes
         # A client counts as slow from an eighth of its bound on.
         self._outbox = Outbox(bounds.max_outbox_bytes, bounds.max_outbox_bytes // 8)
         self._low_water = bounds.max_outbox_bytes // 16
         self._unsent = asyncio.Event()
         self._sent = asyncio.Event()
-        self._feed = Feed(sender.user_id, gateway.delivery.reader, self)
+        self._feed = Feed(sender.user_id, delivery.reader, self)
         self._sending = False
         self._closed: int | None = None
 
@@ -76,10 +84,11 @@ class Connection:
         loop = asyncio.get_running_loop()
         writer: asyncio.Task[None] | None = None
         try:
-            async with asyncio.timeout(self._gateway.settings.gateway.handshake_timeout):
-                latest = await self._gateway.delivery.join(self._feed)
+            async with asyncio.timeout(self._bounds.handshake_timeout):
+                latest = await self._delivery.join(self._feed)
             self._hello(latest)
-            self._gateway.announce(self.sender)
+            if self.sender.acts:
+                self._delivery.announce(self.sender.user_id)
             left = max(0.0, self.sender.principal.expires_at - time.time())
             timers.append(
                 loop.call_later(left, self.close, CloseCode.UNAUTHORIZED, "the token has expired")
@@ -95,7 +104,7 @@ class Connection:
                 writer.cancel()
             self._account(self._outbox.clear)
             self._sent.set()
-            await self._gateway.delivery.leave(self._feed)
+            await self._delivery.leave(self._feed)
 
     def close(self, code: int, reason: str) -> None:
         """Close it now; what is unsent is lost."""
@@ -129,49 +138,30 @@ class Connection:
             self._take(message["bytes"] if text is None else text)
 
     def _take(self, data: bytes | str) -> None:
-        opened = codec.unpack(data, self._max_bytes)
-        wait = self._gateway.socket_limit.take(
-            self._gateway.limit_key(self.sender), time.monotonic()
-        )
-        if wait:
-            # Instead of whatever else may be wrong with it: this is the cheap answer.
-            refusal = Refusal(ErrorCode.RATE_LIMITED, "too many messages", retry_after=wait)
-            self._refuse(opened, refusal.error(opened.id))
-        elif isinstance(opened, Error):
-            self._refuse(opened, opened)
+        opened = codec.unpack(data, self._bounds.max_message_bytes)
+        kind = codec.UNKNOWN if isinstance(opened, Error) else opened.type
+        try:
+            # Before whatever else may be wrong with it: this is the cheap answer.
+            self._rate.count(self.sender.principal, self.sender.user_id)
+        except Refusal as refusal:
+            self._answered(kind, refusal.error(opened.id))
         else:
-            message = codec.read(opened)
+            message = opened if isinstance(opened, Error) else codec.read(opened)
             if isinstance(message, Error):
-                self._refuse(opened, message)
+                self._answered(kind, message)
             elif isinstance(message, Resume):
-                self._count(opened.type, "accepted")
+                self._count(kind, "accepted")
                 self._feed.resume(message.epoch, message.offset)
             elif isinstance(message, Ping):
-                self._count(opened.type, "accepted")
-                self._answer(Pong(id=message.id))
+                self._answered(kind, Pong(id=message.id))
             else:
-                self._gateway.intake.spawn(self._submit(message))
+                self._intake.accept(message, self.sender, partial(self._answered, kind))
         # The client had its chance to resume first.
         self._feed.open()
 
-    async def _submit(self, message: Submission) -> None:
-        try:
-            answer: Message = await self._gateway.intake.submit(message, self.sender)
-            outcome = "accepted"
-        except Refusal as refusal:
-            answer = refusal.error(message.id)
-            outcome = refusal.code
-        except Exception:
-            log.exception("message_failed", type=message.type)
-            answer = Refusal(ErrorCode.INTERNAL, "a fault of ours; try again").error(message.id)
-            outcome = ErrorCode.INTERNAL
-        self._count(message.type, outcome)
-        self._answer(answer)
-
-    def _refuse(self, opened: codec.Envelope | Error, error: Error) -> None:
-        kind = opened.type if isinstance(opened, codec.Envelope) else codec.UNKNOWN
-        self._count(kind, error.code)
-        self._answer(error)
+    def _answered(self, kind: str, answer: Ack | Pong | Error) -> None:
+        self._count(kind, answer.code if isinstance(answer, Error) else "accepted")
+        self._queue(Frame(Kind.ANSWER, codec.encode(answer)))
 
     def _count(self, kind: str, outcome: str) -> None:
         metrics.MESSAGES.labels("websocket", kind, outcome).inc()
@@ -179,7 +169,7 @@ class Connection:
     # -- out ---------------------------------------------------------------------------
 
     def _hello(self, latest: Latest) -> None:
-        bounds = self._gateway.settings.gateway
+        bounds = self._bounds
         limits = Limits(
             max_message_bytes=bounds.max_message_bytes,
             max_text_length=bounds.max_text_length,
@@ -197,9 +187,6 @@ class Connection:
         if latest.recommendations is not None:
             document["recommendations"] = latest.recommendations["recommendations"]
         self._queue(Frame(Kind.ANSWER, codec.dumps(document)))
-
-    def _answer(self, message: Message) -> None:
-        self._queue(Frame(Kind.ANSWER, codec.encode(message)))
 
     def _queue(self, frame: Frame) -> None:
         if self._closed is not None:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from app.gateway.intake.intake import Sender
+from app.gateway.auth.admission import Sender
 from app.gateway.process import metrics
 
 NO_ANSWER: Final = 1011

@@ -1,4 +1,4 @@
-"""The WebSocket's door: who may come in, and how many.
+"""The WebSocket endpoint: who may come in, and how many.
 
 A client that may not is accepted and closed at once with a code of ours: a browser
 shows its page the close code, but not the status of a refused handshake. Only a page
@@ -8,58 +8,56 @@ of a foreign origin is refused before that, with 403.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from app.gateway.auth.tokens import InvalidToken, KeysUnavailable
-from app.gateway.intake import trace
-from app.gateway.intake.clocks import DeviceClock
-from app.gateway.intake.intake import Sender
+from app.gateway.auth.admission import Admission, Sender, bearer
+from app.gateway.intake.refusal import CLOSE, Refusal
 from app.gateway.process import metrics
 from app.gateway.websocket.connection import Connection
+from app.gateway.websocket.connections import Connections
 from app.gateway.websocket.protocol import STATE_KEY, GatewayProtocol
-from schemas.base import InvalidMessage, Message, UserId
-from schemas.wire import CloseCode
-
-if TYPE_CHECKING:
-    from app.gateway.process.gateway import Gateway
+from schemas.wire import CloseCode, ErrorCode
 
 SUBPROTOCOL: Final = "masterx.v1"
 _BEARER: Final = "bearer."
-_USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
-_TOKEN_PARAMETERS: Final = frozenset({"token", "access_token", "jwt", "bearer", "authorization"})
+
+Connect = Callable[[Sender, GatewayProtocol, Receive, Send], Connection]
+"""Makes the connection of a client that was let in."""
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Not let in: the close code and the reason."""
+class WebSocketEndpoint:
+    """ASGI endpoint of `/ws/{user_id}`.
 
-    code: int
-    reason: str
+    Args:
+        admission: who may come in.
+        connections: how many.
+        connect: makes the connection.
+        within: seconds in which a token must be checked.
+    """
 
-
-class WebSocketDoor:
-    """ASGI endpoint of `/ws/{user_id}`."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._within = gateway.settings.gateway.handshake_timeout
+    def __init__(
+        self, admission: Admission, connections: Connections, connect: Connect, within: float
+    ) -> None:
+        self._admission = admission
+        self._connections = connections
+        self._connect = connect
+        self._within = within
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         await receive()  # websocket.connect
         headers = Headers(scope=scope)
-        if not self._gateway.origin_allowed(headers.get("origin")):
+        if not self._admission.origin_allowed(headers.get("origin")):
             await send({"type": "websocket.close"})  # before accept: 403
             metrics.CLOSES.labels("403").inc()
             return
@@ -74,34 +72,34 @@ class WebSocketDoor:
         if sender is None:
             return
         await send({"type": "websocket.accept", "subprotocol": chosen, "headers": []})
-        if isinstance(sender, Refused):
-            await _close(send, sender)
+        if isinstance(sender, Refusal):
+            await _close(send, CLOSE[sender.code], sender.message)
             return
-        full = await self._gateway.connections.make_room(sender.user_id)
+        full = await self._connections.make_room(sender.user_id)
         if full is not None:
-            await _close(send, Refused(CloseCode.TRY_AGAIN, full))
+            await _close(send, CloseCode.TRY_AGAIN, full)
             return
         await self._serve(sender, protocol, receive, send)
 
     async def _serve(
         self, sender: Sender, protocol: GatewayProtocol, receive: Receive, send: Send
     ) -> None:
-        connection = Connection(self._gateway, sender, protocol, receive, send)
-        self._gateway.connections.add(connection)
+        connection = self._connect(sender, protocol, receive, send)
+        self._connections.add(connection)
         protocol.admitted()
         try:
             code = await connection.run()
         except (RedisError, OSError) as error:
             log.warning("push_log_unavailable", error=type(error).__name__)
-            await _close(send, Refused(CloseCode.TRY_AGAIN, "pushes are not available"))
+            await _close(send, CloseCode.TRY_AGAIN, "pushes are not available")
         else:
             metrics.CLOSES.labels(_label(code)).inc()
         finally:
-            self._gateway.connections.remove(connection)
+            self._connections.remove(connection)
 
     async def _admit_in_time(
         self, scope: Scope, headers: Headers, receive: Receive
-    ) -> Sender | Refused | None:
+    ) -> Sender | Refusal | None:
         """As `_admit`; None when the client has gone, or the server ends, before that."""
         admission = asyncio.ensure_future(self._admit(scope, headers))
         # Before it is accepted a client has nothing to send: whatever comes is its end.
@@ -114,56 +112,37 @@ class WebSocketDoor:
                 return None
             if admission.done():
                 return admission.result()
-            return Refused(CloseCode.TRY_AGAIN, "the token could not be checked in time")
+            return Refusal(ErrorCode.UNAVAILABLE, "the token could not be checked in time")
         finally:
             admission.cancel()
             gone.cancel()
 
-    async def _admit(self, scope: Scope, headers: Headers) -> Sender | Refused:
-        user_id = scope["path_params"]["user_id"]
+    async def _admit(self, scope: Scope, headers: Headers) -> Sender | Refusal:
         query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        if any(name.lower() in _TOKEN_PARAMETERS for name, _ in query):
-            # Addresses end up in logs. This token has; its owner should know.
-            return Refused(CloseCode.UNAUTHORIZED, "no token in the address, please")
         try:
-            principal = await self._gateway.authenticator.verify(_token(scope, headers))
-        except InvalidToken as error:
-            return Refused(CloseCode.UNAUTHORIZED, str(error))
-        except KeysUnavailable as error:
-            return Refused(CloseCode.TRY_AGAIN, str(error))
-        if not principal.may_see(user_id):
-            return Refused(CloseCode.FORBIDDEN, "this token may not see this learner")
-        try:
-            # A service names anybody, and a record of this learner has to be possible.
-            _USER_ID.validate_python(user_id)
-        except ValidationError as error:
-            why = InvalidMessage.from_pydantic(error, Message).message
-            return Refused(CloseCode.FORBIDDEN, f"the user id {why}")
-        traceparent = headers.get("traceparent")
-        return Sender(
-            principal,
-            user_id,
-            traceparent if trace.valid(traceparent) else None,
-            DeviceClock(self._gateway.settings.clock),
-        )
+            principal = await self._admission.principal(
+                _token(scope, headers), (name for name, _ in query)
+            )
+            user_id = scope["path_params"]["user_id"]
+            return self._admission.sender(principal, user_id, headers.get("traceparent"))
+        except Refusal as refusal:
+            return refusal
 
 
 def _token(scope: Scope, headers: Headers) -> str | None:
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return credentials.strip()
+    token = bearer(headers.get("authorization"))
+    if token is not None:
+        return token
     for offered in scope.get("subprotocols", []):
         if offered.startswith(_BEARER):
             return str(offered.removeprefix(_BEARER))
     return None
 
 
-async def _close(send: Send, refused: Refused) -> None:
-    metrics.CLOSES.labels(str(refused.code)).inc()
+async def _close(send: Send, code: int, reason: str) -> None:
+    metrics.CLOSES.labels(str(int(code))).inc()
     with suppress(OSError):  # it may be gone already
-        await send(
-            {"type": "websocket.close", "code": refused.code, "reason": refused.reason[:120]}
-        )
+        await send({"type": "websocket.close", "code": int(code), "reason": reason[:120]})
 
 
 def _label(code: int) -> str:

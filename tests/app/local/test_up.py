@@ -18,7 +18,7 @@ from app.local.embedded import free_port
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 MASTERX = [sys.executable, "-m", "app.cli"]
 READY = re.compile(r"^masterx is ready: (\S+)  state: (\S+)  .*token for demo: (\S+)$")
 

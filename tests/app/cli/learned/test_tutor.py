@@ -3,14 +3,13 @@
 import json
 
 from models.tutor.moves.dialogue import MOVES, Move
+from tests.app.cli.test_commands import masterx
 from tests.models.tutor.moves.dialogues import (
     data_folder,
     in_turn,
     mathdial_row,
     write_mathdial,
 )
-
-from .test_commands import masterx
 
 
 def test_evaluate_writes_a_line_for_each_teacher_turn_and_one_json_object(tmp_path):

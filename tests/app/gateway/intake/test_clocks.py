@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.gateway.auth.admission import Sender
 from app.gateway.auth.tokens import Principal, Role
 from app.gateway.intake.clocks import DeviceClock
 from app.gateway.intake.events import Batch, Submission, plan, read_interactions
-from app.gateway.intake.intake import Sender, clock_offset
+from app.gateway.intake.intake import clock_offset
 from app.settings import ClockSettings
 from models.learner.config import LearnerSettings
 from models.learner.record import LearnerRecord

@@ -17,9 +17,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.runtime.topics import CHAT, INTERACTIONS
+from app.gateway.auth.admission import Sender
 from app.gateway.auth.tokens import Principal, Role
 from app.gateway.intake.events import Submission
-from app.gateway.intake.intake import Intake, Sender
+from app.gateway.intake.intake import Intake
 from app.gateway.intake.refusal import Refusal
 from app.gateway.websocket.codec import decode
 from app.settings import Settings

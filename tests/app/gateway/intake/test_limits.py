@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.gateway.intake.limits import TokenBuckets
+from app.gateway.auth.tokens import Principal, Role
+from app.gateway.intake.limits import RateLimit, TokenBuckets
+from app.gateway.intake.refusal import Refusal
+from schemas.wire import ErrorCode
 
 steps = st.lists(st.floats(0, 3, allow_nan=False), min_size=1, max_size=200)
 
@@ -64,3 +67,32 @@ def test_the_number_of_buckets_is_bounded():
         assert buckets.take(str(user), 0.0) == 0
     assert len(buckets) == 100
     assert buckets.take("9999", 0.0) > 0
+
+
+def principal(role: Role, subject: str) -> Principal:
+    return Principal(subject, role, frozenset({"ada"}), consent=True, expires_at=0.0)
+
+
+@pytest.mark.parametrize(
+    ("role", "shared"),
+    [(Role.SERVICE, True), (Role.ADMIN, True), (Role.OBSERVER, False)],
+)
+def test_who_acts_for_a_learner_shares_that_learners_rate(role: Role, shared: bool):
+    limit = RateLimit(1, 1, "messages", clock=lambda: 0.0)
+    limit.count(principal(Role.LEARNER, "ada"), "ada")
+    refused = False
+    try:
+        limit.count(principal(role, "bob"), "ada")
+    except Refusal as refusal:
+        refused = True
+        assert (refusal.code, refusal.message) == (ErrorCode.RATE_LIMITED, "too many messages")
+        assert refusal.retry_after == pytest.approx(1.0)
+    assert refused is shared
+
+
+def test_a_request_for_nobody_counts_against_its_sender():
+    limit = RateLimit(1, 1, "requests", clock=lambda: 0.0)
+    limit.count(principal(Role.SERVICE, "bob"), None)
+    with pytest.raises(Refusal):
+        limit.count(principal(Role.SERVICE, "bob"), None)
+    limit.count(principal(Role.SERVICE, "bob"), "ada")

@@ -14,9 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agents.runtime.topics import CHAT, FEEDBACK, INTERACTIONS
+from app.gateway.auth.admission import Sender
 from app.gateway.auth.tokens import issue
-from app.gateway.intake.intake import Sender
-from app.gateway.websocket.connection import Connection
 from app.settings import AuthSettings
 from schemas.base import now_ms
 from schemas.topics.chat import ChatReceived
@@ -216,7 +215,7 @@ async def test_flushed_means_that_the_last_frame_is_handed_on(edge: Edge):
 
     principal = await edge.gateway.authenticator.verify(edge.token())
     sender = Sender(principal, "ada", None)
-    connection = Connection(edge.gateway, sender, None, receive, send)
+    connection = edge.gateway.connect(sender, None, receive, send)
     running = asyncio.create_task(connection.run())
     await asyncio.wait_for(handing_on.wait(), 10)
     assert connection.unsent == 0
