@@ -158,7 +158,8 @@ async def _ours(url: str, stack: AsyncExitStack) -> ASK:
     from app.tutor.config import TutorSettings
     from app.tutor.providers.router import build
     from app.tutor.providers.router_types import Request, Speaker, Turn
-    from models.tutor.providers.evidence import Mood, Situation, Task
+    from models.tutor.providers.evidence import Situation
+    from schemas.vocabulary import Mood, Task
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     server = RedisServer(Path(stack.enter_context(tempfile.TemporaryDirectory())))

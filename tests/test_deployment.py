@@ -15,11 +15,11 @@ from app.cli import app as cli
 from app.cli.learned.emotion import DataFormat
 from app.cli.processes import WorkerRole
 from app.cli.tokens import TokenRole
-from app.gateway.auth.tokens import Role as AuthRole
 from app.local.environment import environment
 from app.local.programs import programs
 from app.settings import ROLES, GatewaySettings, Role, Settings
 from models.emotion.measuring.figures import Format
+from schemas.vocabulary import Role as AuthRole
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.client.gateway import connected
 from app.process.errors import OperatorError
-from schemas.wire import CloseCode
+from schemas.wire.errors import CloseCode
 
 _AFFECT = ("valence", "arousal", "dominance")
 _BEHAVIOUR = {

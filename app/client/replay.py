@@ -1,7 +1,8 @@
 """Replays recorded client messages over the real WebSocket, and measures what comes back.
 
 A recording is one JSON object a line: `{"at": seconds, "message": {...}}`. `at` counts
-from the recording's start and does not fall; `message` is what a client sends (schemas.wire).
+from the recording's start and does not fall; `message` is what a client sends
+(schemas.wire.client).
 
 By default a replay is a new session: ids are fresh (the server would recognise the old
 ones as a client's retry) and times move to now. `as_recorded` changes nothing.
@@ -28,7 +29,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.process.errors import OperatorError
 from schemas.base import new_event_id
-from schemas.wire import CLIENT_MESSAGE
+from schemas.wire.client import CLIENT_MESSAGE
 
 _OF_THE_SESSION = frozenset({"eventId", "event_id", "userId", "user_id"})
 """What a renewed message leaves to the server: it knows who is speaking."""

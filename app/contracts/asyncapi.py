@@ -17,20 +17,15 @@ from app.kafka.topics import Topic, catalogue
 from app.settings import GatewaySettings, KafkaSettings
 from schemas.base import SCHEMA_VERSION, Message
 from schemas.topics.operations import DeadLetter
-from schemas.wire import (
+from schemas.wire.client import ChatMessage, ClientMessage, Feedback, InteractionBatch, Ping, Resume
+from schemas.wire.errors import CloseCode
+from schemas.wire.server import (
     Ack,
-    ChatMessage,
-    ClientMessage,
-    CloseCode,
     Error,
-    Feedback,
     Hello,
-    InteractionBatch,
     Intervention,
-    Ping,
     Pong,
     Recommendations,
-    Resume,
     Resumed,
     ServerMessage,
     TutorDelta,

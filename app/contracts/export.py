@@ -24,16 +24,16 @@ from app.gateway.process.server import create_app
 from app.kafka.topics import catalogue
 from app.settings import KafkaSettings, Settings
 from schemas.base import SCHEMA_VERSION, Message
-from schemas.wire import (
+from schemas.wire.client import ClientMessage
+from schemas.wire.rest import (
     Accepted,
     ChatRequest,
-    ClientMessage,
     FeedbackRequest,
     InteractionRequest,
     Problem,
     Profile,
-    ServerMessage,
 )
+from schemas.wire.server import ServerMessage
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -25,7 +25,7 @@ from models.learner.parameters import (
 from models.learner.recommending.serving.catalogue import Catalogue, load_catalogue
 from models.learner.recommending.serving.settings import Recommending, RecommendingSettings
 from models.learner.rules import PolicyError, Rules, load_rules
-from schemas.topics.actions import Level
+from schemas.vocabulary import Level
 
 if TYPE_CHECKING:
     from models.learner.nets.serving.reading import Nets

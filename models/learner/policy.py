@@ -18,8 +18,8 @@ from models.learner.nets.serving.intervention import Need
 from models.learner.recommending.serving.advising import Eligible
 from models.learner.rules import Condition
 from models.learner.state import Fact, Summary
-from schemas.topics.actions import Level
 from schemas.topics.state import Trajectory
+from schemas.vocabulary import Level
 
 
 @dataclass(frozen=True, slots=True)

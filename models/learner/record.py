@@ -21,8 +21,9 @@ from models.learner.evidence import FIRST_EMOTION, Evidence
 from models.learner.recommending.serving.memory import Advice
 from models.learner.seen import HASH_BYTES, HASH_BYTES_FORMAT_1, Seen, from_format_1
 from models.learner.trajectory import NO_TREND, Trend
-from schemas.topics.actions import Level, TargetType
+from schemas.topics.actions import TargetType
 from schemas.topics.emotions import Emotion
+from schemas.vocabulary import Level
 
 FORMAT: Final = 4
 """Grows when the layout below changes; an older reader then refuses the record."""

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from models.artefacts import UnknownArtefactFormat
 from schemas.base import Unit
-from schemas.topics.actions import Level
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Trajectory
+from schemas.vocabulary import Level
 
 AFFECT_FACTS: Final = ("valence", "arousal", "dominance")
 ACTIVITY_FACTS: Final = (

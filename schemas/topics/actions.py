@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
 
 from pydantic import Field
 
 from schemas.base import Count, Derived, Event, Json, Message, OpaqueId, Unit
 from schemas.times import Millis
-
-
-class Level(StrEnum):
-    """How strongly to step in; ordered from nothing to at once."""
-
-    NONE = "none"
-    PREVENTIVE = "preventive"
-    MILD = "mild"
-    MODERATE = "moderate"
-    SIGNIFICANT = "significant"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """0 (none) to 5 (critical)."""
-        return _RANKS[self]
-
-
-_RANKS: Final = {level: rank for rank, level in enumerate(Level)}
+from schemas.vocabulary import Level
 
 
 class Recommendation(Message):

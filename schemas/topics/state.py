@@ -8,8 +8,8 @@ from pydantic import Field
 
 from schemas.base import Count, Derived, Message, Number, Unit
 from schemas.times import Millis
-from schemas.topics.actions import Level
 from schemas.topics.emotions import Emotion
+from schemas.vocabulary import Level
 
 
 class Source(StrEnum):

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from schemas.base import Count, Derived, Flag, Message, OpaqueId, Unit
 from schemas.times import Millis
-from schemas.topics.actions import Level
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import UserState
+from schemas.vocabulary import Level
 
 
 class ReplyMode(StrEnum):

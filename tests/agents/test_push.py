@@ -20,7 +20,13 @@ from app.redis.client import connect
 from app.redis.push_log import PushLog, StoredPush
 from app.settings import RedisSettings
 from schemas.topics.state import UserState
-from schemas.wire import Intervention, Recommendations, ServerMessage, TutorReply, UserStateUpdate
+from schemas.wire.server import (
+    Intervention,
+    Recommendations,
+    ServerMessage,
+    TutorReply,
+    UserStateUpdate,
+)
 from tests.agents.records import Around, Event, message, stream
 
 WIRE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)

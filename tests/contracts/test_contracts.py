@@ -16,7 +16,7 @@ from app.contracts.export import contracts, documents, export, render
 from app.contracts.json_schema import Direction
 from app.kafka.topics import catalogue
 from app.settings import KafkaSettings
-from schemas.wire import CloseCode
+from schemas.wire.errors import CloseCode
 from tests.contracts.compatibility import breaks
 from tests.schemas.examples import EXAMPLES
 

@@ -6,7 +6,6 @@ from schemas.base import Message
 from schemas.topics.actions import (
     FeedbackReceived,
     InterventionRaised,
-    Level,
     Recommendation,
     RecommendationsMade,
     TargetType,
@@ -32,26 +31,25 @@ from schemas.topics.tutor import (
     TutorReplied,
     TutorRequested,
 )
-from schemas.wire import (
+from schemas.vocabulary import Level
+from schemas.wire.client import ChatMessage, Feedback, InteractionBatch, Ping, Resume
+from schemas.wire.errors import ErrorCode
+from schemas.wire.rest import (
     Accepted,
-    Ack,
-    ChatMessage,
     ChatRequest,
-    Error,
-    ErrorCode,
-    Feedback,
     FeedbackRequest,
-    Hello,
-    InteractionBatch,
     InteractionRequest,
-    Intervention,
-    Limits,
-    Ping,
-    Pong,
     Problem,
     Profile,
+)
+from schemas.wire.server import (
+    Ack,
+    Error,
+    Hello,
+    Intervention,
+    Limits,
+    Pong,
     Recommendations,
-    Resume,
     Resumed,
     TutorDelta,
     TutorReply,

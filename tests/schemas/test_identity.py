@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.base import InvalidMessage, new_event_id, now_ms
 from schemas.topics.chat import ChatReceived
-from schemas.wire import Ping
+from schemas.wire.client import Ping
 
 PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
 

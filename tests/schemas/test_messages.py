@@ -13,22 +13,23 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
 from schemas.base import InvalidJson, InvalidMessage, Message, UnknownVersion
-from schemas.topics.actions import Level, Recommendation
+from schemas.topics.actions import Recommendation
 from schemas.topics.chat import ChatReceived
 from schemas.topics.emotions import Emotion
 from schemas.topics.interactions import MAX_INTERACTIONS, Interaction
 from schemas.topics.operations import DeadLetter
 from schemas.topics.state import Activity, Estimate, TrajectoryCall
-from schemas.wire import (
+from schemas.vocabulary import Level
+from schemas.wire.client import (
     CLIENT_TYPES,
     ChatMessage,
-    ErrorCode,
     Feedback,
     InteractionBatch,
     Resume,
     UnknownType,
     read_client,
 )
+from schemas.wire.errors import ErrorCode
 from tests.schemas.examples import ERROR, EXAMPLES, NOON
 
 MESSAGES = [message for messages in EXAMPLES.values() for message in messages]

@@ -18,7 +18,7 @@ from app.gateway.intake.clocks import DeviceClock
 from app.gateway.intake.refusal import Refusal
 from app.settings import Settings
 from schemas.base import InvalidMessage, Message, UserId
-from schemas.wire import ErrorCode
+from schemas.wire.errors import ErrorCode
 
 _TOKEN_PARAMETERS: Final = frozenset({"token", "access_token", "jwt", "bearer", "authorization"})
 """Query parameters that clients put tokens into. Addresses end up in logs."""

@@ -18,7 +18,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 from joserfc import jwt
@@ -32,6 +31,7 @@ from app.gateway.auth.jwks import ALGORITHMS as PUBLIC_ALGORITHMS
 from app.gateway.auth.jwks import FetchFailed, JwksCache, UnknownKey
 from app.settings import AuthSettings
 from schemas.base import UserId, new_event_id
+from schemas.vocabulary import Role
 
 MAX_TOKEN_LENGTH: Final = 8_192
 """Characters; a longer one is not looked at."""
@@ -59,19 +59,6 @@ class KeysUnavailable(AuthError):
 
 class CannotIssue(AuthError):
     """With a JWKS, tokens come from the identity provider; and none is valid for too long."""
-
-
-class Role(StrEnum):
-    """What a principal may do."""
-
-    LEARNER = "learner"
-    """Acts as itself, sees itself."""
-    OBSERVER = "observer"
-    """Acts as nobody, sees the learners named in its token."""
-    SERVICE = "service"
-    """Acts for anyone: a backend that passes events on."""
-    ADMIN = "admin"
-    """Acts for anyone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from app.gateway.intake.events import Batch, Submission
 from app.settings import ClockSettings
-from schemas.wire import ChatMessage
+from schemas.wire.client import ChatMessage
 
 
 class DeviceClock:

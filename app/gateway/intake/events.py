@@ -23,14 +23,10 @@ from schemas.base import Event, InvalidMessage
 from schemas.topics.actions import FeedbackReceived
 from schemas.topics.chat import ChatReceived
 from schemas.topics.interactions import MAX_INTERACTIONS, Interaction, InteractionsReceived
-from schemas.wire import (
-    ChatMessage,
-    ErrorCode,
-    Feedback,
-    InteractionBatch,
-    InteractionRequest,
-    Rejected,
-)
+from schemas.wire.client import ChatMessage, Feedback, InteractionBatch
+from schemas.wire.errors import ErrorCode
+from schemas.wire.rest import InteractionRequest
+from schemas.wire.server import Rejected
 
 _NAMESPACE: Final = uuid.UUID("6b0a2c3e-5f64-5d0e-9c1b-0f3a7c1d9e42")
 _YEARS_AHEAD: Final = 10

@@ -24,7 +24,6 @@ import structlog
 
 from agents.runtime import envelope
 from app.gateway.auth.admission import Sender
-from app.gateway.auth.tokens import Role
 from app.gateway.intake import trace
 from app.gateway.intake.event_log import EventLog, Unavailable
 from app.gateway.intake.events import Batch, Plan, Submission, plan
@@ -34,7 +33,10 @@ from app.gateway.process import metrics
 from app.process.keyed_lock import Lanes
 from app.settings import Settings
 from schemas.base import now_ms
-from schemas.wire import Ack, ChatMessage, Error, ErrorCode
+from schemas.vocabulary import Role
+from schemas.wire.client import ChatMessage
+from schemas.wire.errors import ErrorCode
+from schemas.wire.server import Ack, Error
 
 log = structlog.get_logger(__name__)
 
@@ -82,8 +84,7 @@ class Intake:
             answer(refusal.error(message.id))
         except Exception:
             log.exception("message_failed", type=message.type)
-            fault = Refusal(ErrorCode.INTERNAL, "masterx failed; try again with the same id")
-            answer(fault.error(message.id))
+            answer(Refusal.internal().error(message.id))
 
     async def submit(self, message: Submission, sender: Sender) -> Ack:
         """Accept a message: steps 3 to 6.

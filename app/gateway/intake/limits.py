@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from app.gateway.auth.tokens import Principal
 from app.gateway.intake.refusal import Refusal
-from schemas.wire import ErrorCode
+from schemas.wire.errors import ErrorCode
 
 
 class TokenBuckets:

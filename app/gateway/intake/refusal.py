@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.wire import CloseCode, Error, ErrorCode
+from schemas.wire.errors import CloseCode, ErrorCode
+from schemas.wire.server import Error
 
 STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.INVALID_JSON: 422,
@@ -69,6 +70,11 @@ class Refusal(Exception):
             message=self.message,
             retry_after=self.retry_after,
         )
+
+    @classmethod
+    def internal(cls) -> Refusal:
+        """A fault in masterx; the log says which."""
+        return cls(ErrorCode.INTERNAL, "masterx failed; try again with the same id")
 
     @classmethod
     def unavailable(cls, what: str) -> Refusal:

@@ -36,7 +36,8 @@ from app.process.exits import Exit, end_now
 from app.process.logs import configure
 from app.redis.requirements import Unfit, require
 from app.settings import Settings
-from schemas.wire import ErrorCode, Problem
+from schemas.wire.errors import ErrorCode
+from schemas.wire.rest import Problem
 
 _PAGE: Final = Path(__file__).resolve().parents[3] / "examples" / "page.html"
 _HARD_LIMIT: Final = 2
@@ -211,6 +212,4 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    return await _refused(
-        request, Refusal(ErrorCode.INTERNAL, "masterx failed; try again with the same id")
-    )
+    return await _refused(request, Refusal.internal())

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from app.gateway.intake.refusal import Refusal
 from app.gateway.websocket import codec
-from schemas.wire import ErrorCode
+from schemas.wire.errors import ErrorCode
 
 
 def may_go_on(request: Request, max_bytes: int) -> bool:

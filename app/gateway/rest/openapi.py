@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from schemas.topics.interactions import Interaction
-from schemas.wire import (
+from schemas.wire.rest import (
     Accepted,
     ChatRequest,
     FeedbackRequest,

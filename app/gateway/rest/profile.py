@@ -14,7 +14,9 @@ from app.mongo.history import HistoryStore
 from app.redis.push_log import PushLog
 from schemas.base import InvalidMessage
 from schemas.topics.state import UserState
-from schemas.wire import ErrorCode, Profile, Recommendations
+from schemas.wire.errors import ErrorCode
+from schemas.wire.rest import Profile
+from schemas.wire.server import Recommendations
 
 _WITHIN: Final = 2.0
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from app.gateway.auth.admission import Admission, Sender, bearer, check_may_see
-from app.gateway.auth.tokens import Principal, Role
+from app.gateway.auth.tokens import Principal
 from app.gateway.intake import trace
 from app.gateway.intake.events import Batch, Submission, read_interactions
 from app.gateway.intake.intake import Intake
@@ -26,16 +26,10 @@ from app.gateway.rest.profile import Profiles
 from app.gateway.websocket import codec
 from schemas.base import InvalidMessage, Message, OpaqueId, new_event_id, now_ms
 from schemas.topics.interactions import Interaction
-from schemas.wire import (
-    Accepted,
-    ChatMessage,
-    ChatRequest,
-    ErrorCode,
-    Feedback,
-    FeedbackRequest,
-    InteractionRequest,
-    Profile,
-)
+from schemas.vocabulary import Role
+from schemas.wire.client import ChatMessage, Feedback
+from schemas.wire.errors import ErrorCode
+from schemas.wire.rest import Accepted, ChatRequest, FeedbackRequest, InteractionRequest, Profile
 
 PREFIX: Final = "/api/v1/ml-personalization"
 _ID: Final[TypeAdapter[str]] = TypeAdapter(OpaqueId)

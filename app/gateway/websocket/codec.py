@@ -15,15 +15,9 @@ import orjson
 
 from app.gateway.intake.events import Batch, Submission, read_interactions
 from schemas.base import MAX_ID_LENGTH, UNSEEN, InvalidMessage, Message
-from schemas.wire import (
-    CLIENT_TYPES,
-    Error,
-    ErrorCode,
-    InteractionBatch,
-    Ping,
-    Resume,
-    read_client,
-)
+from schemas.wire.client import CLIENT_TYPES, InteractionBatch, Ping, Resume, read_client
+from schemas.wire.errors import ErrorCode
+from schemas.wire.server import Error
 
 Received = Submission | Resume | Ping
 """What a client may send, as it was read."""

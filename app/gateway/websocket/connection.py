@@ -24,7 +24,9 @@ from app.gateway.websocket.protocol import GatewayProtocol
 from app.redis.push_log import Latest
 from app.settings import GatewaySettings
 from schemas.topics.interactions import MAX_INTERACTIONS
-from schemas.wire import Ack, CloseCode, Error, Limits, Ping, Pong, Resume
+from schemas.wire.client import Ping, Resume
+from schemas.wire.errors import CloseCode
+from schemas.wire.server import Ack, Error, Limits, Pong
 
 RESUME_WINDOW: Final = 0.5
 """Seconds after `hello` in which a client's `resume` comes before any push. Whatever else

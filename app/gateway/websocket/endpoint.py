@@ -24,7 +24,7 @@ from app.gateway.process import metrics
 from app.gateway.websocket.connection import Connection
 from app.gateway.websocket.connections import Connections
 from app.gateway.websocket.protocol import STATE_KEY, GatewayProtocol
-from schemas.wire import CloseCode, ErrorCode
+from schemas.wire.errors import CloseCode, ErrorCode
 
 SUBPROTOCOL: Final = "masterx.v1"
 _BEARER: Final = "bearer."

@@ -43,10 +43,11 @@ from models.tutor.modes.signs import mood_of, signs
 from models.tutor.moves.dialogue import Speaker as Who
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
-from models.tutor.providers.evidence import Mood, Situation, Task
+from models.tutor.providers.evidence import Situation
 from models.tutor.safety.screening import Screen, Screening
 from schemas.topics.emotions import Emotion
 from schemas.topics.tutor import Latency, ReplyStatus, RequestKind, TokenUsage, TutorRequested
+from schemas.vocabulary import Mood, Task
 
 
 class Composer:

@@ -9,9 +9,9 @@ from typing import Protocol
 from app.tutor.providers.router_types import Listener
 from app.tutor.replies.conversations import Conversation
 from models.tutor.context.material import Said, Summary
-from schemas.topics.actions import Level
 from schemas.topics.emotions import Emotion
 from schemas.topics.tutor import Latency, ReplyMode, ReplyStatus, TokenUsage, TutorRequested
+from schemas.vocabulary import Level
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from models.tutor.context.material import Occasion
 from models.tutor.modes.config import ModeSettings
 from models.tutor.modes.signs import Signs
 from models.tutor.moves.dialogue import Move
-from models.tutor.providers.evidence import Task
+from schemas.vocabulary import Task
 
 Rule = Callable[[Signs, ModeSettings], tuple[Task, str] | None]
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.tutor.providers.evidence import Task
 from schemas.topics.emotions import Emotion
+from schemas.vocabulary import Task
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 MODES = (Task.DIRECT, Task.SOCRATIC, Task.ENCOURAGEMENT, Task.WORKED_EXAMPLE)

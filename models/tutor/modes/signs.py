@@ -10,9 +10,9 @@ from models.tutor.modes.config import ModeSettings
 from models.tutor.modes.problem import current_problem, tries
 from models.tutor.moves.advice import MoveAdvice, next_move
 from models.tutor.moves.dialogue import Context, Turn
-from models.tutor.providers.evidence import Mood, Task
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Estimate, Source, Trajectory, UserState
+from schemas.vocabulary import Mood, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import NewType
 
 from models.tutor.context.material import Occasion
 from models.tutor.prompts.templates import Template, TemplateProblem, Templates
-from models.tutor.providers.evidence import Task
+from schemas.vocabulary import Task
 
 OperatorText = NewType("OperatorText", str)
 """Words that come from the settings; never from a request."""

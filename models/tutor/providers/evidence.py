@@ -12,28 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from schemas.vocabulary import Mood, Task
+
 ANY: Final = "*"
 """Stands for every task, or every mood."""
-
-
-class Task(StrEnum):
-    """What the learner is helped with; the tutor's modes."""
-
-    DIRECT = "direct"
-    SOCRATIC = "socratic"
-    ENCOURAGEMENT = "encouragement"
-    WORKED_EXAMPLE = "worked_example"
-    SUMMARY = "summary"
-    """Not for the learner: old turns, compressed."""
-
-
-class Mood(StrEnum):
-    """How the learner feels, as coarse as a choice of provider can use."""
-
-    NEGATIVE = "negative"
-    NEUTRAL = "neutral"
-    POSITIVE = "positive"
-    UNKNOWN = "unknown"
 
 
 class Quality(StrEnum):

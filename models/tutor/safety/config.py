@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.topics.actions import Level
 from schemas.topics.emotions import Emotion
+from schemas.vocabulary import Level
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 

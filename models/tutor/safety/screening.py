@@ -24,8 +24,8 @@ from models.tutor.safety.plain import (
     lowered,
     portions,
 )
-from schemas.topics.actions import Level
 from schemas.topics.emotions import Emotion
+from schemas.vocabulary import Level
 
 _BREAK: Final = re.compile(r"[^\w'\u2019]")
 _OPEN_TAG: Final = re.compile(r"<[/!]?[a-zA-Z][^<>]{0,200}\Z")

@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
 from app.client.replay import Line, NotReplayable, Outcome, percentile, read, renewed, replay
-from schemas.wire import CLIENT_MESSAGE
+from schemas.wire.client import CLIENT_MESSAGE
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "session.jsonl"
 

@@ -20,7 +20,7 @@ from app.redis.push_log import Appended, Head, NewPush, PushKind, PushLog, Tail
 from app.redis.push_scripts import APPEND
 from app.redis.subscription import Forgotten, Reconnected, StoredPush
 from app.settings import RedisSettings
-from schemas import wire
+from schemas.wire import server
 
 KINDS = {
     "user-state": PushKind.STATE,
@@ -259,11 +259,11 @@ async def test_wire_bytes_are_the_wire_message(push_log: PushLog) -> None:
     head = await push_log.head("ada")
     stored = await push_log.since("ada", head.epoch, 1)
     assert stored is not None
-    message = wire.Recommendations.parse(stored.pushes[0].wire())
-    assert message == wire.Recommendations(
+    message = server.Recommendations.parse(stored.pushes[0].wire())
+    assert message == server.Recommendations(
         epoch=head.epoch, offset=2, caused_by=("a", 'quo"te'), recommendations=()
     )
-    conflated = wire.Recommendations.parse(stored.pushes[0].wire(caused_by=["x", "y"]))
+    conflated = server.Recommendations.parse(stored.pushes[0].wire(caused_by=["x", "y"]))
     assert conflated.caused_by == ("x", "y")
 
 

@@ -8,7 +8,8 @@ from uuid import uuid4
 from prometheus_client import REGISTRY
 
 from app.tutor.providers.router_types import Answer, Request, Speaker, Turn
-from models.tutor.providers.evidence import Mood, Situation, Task
+from models.tutor.providers.evidence import Situation
+from schemas.vocabulary import Mood, Task
 
 SITUATION = Situation(Task.DIRECT, Mood.NEUTRAL)
 

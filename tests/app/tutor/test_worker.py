@@ -22,8 +22,8 @@ from app.redis.client import connect
 from app.settings import Settings
 from app.tutor.config import ProviderSettings
 from schemas.base import now_ms
-from schemas.topics.actions import Level
 from schemas.topics.tutor import ReplyMode, RequestKind
+from schemas.vocabulary import Level
 from tests.app.tutor.asking import (
     a_chat,
     a_reading,

@@ -16,9 +16,9 @@ from models.learner.nets.serving.intervention import Need
 from models.learner.nets.serving.reading import NetReading
 from models.learner.policy import decide, may_raise, needed_level
 from models.learner.state import Summary
-from schemas.topics.actions import Level
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Activity, Estimate, LongTerm, Source, Trajectory, TrajectoryCall
+from schemas.vocabulary import Level
 from tests.models.learner.build import (
     NOW,
     SETTINGS,

@@ -24,7 +24,8 @@ from models.learner.record import (
 )
 from models.learner.seen import HASH_BYTES, EventId, Kind, Seen
 from models.learner.trajectory import Trend
-from schemas.topics.actions import Level, TargetType
+from schemas.topics.actions import TargetType
+from schemas.vocabulary import Level
 from tests.models.learner.build import NOW, SETTINGS, batch, fold, interaction, reading
 
 COUNTS = st.integers(0, 2**63 - 1)

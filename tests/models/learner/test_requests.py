@@ -7,9 +7,9 @@ import pytest
 from models.ids import reply_id
 from models.learner.config import TutorRequestSettings
 from models.learner.update import Outputs, Step, apply_emotion, apply_interactions
-from schemas.topics.actions import Level
 from schemas.topics.emotions import Emotion, EmotionRead
 from schemas.topics.tutor import RequestKind, TutorRequested
+from schemas.vocabulary import Level
 from tests.models.learner.build import SETTINGS, USER, at, batch, interaction, reading
 
 ALL = SETTINGS.model_copy(update={"tutor": TutorRequestSettings(reply_to_all=True)})

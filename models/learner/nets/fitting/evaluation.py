@@ -18,7 +18,7 @@ from models.learner.nets.serving.artefact import NetProblem, load
 from models.learner.nets.serving.grades import Grading, load_grading
 from models.learner.nets.serving.inputs import Floats
 from models.learner.nets.serving.intervention import InterventionNet
-from schemas.topics.actions import Level
+from schemas.vocabulary import Level
 
 
 @dataclass(frozen=True, slots=True)

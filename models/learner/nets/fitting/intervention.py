@@ -31,7 +31,7 @@ from models.learner.nets.serving.card import DataSet, NetCard
 from models.learner.nets.serving.grades import GRADES, Grading
 from models.learner.nets.serving.inputs import ANSWERED, Floats
 from models.learner.nets.serving.intervention import LAYOUT
-from schemas.topics.actions import Level
+from schemas.vocabulary import Level
 
 Ints = npt.NDArray[np.int64]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from models.learner.nets.serving.artefact import NetProblem
-from schemas.topics.actions import Level
+from schemas.vocabulary import Level
 
 GRADES: Final = 7
 """Grades of urgency in the posts' rubric, from 1."""

@@ -29,7 +29,7 @@ from models.learner.nets.serving.inputs import (
     model_key,
     standardised,
 )
-from schemas.topics.actions import Level
+from schemas.vocabulary import Level
 
 LAYOUT: Final = Layout(BEHAVIOUR_INPUTS)
 _LEVELS: Final = tuple(Level)

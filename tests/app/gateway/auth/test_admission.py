@@ -8,7 +8,7 @@ from app.gateway.auth.admission import Admission, bearer
 from app.gateway.auth.tokens import Authenticator, issue
 from app.gateway.intake.refusal import Refusal
 from app.settings import Settings
-from schemas.wire import ErrorCode
+from schemas.wire.errors import ErrorCode
 
 
 @pytest.fixture

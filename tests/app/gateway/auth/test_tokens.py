@@ -23,10 +23,10 @@ from app.gateway.auth.tokens import (
     InvalidToken,
     KeysUnavailable,
     Principal,
-    Role,
     issue,
 )
 from app.settings import AuthSettings
+from schemas.vocabulary import Role
 from tests.app.gateway.auth.keys import KEYS, RSA, KeyServer, public, serving_keys
 
 NOW = 1_800_000_000

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.gateway.auth.admission import Sender
-from app.gateway.auth.tokens import Principal, Role
+from app.gateway.auth.tokens import Principal
 from app.gateway.intake.clocks import DeviceClock
 from app.gateway.intake.events import Batch, Submission, plan, read_interactions
 from app.gateway.intake.intake import clock_offset
@@ -21,7 +21,8 @@ from models.learner.update import Position, apply_emotion, apply_interactions
 from schemas.topics.chat import ChatReceived
 from schemas.topics.emotions import PAD, Emotion, EmotionRead
 from schemas.topics.interactions import InteractionsReceived
-from schemas.wire import ChatMessage, Feedback, InteractionBatch
+from schemas.vocabulary import Role
+from schemas.wire.client import ChatMessage, Feedback, InteractionBatch
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000

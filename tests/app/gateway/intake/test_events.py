@@ -12,7 +12,7 @@ from app.gateway.intake.events import Batch, derive_id, plan, read_interactions,
 from app.gateway.intake.refusal import Refusal
 from schemas.base import InvalidMessage
 from schemas.topics.interactions import MAX_INTERACTIONS, Interaction
-from schemas.wire import ChatMessage, Feedback, InteractionBatch
+from schemas.wire.client import ChatMessage, Feedback, InteractionBatch
 
 names = st.text(min_size=1, max_size=20)
 NOW = 1_800_000_000_000

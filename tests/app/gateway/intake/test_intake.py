@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from agents.runtime.topics import CHAT, INTERACTIONS
 from app.gateway.auth.admission import Sender
-from app.gateway.auth.tokens import Principal, Role
+from app.gateway.auth.tokens import Principal
 from app.gateway.intake.events import Submission
 from app.gateway.intake.intake import Intake
 from app.gateway.intake.refusal import Refusal
@@ -31,7 +31,8 @@ from schemas.topics.actions import FeedbackReceived
 from schemas.topics.chat import ChatReceived
 from schemas.topics.emotions import PAD, Emotion, EmotionRead
 from schemas.topics.interactions import InteractionsReceived
-from schemas.wire import Ack, Error
+from schemas.vocabulary import Role
+from schemas.wire.server import Ack, Error
 
 NOW = 1_800_000_000_000
 ADA = Sender(

@@ -15,7 +15,7 @@ from pymongo import AsyncMongoClient
 from agents.runtime.ports import PushKind
 from agents.runtime.topics import CHAT, FEEDBACK, INTERACTIONS
 from schemas.base import now_ms
-from schemas.wire import Accepted, Problem
+from schemas.wire.rest import Accepted, Problem
 from tests.app.gateway.edge import PREFIX, Edge, an_interaction, records, serving
 from tests.schemas.examples import FULL_STATE
 

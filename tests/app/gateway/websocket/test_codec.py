@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from app.gateway.intake.events import Batch
 from app.gateway.websocket import codec
-from schemas.wire import CLIENT_TYPES, ChatMessage, Error, Ping
+from schemas.wire.client import CLIENT_TYPES, ChatMessage, Ping
+from schemas.wire.server import Error
 
 LIMIT = 64 * 1024
 

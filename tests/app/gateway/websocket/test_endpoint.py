@@ -20,7 +20,7 @@ from app.settings import AuthSettings
 from schemas.base import now_ms
 from schemas.topics.chat import ChatReceived
 from schemas.topics.interactions import MAX_INTERACTIONS, InteractionsReceived
-from schemas.wire import Ack, Error, Hello, Pong
+from schemas.wire.server import Ack, Error, Hello, Pong
 from tests.app.gateway.edge import Edge, an_interaction, records, serving
 from tests.app.gateway.websocket.test_wire_document import EXAMPLES as DOCUMENTED
 from tests.proxy import Proxy

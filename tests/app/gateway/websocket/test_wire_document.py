@@ -9,18 +9,9 @@ from typing import Any
 
 import pytest
 
-from schemas.wire import (
-    CLIENT_TYPES,
-    Ack,
-    CloseCode,
-    Error,
-    ErrorCode,
-    Intervention,
-    Recommendations,
-    TutorDelta,
-    TutorReply,
-    read_client,
-)
+from schemas.wire.client import CLIENT_TYPES, read_client
+from schemas.wire.errors import CloseCode, ErrorCode
+from schemas.wire.server import Ack, Error, Intervention, Recommendations, TutorDelta, TutorReply
 
 TEXT = (Path(__file__).resolve().parents[4] / "docs" / "wire.md").read_text(encoding="utf-8")
 

@@ -11,7 +11,8 @@ from app.tutor.config import BudgetSettings
 from app.tutor.providers.errors import Reason, Unavailable
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
-from models.tutor.providers.evidence import Mood, Situation, Task
+from models.tutor.providers.evidence import Situation
+from schemas.vocabulary import Mood, Task
 from tests.app.tutor.conftest import TIMEOUTS
 from tests.app.tutor.listening import SITUATION, Ear, metric, request
 from tests.app.tutor.sse import say, say_when, silence, stall, status

@@ -31,7 +31,8 @@ from models.tutor.moves.dialogue import Speaker
 from models.tutor.prompts.fence import harmless, one_line
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
-from models.tutor.providers.evidence import Mood, Situation, Task
+from models.tutor.providers.evidence import Situation
+from schemas.vocabulary import Mood, Task
 
 BASE = ContextSettings(learning=LearningSettings(trial=0))
 COUNT = counter(BASE.tokenizer, BASE.tokenizer_margin)

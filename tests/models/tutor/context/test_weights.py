@@ -18,7 +18,8 @@ from models.tutor.context.weights import (
     shares,
     withheld,
 )
-from models.tutor.providers.evidence import Mood, Situation, Task
+from models.tutor.providers.evidence import Situation
+from schemas.vocabulary import Mood, Task
 
 SETTINGS = LearningSettings()
 LAYERS = LayersSettings()

@@ -12,9 +12,9 @@ from models.tutor.modes.signs import Signs, mood_of, signs
 from models.tutor.moves.advice import MoveAdvice
 from models.tutor.moves.dialogue import STRATEGIES, Move, Speaker
 from models.tutor.moves.model import Evidence
-from models.tutor.providers.evidence import Mood, Task
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Source, Trajectory, TrajectoryCall
+from schemas.vocabulary import Mood, Task
 from tests.models.tutor.context.test_notes import BEHAVIOUR, estimate, state
 
 SETTINGS = ModeSettings()

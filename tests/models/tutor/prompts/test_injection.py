@@ -28,7 +28,8 @@ from models.tutor.moves.dialogue import Speaker
 from models.tutor.prompts.fence import harmless
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
-from models.tutor.providers.evidence import Mood, Situation, Task
+from models.tutor.providers.evidence import Situation
+from schemas.vocabulary import Mood, Task
 from tests.models.tutor.prompts.attempts import ATTEMPTS, FENCES, HIDDEN, ROLES, TOKENS
 
 SETTINGS = ContextSettings()

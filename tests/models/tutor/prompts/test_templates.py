@@ -9,7 +9,7 @@ from models.tutor.context.material import Occasion
 from models.tutor.modes.config import ModeSettings
 from models.tutor.prompts.instructions import OperatorText, instructions, summary_instructions
 from models.tutor.prompts.templates import PACKAGED, TemplateProblem, load, parse
-from models.tutor.providers.evidence import Task
+from schemas.vocabulary import Task
 
 HELP = OperatorText("Call somebody.")
 GOOD = '+++\nversion = 2\nabout = "x"\nfields = ["a"]\n+++\nSay $a for $$5.\n'

@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 
 from models.tutor.providers.choice import Candidate, belief, hedge_delay, ranked
 from models.tutor.providers.config import ChoiceSettings, PriorSettings, WorthSettings
-from models.tutor.providers.evidence import (
-    NOTHING,
-    Cell,
-    Evidence,
-    Mood,
-    Quality,
-    Situation,
-    Task,
-    cells,
-)
+from models.tutor.providers.evidence import NOTHING, Cell, Evidence, Quality, Situation, cells
+from schemas.vocabulary import Mood, Task
 
 SETTINGS = ChoiceSettings(half_life=3_600)
 HERE = Situation(Task.SOCRATIC, Mood.NEGATIVE)

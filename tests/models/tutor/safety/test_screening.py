@@ -13,8 +13,8 @@ from models.tutor.safety import screening as screening_module
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import Kind, load
 from models.tutor.safety.screening import ReplyWatch, Screen
-from schemas.topics.actions import Level
 from schemas.topics.emotions import Emotion
+from schemas.vocabulary import Level
 from tests.models.tutor.safety.messages import EVERY, FIRST, SEVENTH
 
 SCREEN = Screen(SafetySettings())

@@ -22,7 +22,7 @@ from models.learner.nets.serving.grades import load_grading
 from models.learner.nets.serving.inputs import NetInputs
 from models.learner.nets.serving.intervention import InterventionNet
 from models.learner.nets.serving.readiness import LearningReadinessNet
-from schemas.topics.actions import Level
+from schemas.vocabulary import Level
 from tests.models.learner.nets.build import affect, practising
 
 TEXTS = {

@@ -13,7 +13,7 @@ from models.learner.nets.serving.artefact import CARD, WEIGHTS, NetProblem, load
 from models.learner.nets.serving.grades import TABLE, load_grading
 from models.learner.nets.serving.intervention import InterventionNet
 from models.learner.nets.serving.readiness import LearningReadinessNet
-from schemas.topics.actions import Level
+from schemas.vocabulary import Level
 from tests.models.learner.nets.build import practising
 
 FOLDERS = [f for f in (NetSettings().readiness, NetSettings().intervention) if f is not None]

@@ -20,8 +20,8 @@ from models.learner.nets.serving.inputs import (
 )
 from models.learner.nets.serving.readiness import LAYOUT as READINESS_LAYOUT
 from models.learner.nets.serving.reading import Nets
-from schemas.topics.actions import Level
 from schemas.topics.state import ReadinessState, Source
+from schemas.vocabulary import Level
 from tests.models.learner.nets.build import WIDTHS, affect, any_inputs, practising, shipped
 
 NETS = shipped()
