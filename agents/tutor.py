@@ -109,11 +109,11 @@ class TutorAgent:
 
     Args:
         tutor: replies.
-        hearer: calls a person where one is needed.
+        hearer: alerts a human where one is needed.
         outbox: where replies and interventions go.
         dead_letters: where records go that cannot be read.
         window: bounds what is in flight, acknowledges in order.
-        hearing: the same for chat messages.
+        message_window: the same for chat messages.
         logical: the catalogue's name of a topic on the broker.
     """
 
@@ -125,7 +125,7 @@ class TutorAgent:
         outbox: Outbox,
         dead_letters: DeadLetters,
         window: InFlight,
-        hearing: InFlight,
+        message_window: InFlight,
         logical: Callable[[str], str],
     ) -> None:
         self._tutor = tutor
@@ -133,7 +133,7 @@ class TutorAgent:
         self._outbox = outbox
         self._dead_letters = dead_letters
         self._window = window
-        self._hearing = hearing
+        self._message_window = message_window
         self._logical = logical
         self._tasks: set[Task[None]] = set()
         self._replying: dict[str, Task[None]] = {}
@@ -164,8 +164,8 @@ class TutorAgent:
     ) -> None:
         async for event in events:
             if self._logical(event.message.topic) in _HEARD:
-                await self._hearing.slot()
-                self._hearing.track(event, [await self._begin(event.message)])
+                await self._message_window.slot()
+                self._message_window.track(event, [await self._begin(event.message)])
             else:
                 await ahead.put(event)
         await ahead.put(None)

@@ -157,7 +157,7 @@ async def _ours(url: str, stack: AsyncExitStack) -> ASK:
     from app.settings import RedisSettings, Settings
     from app.tutor.config import TutorSettings
     from app.tutor.providers.router import build
-    from app.tutor.providers.router_types import Request, Speaker, Turn
+    from app.tutor.providers.router_types import PromptMessage, PromptRole, Request
     from models.tutor.providers.evidence import Situation
     from schemas.vocabulary import Mood, Task
 
@@ -181,7 +181,7 @@ async def _ours(url: str, stack: AsyncExitStack) -> ASK:
     stack.push_async_callback(redis.aclose)
     router = build(settings, redis)
     stack.push_async_callback(router.close)
-    turns = tuple(Turn(Speaker(role), text) for role, text in TURNS)
+    turns = tuple(PromptMessage(PromptRole(role), text) for role, text in TURNS)
 
     class Ear:
         async def piece(self, attempt: int, index: int, text: str) -> None:

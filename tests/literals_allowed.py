@@ -81,15 +81,15 @@ ALLOWED: Final = (
     ),
     *_allow(
         "how far behind a pause a list mark or the next word's first two letters are looked for",
-        (f"{_SAFETY}.plain:_AHEAD", "20"),
+        (f"{_SAFETY}.normalise:_AHEAD", "20"),
     ),
     *_allow(
         "bounds what one search may cost, in characters. A text is cut into parts of that length "
         "that overlap by more than a match in ordinary words is long; left out is what stands "
         "behind the 40th character of one word",
-        (f"{_SAFETY}.plain:_LONGEST", "600"),
-        (f"{_SAFETY}.plain:_OVERLAP", "150"),
-        (f"{_SAFETY}.plain:_LONGEST_WORD", "40"),
+        (f"{_SAFETY}.normalise:_LONGEST", "600"),
+        (f"{_SAFETY}.normalise:_OVERLAP", "150"),
+        (f"{_SAFETY}.normalise:_LONGEST_WORD", "40"),
         (f"{_SAFETY}.screening:_LONGEST", "600"),
         (f"{_SAFETY}.screening:_KEPT", "160"),
     ),
@@ -197,7 +197,7 @@ ALLOWED: Final = (
         (f"{_MOVES}.model:fingerprint", "32"),
         (f"{_CONTEXT}.tokens:_INDENT_CHARS", "4"),
         (f"{_CONTEXT}.weights:_WHOLE", "64"),
-        (f"{_SAFETY}.plain:_letters", "63"),
+        (f"{_SAFETY}.normalise:_letters", "63"),
     ),
     *_allow(
         "conversion of units",
@@ -205,7 +205,7 @@ ALLOWED: Final = (
         (f"{_LEARNER}.trajectory:_MS_PER_MINUTE", "60000"),
         (f"{_BEHAVIOUR}.serving.record:_weights", "1000.0"),
         (f"{_ADVICE}.serving.learning:_DAY_MS", "86400000"),
-        (f"{_TUTOR}.usage.attempt_accounting:Accounts._report", "1000000.0"),
+        (f"{_TUTOR}.usage.attempt_accounting:AttemptAccounting._report", "1000000.0"),
         (f"{_TUTOR}.usage.budget:Budgets.__init__", "1000000"),
         (f"{_TUTOR}.replies.conversations:_DAY", "86400000"),
     ),

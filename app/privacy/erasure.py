@@ -41,7 +41,7 @@ from app.redis.push_log import PushLog
 from app.settings import Role, Settings
 from app.tutor.providers.errors import StoreDown
 from app.tutor.replies.ledger import Ledger
-from app.tutor.screening.proactive_mute import Quiet
+from app.tutor.screening.proactive_mute import ProactiveMute
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
 from schemas.base import new_event_id, now_ms
@@ -213,7 +213,7 @@ async def _forget_pushes(settings: Settings, request: ErasureRequested) -> None:
         await ledger.forget(request.user_id, request.ingest_time)
         store = TutorStore(client, settings.redis, settings.tutor.timeouts.store)
         await Budgets(store, settings.tutor.budget).forget(request.user_id)
-        await Quiet(store, settings.tutor.hearing.quiet_for).forget(request.user_id)
+        await ProactiveMute(store, settings.tutor.hearing.quiet_for).forget(request.user_id)
 
 
 async def _forget_history(settings: Settings, request: ErasureRequested) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Lanes:
+class KeyedLock:
     """A first-come lock for each key; a key that nobody uses takes no memory."""
 
     def __init__(self) -> None:

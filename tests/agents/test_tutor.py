@@ -93,7 +93,7 @@ async def agent(desk: Desk, around: Around) -> AsyncIterator[TutorAgent]:
         outbox=NoOutbox(),
         dead_letters=around.graveyard,
         window=around.window,
-        hearing=around.window.beside(),
+        message_window=around.window.beside(),
         logical=str,
     )
     yield made
@@ -219,7 +219,7 @@ async def test_messages_are_heard_while_requests_take_every_place(desk: Desk, ar
         outbox=NoOutbox(),
         dead_letters=around.graveyard,
         window=narrow,
-        hearing=narrow.beside(),
+        message_window=narrow.beside(),
         logical=str,
     )
     requests = [asked() for _ in range(9)]

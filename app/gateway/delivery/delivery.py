@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from app.gateway.delivery.feed import Feed, LogReader, frame
-from app.process.keyed_lock import Lanes
+from app.process.keyed_lock import KeyedLock
 from app.redis.push_log import Latest, PushLog
 from app.redis.subscription import Reconnected, StoredPush, Subscription
 
@@ -30,7 +30,7 @@ class Delivery:
         self._announcing: set[asyncio.Future[None]] = set()
         self.reader = LogReader(pushes)
         self._feeds: dict[str, set[Feed]] = {}
-        self._lanes = Lanes()
+        self._lanes = KeyedLock()
         self._subscription: Subscription | None = None
         self._listener: asyncio.Task[None] | None = None
 

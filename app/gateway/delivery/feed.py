@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from app.gateway.delivery.outbox import Frame, Kind
+from app.gateway.delivery.send_queue import Frame, FrameKind
 from app.gateway.process import metrics
 from app.redis.push_log import Latest, PushLog, Tail
 from app.redis.push_scripts import MOST_CAUSES
@@ -247,4 +247,4 @@ class Feed:
 
 def frame(push: StoredPush) -> Frame:
     """A push as it goes over the wire."""
-    return Frame(Kind.of(push.kind), push.wire(), push.offset, push.caused_by)
+    return Frame(FrameKind.of(push.kind), push.wire(), push.offset, push.caused_by)

@@ -30,7 +30,7 @@ from app.gateway.intake.events import Batch, Plan, Submission, plan
 from app.gateway.intake.refusal import Refusal
 from app.gateway.intake.retries import RetryMemory
 from app.gateway.process import metrics
-from app.process.keyed_lock import Lanes
+from app.process.keyed_lock import KeyedLock
 from app.settings import Settings
 from schemas.base import now_ms
 from schemas.vocabulary import Role
@@ -61,7 +61,7 @@ class Intake:
         self._events = events
         self._retries = retries
         self._clock = clock
-        self._lanes = Lanes()
+        self._lanes = KeyedLock()
         self._in_flight: dict[_Key, _Outcome] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False

@@ -18,8 +18,15 @@ from app.tutor.prompt.layers import LayerOutcomes
 from app.tutor.prompt.reply_contract import Asked, Danger, Worded
 from app.tutor.providers.errors import Reason, Unavailable
 from app.tutor.providers.router import Router
-from app.tutor.providers.router_types import Answer, Ending, Listener, Request, Speaker, Turn
-from app.tutor.screening.screened_listener import UnsafeReply, Watched
+from app.tutor.providers.router_types import (
+    Answer,
+    Ending,
+    Listener,
+    PromptMessage,
+    PromptRole,
+    Request,
+)
+from app.tutor.screening.screened_listener import ScreenedListener, UnsafeReply
 from models.tutor.context.material import (
     Layer,
     LayerUse,
@@ -40,7 +47,7 @@ from models.tutor.context.tokens import counter
 from models.tutor.modes.choice import ModeChoice, choose
 from models.tutor.modes.config import MODES
 from models.tutor.modes.signs import mood_of, signs
-from models.tutor.moves.dialogue import Speaker as Who
+from models.tutor.moves.dialogue import Speaker
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
 from models.tutor.providers.evidence import Situation
@@ -51,7 +58,7 @@ from schemas.vocabulary import Mood, Task
 
 
 class Composer:
-    """Finds the words (`app.tutor.prompt.reply_contract.Words`). One for each process.
+    """Finds the words (`app.tutor.prompt.reply_contract.ReplyContract`). One for each process.
 
     Raises models.tutor's TemplateProblem, TokenizerProblem, LexiconProblem and BudgetTooSmall
     (all ValueErrors) for settings that cannot be used.
@@ -91,7 +98,7 @@ class Composer:
                     input_tokens=prompt.tokens,
                     asked_at=request.ingest_time,
                 ),
-                Watched(listener, self._screen),
+                ScreenedListener(listener, self._screen),
             )
         except UnsafeReply as unsafe:
             return _instead(unsafe.screening)
@@ -171,7 +178,7 @@ class Composer:
 
     def _try_every_prompt(self) -> None:
         """What no budget has room for is found when the worker starts, not when somebody asks."""
-        anybody = (Said(Who.STUDENT, "?", 0),)
+        anybody = (Said(Speaker.STUDENT, "?", 0),)
         for mode in self._settings.modes.offered:
             for rung in range(self._templates.rungs if mode is Task.SOCRATIC else 1):
                 for occasion in Occasion:
@@ -209,7 +216,7 @@ def exchanges_of(turns: Sequence[Said]) -> list[Exchange]:
     return [
         Exchange(asked.text, answered.text, asked.at)
         for asked, answered in pairwise(turns)
-        if asked.speaker is Who.STUDENT and answered.speaker is Who.TEACHER
+        if asked.speaker is Speaker.STUDENT and answered.speaker is Speaker.TEACHER
     ]
 
 
@@ -232,8 +239,8 @@ def _occasion(request: TutorRequested) -> Occasion:
     return Occasion.MESSAGE if request.kind is RequestKind.CHAT else Occasion.INTERVENTION
 
 
-def _turns(prompt: Sequence[PromptTurn]) -> tuple[Turn, ...]:
-    return tuple(Turn(Speaker(turn.role), turn.text) for turn in prompt)
+def _turns(prompt: Sequence[PromptTurn]) -> tuple[PromptMessage, ...]:
+    return tuple(PromptMessage(PromptRole(turn.role), turn.text) for turn in prompt)
 
 
 def _danger(screening: Screening) -> Danger | None:

@@ -72,7 +72,7 @@ class Worded:
     danger: Danger | None = None
 
 
-class Words(Protocol):
+class ReplyContract(Protocol):
     """Whoever finds the words: `app.tutor.prompt.composing.Composer`."""
 
     def danger(self, text: str, reading: Mapping[Emotion, float]) -> Danger | None:

@@ -39,7 +39,7 @@ class Entry:
     trial: bool
 
 
-class ProviderHealth:
+class ProviderCircuit:
     """Circuit breakers and cooldowns. Every method raises StoreDown.
 
     Args:

@@ -23,7 +23,7 @@ from app.tutor.providers.answer_reader import AnswerReader, Finished, Opened, Pa
 from app.tutor.providers.chunks import EndingNames
 from app.tutor.providers.errors import FailureKind, ProviderFailure
 from app.tutor.providers.failures import failure
-from app.tutor.providers.router_types import Turn
+from app.tutor.providers.router_types import PromptMessage
 
 # At debug it logs whole prompts, and OPENAI_LOG turns that on behind our settings' back.
 logging.getLogger("openai").setLevel(logging.WARNING)
@@ -71,7 +71,7 @@ class ProviderClient:
         self._create = self._client.chat.completions.with_raw_response.create
 
     async def stream(
-        self, turns: tuple[Turn, ...], *, max_output_tokens: int, temperature: float | None
+        self, turns: tuple[PromptMessage, ...], *, max_output_tokens: int, temperature: float | None
     ) -> AsyncGenerator[Part, None]:
         """Ask, and yield Opened, then Text, Thought and Void, and at last Finished.
 
@@ -146,7 +146,7 @@ class ProviderClient:
             await response.aclose()
 
     async def _open(
-        self, turns: tuple[Turn, ...], max_output_tokens: int, temperature: float | None
+        self, turns: tuple[PromptMessage, ...], max_output_tokens: int, temperature: float | None
     ) -> httpx2.Response:
         settings = self.settings
         fields: dict[str, Any] = {

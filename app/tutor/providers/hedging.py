@@ -14,7 +14,7 @@ from app.tutor.config import HedgeSettings
 from app.tutor.metrics import HEDGES
 from app.tutor.providers.errors import OverBudget, ProviderFailure, Shut, StoreDown
 from app.tutor.providers.router_types import Answer
-from app.tutor.replies.speaker_lock import Floor
+from app.tutor.replies.speaker_lock import SpeakerLock
 from app.tutor.usage.attempt_accounting import Provider
 
 
@@ -41,7 +41,7 @@ class Allowance:
 async def race(
     order: Sequence[Provider],
     ask: Callable[[Provider], Coroutine[Any, Any, Answer]],
-    floor: Floor,
+    floor: SpeakerLock,
     delay: float | None,
     allowance: Allowance,
 ) -> Answer | None:
@@ -69,7 +69,7 @@ async def race(
     return winner.result() if winner is not None else None
 
 
-async def _silent(task: asyncio.Task[Answer], floor: Floor, delay: float) -> bool:
+async def _silent(task: asyncio.Task[Answer], floor: SpeakerLock, delay: float) -> bool:
     """Whether it neither speaks nor ends for so long."""
     word = asyncio.create_task(floor.taken.wait())
     try:
@@ -82,7 +82,7 @@ async def _silent(task: asyncio.Task[Answer], floor: Floor, delay: float) -> boo
 
 
 async def _first(
-    tasks: Sequence[asyncio.Task[Answer]], floor: Floor
+    tasks: Sequence[asyncio.Task[Answer]], floor: SpeakerLock
 ) -> asyncio.Task[Answer] | None:
     """The task that has the answer; None when all failed."""
     pending, fatal = set(tasks), None

@@ -19,22 +19,22 @@ from contextlib import aclosing
 from app.tutor.config import TutorSettings
 from app.tutor.metrics import DISPATCH_SECONDS
 from app.tutor.providers.answer_reader import Finished, Opened, Text, Thought, Void
-from app.tutor.providers.circuit import ProviderHealth
+from app.tutor.providers.circuit import ProviderCircuit
 from app.tutor.providers.errors import ProviderFailure
 from app.tutor.providers.router_types import Answer, Ending, Request
-from app.tutor.usage.attempt_accounting import Accounts, Attempt, Provider, Pursuit
+from app.tutor.usage.attempt_accounting import Attempt, AttemptAccounting, Provider, Pursuit
 from app.tutor.usage.budget import Budgets, Reservation
 
 
-class Asking:
+class ProviderAttempt:
     """Asks providers, one attempt at a time."""
 
     def __init__(
         self,
         settings: TutorSettings,
-        health: ProviderHealth,
+        health: ProviderCircuit,
         budgets: Budgets,
-        accounts: Accounts,
+        accounts: AttemptAccounting,
     ) -> None:
         self._settings = settings
         self._health = health

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from app.settings import Settings
 from app.tutor.config import TutorSettings
 from app.tutor.metrics import ANSWER_SECONDS, IN_FLIGHT, REQUESTS, STORE_FAILED
-from app.tutor.providers.circuit import ProviderHealth
+from app.tutor.providers.circuit import ProviderCircuit
 from app.tutor.providers.client import ProviderClient
 from app.tutor.providers.errors import (
     FailureKind,
@@ -34,12 +34,12 @@ from app.tutor.providers.errors import (
     Unavailable,
 )
 from app.tutor.providers.hedging import Allowance, race
-from app.tutor.providers.provider_attempt import Asking
+from app.tutor.providers.provider_attempt import ProviderAttempt
 from app.tutor.providers.router_types import Answer, Listener, Request
 from app.tutor.providers.streams import Streams
-from app.tutor.replies.speaker_lock import Floor
+from app.tutor.replies.speaker_lock import SpeakerLock
 from app.tutor.store import TutorStore
-from app.tutor.usage.attempt_accounting import Accounts, Provider, Pursuit
+from app.tutor.usage.attempt_accounting import AttemptAccounting, Provider, Pursuit
 from app.tutor.usage.budget import Budgets
 from app.tutor.usage.outcomes import Outcomes
 from models.tutor.providers.choice import Candidate, ranked
@@ -60,7 +60,7 @@ class Router:
         self,
         settings: TutorSettings,
         providers: Iterable[Provider],
-        health: ProviderHealth,
+        health: ProviderCircuit,
         budgets: Budgets,
         outcomes: Outcomes,
         *,
@@ -71,8 +71,8 @@ class Router:
         self._health = health
         self._outcomes = outcomes
         self._rng = rng or random.Random()  # noqa: S311  a choice, not a secret
-        self._accounts = Accounts(settings, health, budgets, outcomes)
-        self._asking = Asking(settings, health, budgets, self._accounts)
+        self._accounts = AttemptAccounting(settings, health, budgets, outcomes)
+        self._asking = ProviderAttempt(settings, health, budgets, self._accounts)
         self._allowance = Allowance(settings.hedge)
         self._in_flight = 0
         self._refreshing: asyncio.Task[None] | None = None
@@ -88,7 +88,7 @@ class Router:
         Raises Unavailable, not later than the deadline. What `listener` raises goes through.
         """
         loop = asyncio.get_running_loop()
-        pursuit = Pursuit(request, Floor(listener), loop.time())
+        pursuit = Pursuit(request, SpeakerLock(listener), loop.time())
         outcome = "error"
         self._in_flight += 1
         try:
@@ -215,7 +215,7 @@ class Router:
     async def _insist(
         self, provider: Provider, pursuit: Pursuit, left: dict[str, Provider]
     ) -> Answer:
-        """Ask one provider, and again where that may help. Raises as Asking.ask does."""
+        """Ask one provider, and again where that may help. Raises as ProviderAttempt.ask does."""
         left.pop(provider.name)
         retries = self._settings.retries
         async for attempt in stamina.retry_context(
@@ -281,7 +281,7 @@ def build(settings: Settings, redis: Redis, rng: random.Random | None = None) ->
     return Router(
         tutor,
         providers,
-        ProviderHealth(store, tutor.breaker, tutor.timeouts.overall),
+        ProviderCircuit(store, tutor.breaker, tutor.timeouts.overall),
         Budgets(store, tutor.budget, timeouts=tutor.timeouts),
         Outcomes(store, choice.half_life, tutor.outcomes_refresh),
         rng=rng,

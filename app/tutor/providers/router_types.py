@@ -9,7 +9,7 @@ from typing import Protocol
 from models.tutor.providers.evidence import Situation
 
 
-class Speaker(StrEnum):
+class PromptRole(StrEnum):
     """Who says a part of the prompt; the protocol's own names."""
 
     SYSTEM = "system"
@@ -18,10 +18,10 @@ class Speaker(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PromptMessage:
     """A part of the prompt."""
 
-    speaker: Speaker
+    speaker: PromptRole
     text: str
 
 
@@ -41,7 +41,7 @@ class Request:
     event_id: str
     user_id: str
     situation: Situation
-    turns: tuple[Turn, ...]
+    turns: tuple[PromptMessage, ...]
     input_tokens: int
     max_output_tokens: int | None = None
     asked_at: int | None = None

@@ -27,7 +27,7 @@ class TextUnreachable(Retriable):
     """Kafka did not give the record in time; it may later."""
 
 
-class Texts:
+class ChatTextCache:
     """Of one worker. `open` before use, `close` after."""
 
     def __init__(self, settings: Settings) -> None:

@@ -21,7 +21,7 @@ _TURN: Final = 10_000
 """Milliseconds in which one worker prepares for a learner, and the others need not."""
 
 
-class Preloading:
+class ConversationPrefetch:
     """Of one worker. `run` until it is cancelled."""
 
     def __init__(self, redis: Redis, settings: RedisSettings, conversations: Conversations) -> None:

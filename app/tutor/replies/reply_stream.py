@@ -30,7 +30,7 @@ _SOURCE: Final = "tutor"
 """Stands for a topic; with offset -1 the push log goes by the id alone."""
 
 
-class Showing:
+class ReplyStream:
     """The listener of one answer (`app.tutor.providers.router_types.Listener`).
 
     Attempts go on from those that earlier claims have shown. Raises app.tutor.replies.ledger's

@@ -27,19 +27,19 @@ from agents.runtime.ports import PushLogWriter
 from agents.runtime.retrying import StoreError, Waits, until_stored
 from agents.runtime.topics import CHAT
 from agents.tutor import Send
-from app.process.keyed_lock import Lanes
+from app.process.keyed_lock import KeyedLock
 from app.redis.client import errors_told_apart
 from app.tutor.config import ReplySettings
 from app.tutor.metrics import FEEDBACK, LOST, PUT_OFF, REPLIES
-from app.tutor.prompt.reply_contract import Asked, Worded, Words
+from app.tutor.prompt.reply_contract import Asked, ReplyContract, Worded
 from app.tutor.providers.errors import Reason, StoreDown, Unavailable
-from app.tutor.replies.chat_text_cache import Texts, TextUnreachable
+from app.tutor.replies.chat_text_cache import ChatTextCache, TextUnreachable
 from app.tutor.replies.conversations import Conversations, encoded
 from app.tutor.replies.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
 from app.tutor.replies.messages import final_reply, notice
-from app.tutor.replies.reply_stream import Showing
-from app.tutor.screening.proactive_mute import Quiet
-from app.tutor.screening.safety_screening import Hearing
+from app.tutor.replies.reply_stream import ReplyStream
+from app.tutor.screening.proactive_mute import ProactiveMute
+from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.usage.budget import Budgets
 from models.tutor.context.material import Said
 from models.tutor.moves.dialogue import Speaker
@@ -67,7 +67,7 @@ class _Case:
 
     request: TutorRequested
     claim: Claim
-    showing: Showing
+    showing: ReplyStream
     send: Send
     since: float
     at: int = 0
@@ -91,10 +91,10 @@ class Replying:
         ledger: Ledger,
         conversations: Conversations,
         budgets: Budgets,
-        texts: Texts,
-        quiet: Quiet,
-        hearing: Hearing,
-        words: Words,
+        texts: ChatTextCache,
+        quiet: ProactiveMute,
+        hearing: SafetyScreening,
+        words: ReplyContract,
         pushes: PushLogWriter,
         waits: Waits,
     ) -> None:
@@ -109,7 +109,7 @@ class Replying:
         self._words = words
         self._pushes = pushes
         self._waits = waits
-        self._lanes = Lanes()
+        self._lanes = KeyedLock()
         self._waiting_here: Counter[str] = Counter()
         self._under_way: dict[asyncio.Timeout, TutorRequested] = {}
         self._folding: dict[asyncio.Task[None], TutorRequested] = {}
@@ -194,7 +194,7 @@ class Replying:
 
     async def _reply(self, request: TutorRequested, send: Send, crowded: bool) -> None:
         since = asyncio.get_running_loop().time()
-        before: Showing | None = None
+        before: ReplyStream | None = None
         while (case := await self._open(request, send, since, before)) is not None:
             try:
                 await self._close_earlier(case)
@@ -208,7 +208,7 @@ class Replying:
                 return
 
     async def _open(
-        self, request: TutorRequested, send: Send, since: float, before: Showing | None = None
+        self, request: TutorRequested, send: Send, since: float, before: ReplyStream | None = None
     ) -> _Case | None:
         """Claim a request; None where it is finished: then its reply has been told again."""
         claim = await self._insist(partial(self._ledger.claim, request))
@@ -219,7 +219,7 @@ class Replying:
             # The learner's page has not forgotten what Redis has.
             claim = replace(claim, attempt=before.highest, open=before.standing)
         interval = self._settings.piece_interval
-        showing = Showing(request, claim, self._ledger, self._pushes, interval)
+        showing = ReplyStream(request, claim, self._ledger, self._pushes, interval)
         return _Case(request, claim, showing, send, since)
 
     async def _close_earlier(self, case: _Case) -> None:

@@ -13,7 +13,7 @@ from app.tutor.metrics import SUPERSEDED
 from app.tutor.providers.router_types import Listener
 
 
-class Floor:
+class SpeakerLock:
     """The one way from the attempts of a request to its listener.
 
     An attempt is known by its task: what it says, it says from there.

@@ -13,7 +13,7 @@ _BEGIN: Final = "redis.call('SET', KEYS[1], '1', 'EX', ARGV[1])"
 _HOLDS: Final = "return redis.call('EXISTS', KEYS[1])"
 
 
-class Quiet:
+class ProactiveMute:
     """All learners'. Every method raises StoreDown.
 
     Args:

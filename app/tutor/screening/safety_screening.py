@@ -16,11 +16,11 @@ import structlog
 from agents.runtime.retrying import Waits, until_stored
 from agents.tutor import Send
 from app.tutor.config import HearingSettings
-from app.tutor.prompt.reply_contract import Danger, Words
+from app.tutor.prompt.reply_contract import Danger, ReplyContract
 from app.tutor.providers.errors import StoreDown
-from app.tutor.replies.chat_text_cache import Texts
+from app.tutor.replies.chat_text_cache import ChatTextCache
 from app.tutor.replies.messages import human_help, intervention
-from app.tutor.screening.proactive_mute import Quiet
+from app.tutor.screening.proactive_mute import ProactiveMute
 from schemas.base import Event, now_ms
 from schemas.topics.chat import ChatReceived
 from schemas.topics.emotions import Emotion, EmotionRead
@@ -28,7 +28,7 @@ from schemas.topics.emotions import Emotion, EmotionRead
 log = structlog.get_logger(__name__)
 
 
-class Hearing:
+class SafetyScreening:
     """The tutor's ears, as its agent knows them (`agents.tutor.Hearer`).
 
     Args:
@@ -41,9 +41,9 @@ class Hearing:
         settings: HearingSettings,
         long: int,
         *,
-        texts: Texts,
-        words: Words,
-        quiet: Quiet,
+        texts: ChatTextCache,
+        words: ReplyContract,
+        quiet: ProactiveMute,
         waits: Waits,
     ) -> None:
         self._settings = settings

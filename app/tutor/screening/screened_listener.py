@@ -14,7 +14,7 @@ class UnsafeReply(Exception):
         self.screening = screening
 
 
-class Watched:
+class ScreenedListener:
     """Hands on what it hears (`app.tutor.providers.router_types.Listener`). Raises UnsafeReply.
 
     A piece with which a phrase is complete is not handed on; its first words may have been. Pieces

@@ -18,12 +18,12 @@ import structlog
 from app.tutor.config import ProviderSettings, TutorSettings
 from app.tutor.metrics import ATTEMPTS, COST, DENIED, FIRST_TEXT_SECONDS, STORE_FAILED, TOKENS
 from app.tutor.providers.answer_reader import Finished
-from app.tutor.providers.circuit import Entry, ProviderHealth, Verdict
+from app.tutor.providers.circuit import Entry, ProviderCircuit, Verdict
 from app.tutor.providers.client import ProviderClient
 from app.tutor.providers.errors import FailureKind, ProviderFailure, StoreDown
 from app.tutor.providers.router_types import Answer, Request, Usage
 from app.tutor.providers.streams import Streams
-from app.tutor.replies.speaker_lock import Floor
+from app.tutor.replies.speaker_lock import SpeakerLock
 from app.tutor.usage.budget import Budgets, Reservation
 from app.tutor.usage.outcomes import Outcomes
 from models.tutor.providers.choice import Candidate, hedge_delay, speed_score, thrift_score
@@ -56,7 +56,7 @@ class Pursuit:
     """One request on its way to an answer; times in seconds of the event loop."""
 
     request: Request
-    floor: Floor
+    floor: SpeakerLock
     began_at: float
     dispatched: bool = False
 
@@ -95,13 +95,13 @@ class Attempt:
         self.text, self.chars = [], 0
 
 
-class Accounts:
+class AttemptAccounting:
     """Closes accounts. Nothing it does can make an answer fail."""
 
     def __init__(
         self,
         settings: TutorSettings,
-        health: ProviderHealth,
+        health: ProviderCircuit,
         budgets: Budgets,
         outcomes: Outcomes,
     ) -> None:

@@ -17,13 +17,13 @@ from app.redis.requirements import require
 from app.tutor.prompt.composing import Composer
 from app.tutor.prompt.layers import LayerOutcomes
 from app.tutor.providers import router
-from app.tutor.replies.chat_text_cache import Texts
-from app.tutor.replies.conversation_prefetch import Preloading
+from app.tutor.replies.chat_text_cache import ChatTextCache
+from app.tutor.replies.conversation_prefetch import ConversationPrefetch
 from app.tutor.replies.conversations import Conversations
 from app.tutor.replies.ledger import Ledger
 from app.tutor.replies.replying import Replying
-from app.tutor.screening.proactive_mute import Quiet
-from app.tutor.screening.safety_screening import Hearing
+from app.tutor.screening.proactive_mute import ProactiveMute
+from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
 from app.worker.role import Agent, Parts, stateless
@@ -50,7 +50,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         stack.push_async_callback(listening.aclose)
         dialogues = Dialogues(settings.mongo, tutor.replies.history_timeout)
         stack.push_async_callback(dialogues.close)
-        texts = Texts(settings)
+        texts = ChatTextCache(settings)
         stack.push_async_callback(texts.close)
         store = TutorStore(accounts, settings.redis, tutor.timeouts.store)
         layers = LayerOutcomes(store, tutor.context.learning, tutor.outcomes_refresh)
@@ -63,8 +63,8 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             end_now(Exit.CONFIG, str(error))
         stack.push_async_callback(asking.close)
         conversations = Conversations(redis, settings.redis, dialogues, tutor.replies)
-        quiet = Quiet(store, tutor.hearing.quiet_for)
-        hearing = Hearing(
+        quiet = ProactiveMute(store, tutor.hearing.quiet_for)
+        hearing = SafetyScreening(
             tutor.hearing,
             tutor.safety.long_message,
             texts=texts,
@@ -92,11 +92,11 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             outbox=parts.outbox,
             dead_letters=parts.dead_letters,
             window=parts.window,
-            hearing=parts.window.beside(),
+            message_window=parts.window.beside(),
             logical=partial(logical, settings),
         )
         preloading = asyncio.create_task(
-            Preloading(listening, settings.redis, conversations).run(), name="preloading"
+            ConversationPrefetch(listening, settings.redis, conversations).run(), name="preloading"
         )
         stack.callback(preloading.cancel)
         # First of all: what is under way needs all of the above.

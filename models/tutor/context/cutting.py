@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.tutor.prompts.fence import one_line
+from models.tutor.prompts.sanitising import one_line
 
 
 def shortened(text: str, limit: int) -> str:

@@ -19,8 +19,8 @@ from models.tutor.context.tokens import Counter
 from models.tutor.modes.problem import states_a_problem
 from models.tutor.moves import text as cues
 from models.tutor.moves.dialogue import Speaker
-from models.tutor.prompts.fence import Fence, fenced
 from models.tutor.prompts.instructions import summary_instructions
+from models.tutor.prompts.sanitising import Fence, fenced
 from models.tutor.prompts.templates import Templates
 
 _PROBLEM, _MISTAKE, _PROGRESS, _OPEN, _BEFORE = "problem", "mistake", "progress", "open", "before"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.tutor.safety.lexicon import Clauses, Kind, Lexicon, Negation, Pattern
-from models.tutor.safety.plain import Sentence, sentences
+from models.tutor.safety.normalise import Sentence, sentences
 
 
 @dataclass(frozen=True, slots=True)

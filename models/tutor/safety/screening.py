@@ -16,7 +16,7 @@ from models.judged import judged_part
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import Pattern, load
 from models.tutor.safety.matching import Finding, findings, found, found_by, without_figures
-from models.tutor.safety.plain import (
+from models.tutor.safety.normalise import (
     NOTHING,
     SENTENCE_END,
     Sentence,

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from prometheus_client import REGISTRY
 
-from app.tutor.providers.router_types import Answer, Request, Speaker, Turn
+from app.tutor.providers.router_types import Answer, PromptMessage, PromptRole, Request
 from models.tutor.providers.evidence import Situation
 from schemas.vocabulary import Mood, Task
 
@@ -53,7 +53,10 @@ def request(text: str = "Why is one half more than one third?", **fields: object
         "event_id": str(uuid4()),
         "user_id": f"learner-{uuid4().hex[:8]}",
         "situation": SITUATION,
-        "turns": (Turn(Speaker.SYSTEM, "You are a tutor."), Turn(Speaker.USER, text)),
+        "turns": (
+            PromptMessage(PromptRole.SYSTEM, "You are a tutor."),
+            PromptMessage(PromptRole.USER, text),
+        ),
         "input_tokens": 12,
     }
     return Request(**(given | fields))

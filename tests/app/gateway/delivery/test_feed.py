@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from agents.runtime.ports import PushKind
 from app.gateway.delivery.feed import Feed, LogReader, frame
-from app.gateway.delivery.outbox import Frame
+from app.gateway.delivery.send_queue import Frame
 from app.redis.client import connect
 from app.redis.push_log import Latest, PushLog, Tail
 from app.settings import Settings

@@ -16,7 +16,7 @@ from app.gateway.intake.event_log import EventLog, Unavailable
 from app.kafka.admin import create_topics
 from app.kafka.producer import Producer
 from app.kafka.topics import physical
-from app.process.keyed_lock import Lanes
+from app.process.keyed_lock import KeyedLock
 from app.settings import Settings
 from tests.app.gateway.edge import records
 
@@ -167,7 +167,7 @@ async def test_an_error_that_nobody_expected_does_not_end_connecting(
 
 
 async def test_lanes_keep_the_order_of_asking_and_do_not_wait_for_each_other():
-    lanes, order = Lanes(), []
+    lanes, order = KeyedLock(), []
     gate = asyncio.Event()
 
     async def walk(key: str, number: int) -> None:

@@ -7,25 +7,25 @@ import asyncio
 import pytest
 
 from app.tutor.config import BreakerSettings
-from app.tutor.providers.circuit import ProviderHealth, Verdict
+from app.tutor.providers.circuit import ProviderCircuit, Verdict
 from app.tutor.providers.errors import FailureKind, ProviderFailure, Shut, StoreDown
 from app.tutor.store import TutorStore
 
 SERVER = ProviderFailure("p", FailureKind.SERVER)
 
 
-def health(store: TutorStore, lease: float = 60, **settings: float) -> ProviderHealth:
-    return ProviderHealth(
+def health(store: TutorStore, lease: float = 60, **settings: float) -> ProviderCircuit:
+    return ProviderCircuit(
         store, BreakerSettings(**{"threshold": 3, "open_for": 0.2, **settings}), lease
     )
 
 
-async def fail(worker: ProviderHealth, times: int = 1, failure=SERVER) -> None:
+async def fail(worker: ProviderCircuit, times: int = 1, failure=SERVER) -> None:
     for entry in [await worker.enter("p") for _ in range(times)]:
         await worker.leave(entry, Verdict.FAILURE, failure)
 
 
-async def until_half_open(worker: ProviderHealth) -> None:
+async def until_half_open(worker: ProviderCircuit) -> None:
     await asyncio.sleep((await worker.waits(["p"]))["p"])
 
 

@@ -14,11 +14,14 @@ from app.tutor.config import ProviderSettings
 from app.tutor.providers.answer_reader import Finished, Opened, Text
 from app.tutor.providers.client import ProviderClient
 from app.tutor.providers.errors import ProviderFailure
-from app.tutor.providers.router_types import Ending, Speaker, Turn
+from app.tutor.providers.router_types import Ending, PromptMessage, PromptRole
 from tests.app.tutor.conftest import TIMEOUTS
 from tests.app.tutor.sse import Exchange, garbage, say, stall, status
 
-TURNS = (Turn(Speaker.SYSTEM, "You are a tutor."), Turn(Speaker.USER, "my private question"))
+TURNS = (
+    PromptMessage(PromptRole.SYSTEM, "You are a tutor."),
+    PromptMessage(PromptRole.USER, "my private question"),
+)
 
 
 @pytest.fixture

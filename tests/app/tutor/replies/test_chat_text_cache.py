@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 from agents.runtime.topics import CHAT
 from app.kafka.topics import physical
 from app.settings import Settings
-from app.tutor.replies.chat_text_cache import Texts, TextUnreachable
+from app.tutor.replies.chat_text_cache import ChatTextCache, TextUnreachable
 from tests.app.tutor.asking import a_chat, a_request
 from tests.topics import produce
 
@@ -26,14 +26,14 @@ def few(settings: Settings, **replies: float) -> Settings:
 
 
 @pytest.fixture
-async def texts(topics: Settings) -> AsyncIterator[Texts]:
-    made = Texts(few(topics))
+async def texts(topics: Settings) -> AsyncIterator[ChatTextCache]:
+    made = ChatTextCache(few(topics))
     yield made
     await made.close()
 
 
 async def test_what_has_passed_is_in_memory_and_what_left_it_is_read_again(
-    topics: Settings, texts: Texts
+    topics: Settings, texts: ChatTextCache
 ):
     chats = [a_chat(user, f"from {user}") for user in ("ada", "bob", "ada", "eve")]
     places = await produce(topics, CHAT, [(chat.user_id, chat) for chat in chats])
@@ -43,19 +43,19 @@ async def test_what_has_passed_is_in_memory_and_what_left_it_is_read_again(
         assert await texts.find(*place) == chat
 
 
-async def test_of_the_forgotten_nothing_stays_in_memory(topics: Settings, texts: Texts):
+async def test_of_the_forgotten_nothing_stays_in_memory(topics: Settings, texts: ChatTextCache):
     chat = a_chat("ada", "mine")
     texts.remember(0, 10, chat)
     texts.forget("ada")
     assert await texts.find(0, 10) is None, "and the topic has never had it"
 
 
-async def test_what_is_no_message_is_none(topics: Settings, texts: Texts):
+async def test_what_is_no_message_is_none(topics: Settings, texts: ChatTextCache):
     places = await produce(topics, CHAT, [("ada", b"not json"), ("ada", None)])
     assert [await texts.find(*place) for place in places] == [None, None]
 
 
-async def test_a_place_that_there_is_not_is_not_waited_for(topics: Settings, texts: Texts):
+async def test_a_place_that_there_is_not_is_not_waited_for(topics: Settings, texts: ChatTextCache):
     (place,) = await produce(topics, CHAT, [("ada", a_chat("ada", "the only one"))])
     async with asyncio.timeout(few(topics).tutor.replies.text_timeout):
         for partition, offset in ((-1, 0), (99, 0), (0, -1), (place[0], 1), (place[0], 2**63 - 1)):
@@ -71,7 +71,7 @@ async def test_a_place_that_there_is_not_is_not_waited_for(topics: Settings, tex
     )
 
 
-async def test_what_the_topic_no_longer_keeps_is_gone(topics: Settings, texts: Texts):
+async def test_what_the_topic_no_longer_keeps_is_gone(topics: Settings, texts: ChatTextCache):
     chats = [a_chat("ada", f"number {n}") for n in range(3)]
     places = await produce(topics, CHAT, [("ada", chat) for chat in chats])
     admin = AIOKafkaAdminClient(bootstrap_servers=topics.kafka.bootstrap)
@@ -89,7 +89,7 @@ async def test_what_the_topic_no_longer_keeps_is_gone(topics: Settings, texts: T
 
 async def test_a_broker_that_is_away_is_not_a_message_that_is_gone(topics: Settings):
     kafka = topics.kafka.model_copy(update={"bootstrap": "127.0.0.1:1"})
-    texts = Texts(few(topics, text_timeout=5.0).model_copy(update={"kafka": kafka}))
+    texts = ChatTextCache(few(topics, text_timeout=5.0).model_copy(update={"kafka": kafka}))
     with pytest.raises(TextUnreachable):
         await texts.find(0, 0)
     await texts.close()

@@ -18,7 +18,7 @@ from app.redis.arrivals import announce
 from app.redis.client import connect
 from app.settings import Settings
 from app.tutor.config import ReplySettings
-from app.tutor.replies.conversation_prefetch import Preloading
+from app.tutor.replies.conversation_prefetch import ConversationPrefetch
 from app.tutor.replies.conversations import Conversation, Conversations, encoded
 from app.tutor.replies.ledger import Claim, Ledger
 from models.tutor.context.material import Said, Summary
@@ -195,7 +195,7 @@ async def test_a_dialogue_is_read_ahead_when_its_learner_connects(
     settings: Settings, redis: Redis, conversations: Conversations, history: HistoryStore
 ):
     await happened(history, "ada", ("why?", "think."))
-    reading = asyncio.create_task(Preloading(redis, settings.redis, conversations).run())
+    reading = asyncio.create_task(ConversationPrefetch(redis, settings.redis, conversations).run())
     try:
 
         async def arrive() -> set[str]:

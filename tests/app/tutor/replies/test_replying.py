@@ -16,13 +16,13 @@ from app.settings import MongoSettings, Settings
 from app.tutor.config import TimeoutSettings, TutorSettings
 from app.tutor.prompt.composing import Composer
 from app.tutor.prompt.layers import LayerOutcomes
-from app.tutor.replies.chat_text_cache import Texts
+from app.tutor.replies.chat_text_cache import ChatTextCache
 from app.tutor.replies.conversations import Conversations
 from app.tutor.replies.ledger import Claim, ClaimLost, Ledger
-from app.tutor.replies.reply_stream import Showing
+from app.tutor.replies.reply_stream import ReplyStream
 from app.tutor.replies.replying import Replying
-from app.tutor.screening.proactive_mute import Quiet
-from app.tutor.screening.safety_screening import Hearing
+from app.tutor.screening.proactive_mute import ProactiveMute
+from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
 from models.tutor.modes.config import ModeSettings
@@ -64,15 +64,15 @@ class Desk:
         self.waits = Waits()
         self.store = store = TutorStore(client, settings, 5)
         self.budgets = Budgets(store, tutor.budget)
-        self.texts = Texts(Settings(redis=settings, tutor=tutor))
+        self.texts = ChatTextCache(Settings(redis=settings, tutor=tutor))
         dialogues = Dialogues(NO_MONGO, 0.05)
         self.bench.stack.push_async_callback(dialogues.close)
         self.alarming = tutor.safety.emotions
         self.pushes = PushLog(client, settings)
         self.ledger = Ledger(client, settings, tutor.replies)
-        self.quiet = Quiet(store, tutor.hearing.quiet_for)
+        self.quiet = ProactiveMute(store, tutor.hearing.quiet_for)
         words = Composer(tutor, router, LayerOutcomes(store, tutor.context.learning, 5.0))
-        self.hearing = Hearing(
+        self.hearing = SafetyScreening(
             tutor.hearing,
             tutor.safety.long_message,
             texts=self.texts,
@@ -302,7 +302,7 @@ async def test_a_request_that_is_given_up_ends_what_was_shown(desk: Desk):
     request = desk.asked()
     claim = await desk.ledger.claim(request)
     assert isinstance(claim, Claim)
-    await Showing(request, claim, desk.ledger, desk.pushes, 0.0).piece(1, 0, "Half")
+    await ReplyStream(request, claim, desk.ledger, desk.pushes, 0.0).piece(1, 0, "Half")
     await desk.replying.give_up(request, desk.send)
     assert [(each.status, each.final) for each in desk.told] == [("unavailable", True)]
     assert (await desk.page(request)).text == ""
@@ -322,7 +322,7 @@ async def test_who_lost_its_claim_voids_nothing_behind_the_reply(bench: Bench):
     request = desk.asked()
     first = await desk.ledger.claim(request)
     assert isinstance(first, Claim)
-    showing = Showing(request, first, desk.ledger, desk.pushes, 0.0)
+    showing = ReplyStream(request, first, desk.ledger, desk.pushes, 0.0)
     await showing.piece(1, 0, "Half")
     # Given another worker that takes the request and replies
     await desk.reply(request)

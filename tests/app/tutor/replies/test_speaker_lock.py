@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from app.tutor.replies.speaker_lock import Floor
+from app.tutor.replies.speaker_lock import SpeakerLock
 from tests.app.tutor.listening import Ear
 
 
@@ -13,7 +13,7 @@ async def in_a_task(coroutine):
 
 
 async def test_the_second_speaker_is_not_heard():
-    floor = Floor(ear := Ear())
+    floor = SpeakerLock(ear := Ear())
 
     async def speak(first: str, second: str) -> list[bool]:
         said = [await floor.say(first)]
@@ -27,7 +27,7 @@ async def test_the_second_speaker_is_not_heard():
 
 
 async def test_who_has_not_spoken_gives_nothing_up():
-    floor = Floor(ear := Ear())
+    floor = SpeakerLock(ear := Ear())
     assert await in_a_task(floor.say("a"))
     await in_a_task(floor.give_up())
     assert floor.shown == 1
@@ -35,7 +35,7 @@ async def test_who_has_not_spoken_gives_nothing_up():
 
 
 async def test_after_a_break_the_next_attempt_begins_at_nought():
-    floor = Floor(ear := Ear())
+    floor = SpeakerLock(ear := Ear())
 
     async def broken() -> None:
         await floor.say("a")

@@ -17,9 +17,9 @@ from app.settings import RedisSettings, Settings
 from app.tutor.config import HearingSettings, TutorSettings
 from app.tutor.prompt.composing import Composer
 from app.tutor.prompt.layers import LayerOutcomes
-from app.tutor.replies.chat_text_cache import Texts
-from app.tutor.screening.proactive_mute import Quiet
-from app.tutor.screening.safety_screening import Hearing
+from app.tutor.replies.chat_text_cache import ChatTextCache
+from app.tutor.screening.proactive_mute import ProactiveMute
+from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.store import TutorStore
 from schemas.base import Derived, now_ms
 from schemas.topics.chat import ChatReceived
@@ -33,14 +33,14 @@ CLEAR, HINT, PLAIN = "i want to kill myself", "i can't do this anymore", "what i
 
 
 class Ears:
-    """Hearing on a Redis of the test's, and what it has sent."""
+    """Safety screening on the test's own Redis, and what it has sent."""
 
     def __init__(self, settings: TutorSettings, bench: Bench, store: TutorStore, words: Composer):
         self.sent: list[Derived] = []
         self.alarming = settings.safety.emotions
-        self.quiet = Quiet(store, settings.hearing.quiet_for)
-        self.texts = Texts(Settings(redis=bench.redis_settings, tutor=settings))
-        self.hearing = Hearing(
+        self.quiet = ProactiveMute(store, settings.hearing.quiet_for)
+        self.texts = ChatTextCache(Settings(redis=bench.redis_settings, tutor=settings))
+        self.hearing = SafetyScreening(
             settings.hearing,
             settings.safety.long_message,
             texts=self.texts,
@@ -141,7 +141,7 @@ async def test_however_a_page_sends_it_the_agent_calls_a_person(bench, store):
         outbox=outbox,
         dead_letters=around.graveyard,
         window=around.window,
-        hearing=around.window.beside(),
+        message_window=around.window.beside(),
         logical=str,
     )
     texts = [*AS_PAGES_SEND_IT, PLAIN, "is a <b and c> d?", "nobody\nWants pizza", "<p><br></p>"]

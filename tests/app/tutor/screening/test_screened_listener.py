@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.tutor.screening.screened_listener import UnsafeReply, Watched
+from app.tutor.screening.screened_listener import ScreenedListener, UnsafeReply
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.screening import Screen
 
@@ -24,7 +24,7 @@ class Heard:
 
 
 async def tell(heard: Heard, *pieces: str) -> Heard:
-    watched = Watched(heard, SCREEN)
+    watched = ScreenedListener(heard, SCREEN)
     for index, piece in enumerate(pieces):
         await watched.piece(1, index, piece)
     return heard
@@ -54,7 +54,7 @@ async def test_what_fails_goes_no_further_and_is_not_shown():
 
 async def test_an_attempt_of_which_nothing_was_shown_is_not_voided():
     heard = Heard()
-    watched = Watched(heard, SCREEN)
+    watched = ScreenedListener(heard, SCREEN)
     await watched.superseded(1)
     await watched.piece(2, 0, "Count ")
     await watched.superseded(2)

@@ -4,7 +4,7 @@ import pytest
 
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import LexiconProblem, load
-from models.tutor.safety.plain import plain, slips
+from models.tutor.safety.normalise import plain, slips
 from models.tutor.safety.screening import Screen
 
 SCREEN = Screen(SafetySettings())

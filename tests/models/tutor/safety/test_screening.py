@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tutor.safety import plain as plain_text
+from models.tutor.safety import normalise as plain_text
 from models.tutor.safety import screening as screening_module
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import Kind, load

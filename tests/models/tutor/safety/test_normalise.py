@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tutor.safety import plain as plain_text
+from models.tutor.safety import normalise as plain_text
 from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import load
-from models.tutor.safety.plain import Sentence, portions, sentences
+from models.tutor.safety.normalise import Sentence, portions, sentences
 from models.tutor.safety.screening import ReplyWatch, Screen
 
 LEXICON = load()

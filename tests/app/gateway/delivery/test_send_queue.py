@@ -9,37 +9,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.gateway.delivery.outbox import Frame, Kind, Outbox, Overflow
+from app.gateway.delivery.send_queue import Frame, FrameKind, Overflow, SendQueue
 
 AMPLE = 10**9
-PUSHES = (Kind.STATE, Kind.RECOMMENDATIONS, Kind.INTERVENTION)
+PUSHES = (FrameKind.STATE, FrameKind.RECOMMENDATIONS, FrameKind.INTERVENTION)
 
 
-def frame(kind: Kind, offset: int, size: int = 0) -> Frame:
-    if kind is Kind.ANSWER:
+def frame(kind: FrameKind, offset: int, size: int = 0) -> Frame:
+    if kind is FrameKind.ANSWER:
         return Frame(kind, orjson.dumps({"type": "ack", "id": str(offset)}))
     causes = (f"c{offset}",)
     document = {"type": kind, "offset": offset, "causedBy": causes, "padding": "x" * size}
     return Frame(kind, orjson.dumps(document), offset, causes)
 
 
-def sent(outbox: Outbox) -> list[dict]:
+def sent(outbox: SendQueue) -> list[dict]:
     found = []
     while (payload := outbox.pop()) is not None:
         found.append(orjson.loads(payload))
     return found
 
 
-def push_all(outbox: Outbox, frames: Iterable[Frame]) -> None:
+def push_all(outbox: SendQueue, frames: Iterable[Frame]) -> None:
     for one in frames:
         outbox.push(one)
 
 
 def run(
-    steps: Iterable[Kind | None], conflate_above: int
-) -> tuple[list[Frame], list[dict], Outbox]:
+    steps: Iterable[FrameKind | None], conflate_above: int
+) -> tuple[list[Frame], list[dict], SendQueue]:
     """Push a frame for each kind; None sends one."""
-    outbox = Outbox(AMPLE, conflate_above)
+    outbox = SendQueue(AMPLE, conflate_above)
     pushed, out = [], []
     for offset, step in enumerate(steps, start=1):
         if step is None:
@@ -51,7 +51,7 @@ def run(
     return pushed, out + sent(outbox), outbox
 
 
-steps = st.lists(st.none() | st.sampled_from(list(Kind)), max_size=80)
+steps = st.lists(st.none() | st.sampled_from(list(FrameKind)), max_size=80)
 bounds = st.sampled_from([0, 150, 400, AMPLE])
 
 
@@ -65,15 +65,15 @@ def test_offsets_only_grow(steps, bound):
 @given(steps, bounds)
 def test_answers_and_interventions_all_arrive_in_order(steps, bound):
     pushed, out, _ = run(steps, bound)
-    kept = [one for one in pushed if one.kind in (Kind.ANSWER, Kind.INTERVENTION)]
-    arrived = [one for one in out if one["type"] in ("ack", Kind.INTERVENTION)]
+    kept = [one for one in pushed if one.kind in (FrameKind.ANSWER, FrameKind.INTERVENTION)]
+    arrived = [one for one in out if one["type"] in ("ack", FrameKind.INTERVENTION)]
     assert arrived == [orjson.loads(one.payload) for one in kept]
 
 
 @given(steps, bounds)
 def test_the_latest_of_each_kind_arrives_and_no_cause_is_lost_or_told_twice(steps, bound):
     pushed, out, _ = run(steps, bound)
-    for kind in (Kind.STATE, Kind.RECOMMENDATIONS):
+    for kind in (FrameKind.STATE, FrameKind.RECOMMENDATIONS):
         of_kind = [one for one in pushed if one.kind is kind]
         arrived = [one for one in out if one["type"] == kind]
         assert [c for one in arrived for c in one["causedBy"]] == [
@@ -86,8 +86,8 @@ def test_the_latest_of_each_kind_arrives_and_no_cause_is_lost_or_told_twice(step
 @given(steps, bounds)
 def test_pieces_of_a_reply_arrive_unless_the_client_is_slow(steps, bound):
     pushed, out, outbox = run(steps, bound)
-    of_kind = [orjson.loads(one.payload) for one in pushed if one.kind is Kind.DELTA]
-    arrived = [one for one in out if one["type"] == Kind.DELTA]
+    of_kind = [orjson.loads(one.payload) for one in pushed if one.kind is FrameKind.DELTA]
+    arrived = [one for one in out if one["type"] == FrameKind.DELTA]
     assert [one for one in of_kind if one in arrived] == arrived
     assert len(of_kind) - len(arrived) <= outbox.conflated
 
@@ -96,10 +96,9 @@ def test_pieces_of_a_reply_arrive_unless_the_client_is_slow(steps, bound):
 def test_a_state_is_followed_by_recommendations_if_it_was_in_the_log(steps, bound):
     pushed, out, _ = run(steps, bound)
     order = [one.kind for one in pushed if one.kind.conflates]
-    if order and order[-1] is Kind.RECOMMENDATIONS:
-        assert [one["type"] for one in out if one["type"] in (Kind.STATE, order[-1])][-1] == order[
-            -1
-        ]
+    if order and order[-1] is FrameKind.RECOMMENDATIONS:
+        told = [one["type"] for one in out if one["type"] in (FrameKind.STATE, order[-1])]
+        assert told[-1] == order[-1]
 
 
 @given(steps)
@@ -111,7 +110,7 @@ def test_a_client_that_keeps_up_gets_everything(steps):
 
 @given(steps, bounds)
 def test_the_bytes_are_those_of_what_is_unsent(steps, bound):
-    outbox = Outbox(AMPLE, bound)
+    outbox = SendQueue(AMPLE, bound)
     for offset, step in enumerate(steps, start=1):
         outbox.pop() if step is None else outbox.push(frame(step, offset))
         assert outbox.bytes >= 0
@@ -122,7 +121,7 @@ def test_the_bytes_are_those_of_what_is_unsent(steps, bound):
 
 @given(st.lists(st.sampled_from(PUSHES), min_size=1, max_size=300), st.integers(300, 3_000))
 def test_it_never_holds_more_than_its_bound(kinds, bound):
-    outbox = Outbox(bound, bound // 8)
+    outbox = SendQueue(bound, bound // 8)
     overflowed = False
     for offset, kind in enumerate(kinds, start=1):
         try:
@@ -135,39 +134,39 @@ def test_it_never_holds_more_than_its_bound(kinds, bound):
 
 
 def test_interventions_overflow_but_states_take_each_others_place():
-    outbox = Outbox(10_000, 1_000)
+    outbox = SendQueue(10_000, 1_000)
     for offset in range(1, 101):
-        outbox.push(frame(Kind.STATE, offset, size=500))
+        outbox.push(frame(FrameKind.STATE, offset, size=500))
     assert len(outbox) <= 3
     with pytest.raises(Overflow):
-        push_all(outbox, [frame(Kind.INTERVENTION, n, size=500) for n in range(101, 201)])
+        push_all(outbox, [frame(FrameKind.INTERVENTION, n, size=500) for n in range(101, 201)])
 
 
 def test_a_lone_message_larger_than_the_bound_goes_out():
-    outbox = Outbox(1_000, 100)
-    outbox.push(frame(Kind.STATE, 1, size=5_000))
+    outbox = SendQueue(1_000, 100)
+    outbox.push(frame(FrameKind.STATE, 1, size=5_000))
     assert sent(outbox)[0]["offset"] == 1
 
 
 def test_dropping_pushes_leaves_answers():
-    outbox = Outbox(AMPLE, AMPLE)
-    for offset, kind in enumerate([Kind.ANSWER, *PUSHES, Kind.ANSWER], start=1):
+    outbox = SendQueue(AMPLE, AMPLE)
+    for offset, kind in enumerate([FrameKind.ANSWER, *PUSHES, FrameKind.ANSWER], start=1):
         outbox.push(frame(kind, offset))
     outbox.drop_pushes()
     assert [one["id"] for one in sent(outbox)] == ["1", "5"]
     assert outbox.bytes == 0
-    outbox.push(frame(Kind.STATE, 9))
+    outbox.push(frame(FrameKind.STATE, 9))
     assert [one["offset"] for one in sent(outbox)] == [9]
 
 
 def test_a_client_that_reads_nothing_makes_no_push_dearer_than_the_one_before():
     """The memory of causes is handed on, not copied."""
-    outbox = Outbox(AMPLE, 0)
-    outbox.push(frame(Kind.ANSWER, 0))
-    outbox.push(frame(Kind.STATE, 1))
-    outbox.push(frame(Kind.STATE, 2))
+    outbox = SendQueue(AMPLE, 0)
+    outbox.push(frame(FrameKind.ANSWER, 0))
+    outbox.push(frame(FrameKind.STATE, 1))
+    outbox.push(frame(FrameKind.STATE, 2))
     memory = next(one.inherited for one in outbox._entries.values() if one.inherited)
     for offset in range(3, 200):
-        outbox.push(frame(Kind.STATE, offset))
+        outbox.push(frame(FrameKind.STATE, offset))
     assert next(one.inherited for one in outbox._entries.values() if one.inherited) is memory
     assert len(memory) == 198

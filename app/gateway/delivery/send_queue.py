@@ -17,7 +17,7 @@ _OVERHEAD: Final = 64
 """Bytes that an entry costs beside its payload, roughly."""
 
 
-class Kind(StrEnum):
+class FrameKind(StrEnum):
     """How a frame may be treated while the client is slow."""
 
     ANSWER = "answer"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
     """Never dropped."""
 
     @classmethod
-    def of(cls, push: str) -> Kind:
+    def of(cls, push: str) -> FrameKind:
         """The kind of a push; one that we do not know is never dropped."""
         known = push in (cls.STATE, cls.RECOMMENDATIONS, cls.DELTA)
         return cls(push) if known else cls.INTERVENTION
@@ -40,7 +40,7 @@ class Kind(StrEnum):
     @property
     def conflates(self) -> bool:
         """Whether a newer frame of this kind makes an unsent one superfluous."""
-        return self in (Kind.STATE, Kind.RECOMMENDATIONS)
+        return self in (FrameKind.STATE, FrameKind.RECOMMENDATIONS)
 
 
 class Overflow(Exception):
@@ -58,7 +58,7 @@ class Frame:
         caused_by: what `causedBy` in the payload says.
     """
 
-    kind: Kind
+    kind: FrameKind
     payload: bytes
     offset: int = 0
     caused_by: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class _Entry:
         return orjson.dumps(document)
 
 
-class Outbox:
+class SendQueue:
     """The unsent frames of one connection.
 
     Up to `conflate_above` unsent bytes everything is kept. Above it the client counts
@@ -110,7 +110,10 @@ class Outbox:
         self._max_bytes = max_bytes
         self._conflate_above = conflate_above
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
-        self._unsent: dict[Kind, list[int]] = {Kind.STATE: [], Kind.RECOMMENDATIONS: []}
+        self._unsent: dict[FrameKind, list[int]] = {
+            FrameKind.STATE: [],
+            FrameKind.RECOMMENDATIONS: [],
+        }
         self._next = 0
         self.bytes = 0
         """Unsent bytes, entries' overhead included."""
@@ -127,7 +130,7 @@ class Outbox:
 
     def push(self, frame: Frame) -> None:
         """Append a frame. Raises Overflow; the frame is then not in the outbox."""
-        if frame.kind is Kind.DELTA and self.slow:
+        if frame.kind is FrameKind.DELTA and self.slow:
             # The client's place in the log stays before it: a resume would bring it.
             self.conflated += 1
             return
