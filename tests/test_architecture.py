@@ -191,6 +191,34 @@ for name in {LIGHT_MODULES!r}:
     assert ran.returncode == 0, ran.stderr
 
 
+def offline(name: str) -> bool:
+    """Whether a module only trains or measures."""
+    return bool(set(name.split(".")) & {"training", "fitting", "measuring", "offline"})
+
+
+SERVING = [name for name in MODULES if within(name, "app.worker") or within(name, "app.gateway")]
+
+
+def test_there_are_rooms_that_train_and_measure():
+    assert len([name for name in MODULES if offline(name)]) > 20
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_what_serves_imports_nothing_of_training(name):
+    """Transitively, and imports within functions too."""
+    seen: dict[str, str] = {}
+    waiting = [(name, name)]
+    while waiting:
+        found, path = waiting.pop()
+        if found in seen or found not in MODULES:
+            continue
+        seen[found] = path
+        assert not offline(found), f"a worker or gateway loads what trains: {path}"
+        # Importing a module runs the packages above it.
+        above = found.rpartition(".")[0]
+        waiting += [(each, f"{path} -> {each}") for each in (*imports(found), above)]
+
+
 # -- the test itself ----------------------------------------------------------------------
 
 
