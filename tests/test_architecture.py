@@ -9,6 +9,7 @@ app       anything
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -217,6 +218,26 @@ def test_what_serves_imports_nothing_of_training(name):
         # Importing a module runs the packages above it.
         above = found.rpartition(".")[0]
         waiting += [(each, f"{path} -> {each}") for each in (*imports(found), above)]
+
+
+LOGGED = {"debug", "info", "warning", "error", "exception"}
+EVENT = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*( [a-z_]+=%s)*")
+
+
+def events(name: str) -> Iterator[str]:
+    """The first argument of each call of the module's logger."""
+    for node in ast.walk(tree(name)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        if ast.unparse(node.func.value) == "log" and node.func.attr in LOGGED:
+            yield ast.literal_eval(node.args[0])
+
+
+def test_a_log_event_is_component_dot_what_happened():
+    logged = {event for name in MODULES for event in events(name)}
+
+    assert len(logged) > 50
+    assert not {event for event in logged if not EVENT.fullmatch(event)}
 
 
 # -- the test itself ----------------------------------------------------------------------

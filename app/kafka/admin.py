@@ -161,7 +161,7 @@ async def max_message_bytes(settings: Settings, name: str) -> int | None:
         try:
             answers = await client.describe_configs([resource])
         except (aiokafka.errors.KafkaError, TimeoutError) as error:
-            log.warning("max_message_bytes_unknown", topic=name, error=repr(error))
+            log.warning("admin.max_message_bytes_unknown", topic=name, error=repr(error))
             return None
     for answer in answers:
         for _code, _message, _kind, _name, entries in answer.resources:

@@ -73,7 +73,7 @@ class Graveyard:
         BURIED.labels(letter.topic, letter.error).inc()
         key, value = self._fitted(letter, record)
         log.warning(
-            "dead letter",
+            "dead_letters.sent",
             topic=letter.topic,
             partition=letter.partition,
             offset=letter.offset,
@@ -108,7 +108,7 @@ class Graveyard:
                 whole = DeadLetter(**{**dict(letter), **exact, **told_twice}).json_bytes()
                 if len(whole) + len(record.key or b"") <= self._room:
                     return record.key, whole
-        log.warning("letter_without_bytes", topic=letter.topic, offset=letter.offset, bytes=size)
+        log.warning("dead_letters.bytes_omitted", topic=letter.topic, offset=letter.offset, bytes=size)
         short = record.key is not None and len(record.key) <= _SHORT_KEY
         return (
             record.key if short else None,

@@ -101,7 +101,7 @@ async def read(settings: Settings, since_ms: int = 0) -> list[Letter]:
                 letter = Letter(record.key, DeadLetter.parse(record.value or b""))
             except DecodeError:
                 log.warning(
-                    "unreadable dead letter", partition=record.partition, offset=record.offset
+                    "redrive.letter_unreadable", partition=record.partition, offset=record.offset
                 )
                 continue
             letters[letter.place] = letter

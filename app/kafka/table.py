@@ -241,7 +241,7 @@ class VersionedTable:
             await delivery
         if deliveries:
             self.repaired += len(deliveries)
-            log.warning("stale records repaired", partition=partition, count=len(deliveries))
+            log.warning("table.stale_repaired", partition=partition, count=len(deliveries))
         self._records[partition] = recovered.records
         return recovered.records
 
@@ -301,7 +301,7 @@ class VersionedTable:
             await consumer.stop()
         self._report_unreadable(name, found)
         log.info(
-            "table recovered",
+            "table.recovered",
             partitions=sorted(partitions),
             records=sum(len(each.records) for each in found.values()),
             seconds=round(time.monotonic() - started, 3),

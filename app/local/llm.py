@@ -58,7 +58,7 @@ class LocalModel:
         self._server = runtime.Server(params)
         self.address: str = self._server.listening_address
         """http://host:port"""
-        log.info("a language model is served", at=self.address, model=path.name)
+        log.info("llm.serving", at=self.address, model=path.name)
 
     def close(self) -> None:
         """End serving."""

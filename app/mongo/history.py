@@ -169,7 +169,7 @@ class HistoryStore:
                 await collection.create_index("expiresAt")
                 self._sweeps = True
         if self._sweeps:
-            log.warning("the store has no TTL index; expired documents are deleted between writes")
+            log.warning("history.no_ttl_index")
         self._prepared = True
 
     async def write(self, entries: Sequence[HistoryEntry]) -> list[Refused | None]:

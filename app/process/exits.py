@@ -33,7 +33,7 @@ class Exit(IntEnum):
 
 def end_now(code: Exit, reason: str) -> NoReturn:
     """Log why and end the process without running any clean-up."""
-    log.error("process ends", exit_code=int(code), exit=code.name.lower(), reason=reason)
+    log.error("process.ended", exit_code=int(code), exit=code.name.lower(), reason=reason)
     _end(int(code))
 
 

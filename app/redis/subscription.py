@@ -184,7 +184,7 @@ class Subscription:
                 failures = 0
                 await self._read_from(server, connection, lost=lost)
             except (RedisError, OSError, ValueError) as error:
-                log.warning("push_subscription_lost", error=repr(error))
+                log.warning("subscription.lost", error=repr(error))
             finally:
                 lost = lost or self._connection is not None
                 self._connection = None

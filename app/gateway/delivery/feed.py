@@ -77,7 +77,7 @@ class LogReader:
                 async with self._gate:
                     return await read()
             except (RedisError, OSError) as error:
-                log.warning("push_log_unavailable", error=type(error).__name__)
+                log.warning("delivery.push_log_unavailable", error=type(error).__name__)
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, _BACKOFF_CAP)
 

@@ -164,11 +164,11 @@ class EventLog:
         elif producer is self._producer and place not in self._holes:
             # It was never sent: the other partitions' numbers are whole.
             self._holes.add(place)
-            log.error("eventlog.partition_lost", topic=place[0], partition=place[1])
+            log.error("event_log.partition_lost", topic=place[0], partition=place[1])
 
     def _failed(self, producer: Producer, error: BaseException) -> None:
         if producer is self._producer:
-            log.error("producer_discarded", error=repr(error))
+            log.error("event_log.producer_discarded", error=repr(error))
             self._producer = None
             self.trouble = f"the last producer failed: {type(error).__name__}"
             self._discarded = producer
@@ -183,7 +183,7 @@ class EventLog:
             except Exception as error:
                 # Whatever it is: without this task nobody would ever connect again.
                 if not isinstance(error, _EXPECTED):
-                    log.exception("eventlog.connect_failed", action="retrying")
+                    log.exception("event_log.connect_failed", action="retrying")
                 self._told(str(error) or type(error).__name__)
                 self._tried.set()
                 await asyncio.sleep(backoff)
@@ -210,7 +210,7 @@ class EventLog:
 
     def _told(self, trouble: str) -> None:
         if trouble != self.trouble:
-            log.warning("kafka_unavailable", reason=trouble)
+            log.warning("event_log.kafka_unavailable", reason=trouble)
         self.trouble = trouble
 
 
@@ -220,4 +220,4 @@ async def _stop(producer: Producer, within: float) -> None:
             await producer.stop()
     except Exception as error:
         # What was not delivered was not acknowledged to any client either.
-        log.warning("producer_stopped_undelivered", error=type(error).__name__)
+        log.warning("event_log.undelivered", error=type(error).__name__)

@@ -83,7 +83,7 @@ class Intake:
         except Refusal as refusal:
             answer(refusal.error(message.id))
         except Exception:
-            log.exception("message_failed", type=message.type)
+            log.exception("intake.message_failed", type=message.type)
             answer(Refusal.internal().error(message.id))
 
     async def submit(self, message: Submission, sender: Sender) -> Ack:
@@ -188,7 +188,7 @@ class Intake:
             self._events.release()
             error = None if delivery.cancelled() else delivery.exception()
             if delivery.cancelled() or error is not None:
-                log.warning("event_not_accepted", event_id=event_id, error=type(error).__name__)
+                log.warning("intake.event_not_accepted", event_id=event_id, error=type(error).__name__)
                 outcome.set_result(Refusal.unavailable("Kafka did not take the record"))
             else:
                 outcome.set_result(None)
@@ -209,7 +209,7 @@ class Intake:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Refusal):
-            log.error("intake_task_failed", exc_info=error)
+            log.error("intake.task_failed", exc_info=error)
 
 
 def clock_offset(message: Submission, sender: Sender, receipt: int) -> int:

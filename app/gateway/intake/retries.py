@@ -80,7 +80,7 @@ class RetryMemory:
 
     def _pause(self, error: Exception) -> None:
         self._paused_until = self._clock() + _PAUSE
-        log.warning("retry_memory_unavailable", error=type(error).__name__)
+        log.warning("intake.retry_memory_unavailable", error=type(error).__name__)
 
     def _key(self, user_id: str, kind: str, event_id: str) -> str:
         # Hashed: short, and no learner's id stands in a key that erasure does not know.

@@ -83,7 +83,7 @@ class Gateway:
         report = await self.readiness.report()
         for name, state in report["dependencies"].items():
             if not state["ready"]:
-                log.warning("dependency_unavailable", service=name, **state)
+                log.warning("gateway.dependency_unavailable", service=name, **state)
 
     async def drain(self) -> None:
         """Answer what is under way, then ask every client to come back elsewhere (1012)."""

@@ -177,9 +177,9 @@ def run(settings: Settings) -> None:
         asyncio.run(require(settings.redis))
     except Unfit as error:
         end_now(Exit.UNAVAILABLE, str(error))
-    log.info("gateway_starts", host=settings.gateway.host, port=settings.gateway.port)
+    log.info("gateway.starting", host=settings.gateway.host, port=settings.gateway.port)
     server(settings).run()
-    log.info("gateway_ended")
+    log.info("gateway.stopped")
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -78,13 +78,13 @@ class Profiles:
             async with asyncio.timeout(_WITHIN):
                 found = await self._history.profile(user_id)
         except (PyMongoError, OSError, TimeoutError) as error:
-            log.warning("history_unavailable", error=type(error).__name__)
+            log.warning("profile.history_unavailable", error=type(error).__name__)
             return None
         if found is None:
             return Profile(user_id=user_id, known=False)
         try:
             state = UserState.read(found)
         except InvalidMessage as error:
-            log.error("stored_state_unreadable", field=error.field)
+            log.error("profile.stored_state_unreadable", field=error.field)
             return Profile(user_id=user_id, known=False)
         return Profile(user_id=user_id, known=True, user_state=state, details={"source": "history"})

@@ -197,7 +197,7 @@ class Connection:
         try:
             self._account(lambda: self._outbox.push(frame))
         except Overflow:
-            log.info("client_too_slow", unsent=self._outbox.bytes)
+            log.info("connection.client_too_slow", unsent=self._outbox.bytes)
             self.close(CloseCode.TOO_SLOW, "too slow to take what it is sent")
             return
         metrics.CONFLATED.inc(self._outbox.conflated - before)

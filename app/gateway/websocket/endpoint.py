@@ -90,7 +90,7 @@ class WebSocketEndpoint:
         try:
             code = await connection.run()
         except (RedisError, OSError) as error:
-            log.warning("push_log_unavailable", error=type(error).__name__)
+            log.warning("websocket.push_log_unavailable", error=type(error).__name__)
             await _close(send, CloseCode.TRY_AGAIN, "pushes are not available")
         else:
             metrics.CLOSES.labels(_label(code)).inc()

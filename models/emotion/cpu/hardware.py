@@ -66,9 +66,9 @@ def prepare_bfloat16() -> None:
     if torch.cpu._is_amx_tile_supported():
         try:
             if describe_tiles():
-                log.info("CPUID hides the shape of AMX's tiles: oneDNN was told it")
+                log.info("hardware.amx_tiles_described")
         except TilesUnknown as problem:
-            log.info("oneDNN's knowledge of AMX is left as it is: %s", problem)
+            log.info("hardware.amx_tiles_unknown reason=%s", problem)
 
 
 def share_heaps() -> None:

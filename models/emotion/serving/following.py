@@ -43,7 +43,7 @@ async def follow(
         try:
             wanted = await asyncio.to_thread(promotion, settings.promoted) or default
         except OSError as error:
-            log.warning("%s cannot be read: %s", settings.promoted, error)
+            log.warning("emotion.pointer_unreadable path=%s error=%s", settings.promoted, error)
             continue
         is_read = wanted.folder == reader.artefact and wanted.version in {None, reader.version}
         if is_read or wanted == tried:
@@ -52,8 +52,8 @@ async def follow(
         try:
             version = await reader.swap(settings.model_copy(update={"artefact": wanted.folder}))
         except Exception as error:
-            log.exception("the promoted model cannot be loaded: %s", wanted.folder)
+            log.exception("emotion.model_not_loaded folder=%s", wanted.folder)
             if failed is not None:
                 failed(wanted.folder, error)
         else:
-            log.info("now reading with %s", version)
+            log.info("emotion.model_switched version=%s", version)
