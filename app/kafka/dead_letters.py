@@ -108,7 +108,9 @@ class Graveyard:
                 whole = DeadLetter(**{**dict(letter), **exact, **told_twice}).json_bytes()
                 if len(whole) + len(record.key or b"") <= self._room:
                     return record.key, whole
-        log.warning("dead_letters.bytes_omitted", topic=letter.topic, offset=letter.offset, bytes=size)
+        log.warning(
+            "dead_letters.bytes_omitted", topic=letter.topic, offset=letter.offset, bytes=size
+        )
         short = record.key is not None and len(record.key) <= _SHORT_KEY
         return (
             record.key if short else None,

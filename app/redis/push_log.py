@@ -41,6 +41,7 @@ from redis.exceptions import NoScriptError
 from agents.runtime.ports import Appended, NewPush, PushKind
 from agents.runtime.retrying import Refused
 from app.redis.client import errors_told_apart, meaning
+from app.redis.keys import Keys
 from app.redis.push_scripts import APPEND, FORGET, LATEST, SINCE
 from app.redis.subscription import StoredPush, Subscription, parse_entry
 from app.settings import RedisSettings
@@ -58,8 +59,10 @@ __all__ = [
     "Tail",
 ]
 
+_NAMES: Final = ("meta", "log", "ids", "fence")
+"""Of a learner's keys, as the scripts take them."""
 _DROPPED: Final = frozenset({b"meta", b"log", b"ids"})
-"""Of a learner's keys, all but the erasure's fence."""
+"""All but the erasure's fence."""
 
 _USERS_PER_TRIP: Final = 128
 """Scripts in one pipeline; bounds what waits in Redis's output buffer."""
@@ -112,7 +115,7 @@ class PushLog:
 
     def __init__(self, redis: Redis, settings: RedisSettings) -> None:
         self._redis = redis
-        self._prefix = settings.prefix
+        self._keys = Keys(settings, "push")
         self._length = settings.log_length
         self._ttl = max(1, int(settings.log_ttl * 1000))
         self._append = redis.register_script(APPEND)
@@ -152,13 +155,13 @@ class PushLog:
 
     async def head(self, user_id: str) -> Head:
         """Where the log stands; a learner without one gets one, so that the epoch holds."""
-        epoch, offset = await self._latest(keys=self._keys(user_id)[:3], args=self._fresh())
+        epoch, offset = await self._latest(keys=self._of(user_id)[:3], args=self._fresh())
         return Head(epoch.decode(), offset)
 
     async def latest(self, user_id: str) -> Latest:
         """Head, newest state and newest recommendations, of one moment."""
         epoch, offset, state, recommendations = await self._latest(
-            keys=self._keys(user_id)[:3],
+            keys=self._of(user_id)[:3],
             args=[*self._fresh(), PushKind.STATE, PushKind.RECOMMENDATIONS],
         )
         return Latest(
@@ -178,7 +181,7 @@ class PushLog:
         """
         most = -1 if limit is None else limit
         found = await self._since(
-            keys=self._keys(user_id)[:3],
+            keys=self._of(user_id)[:3],
             args=[*self._fresh(), epoch, offset, most, *_SUPERSEDED],
         )
         if found is None:
@@ -197,26 +200,26 @@ class PushLog:
         Raises agents.runtime.retrying.StoreError, of every kind.
         """
         moment = now_ms() if erased_at is None else erased_at
-        keys = self._keys(user_id)
+        keys = self._of(user_id)
         with errors_told_apart():
-            await self._forget(keys=keys, args=[moment, self._ttl, self._channel(user_id)])
+            await self._forget(keys=keys, args=[moment, self._ttl, self._keys.user(user_id)])
 
     async def drop_all(self) -> None:
         """Drop every learner's log, as if its time to live had passed; erasures stay in force.
 
         For a Kafka that lost records: the logs hold offsets that it will give out again.
         """
-        async for key in self._redis.scan_iter(match=f"{self._prefix}:push:*", count=500):
+        async for key in self._redis.scan_iter(match=self._keys.users, count=500):
             if bytes(key).rsplit(b":", 1)[-1] in _DROPPED:
                 await self._redis.unlink(key)
 
     def listen(self) -> Subscription:
         """Follow learners' pushes as they are appended; close() it after use."""
-        return Subscription(self._redis, self._channel)
+        return Subscription(self._redis, self._keys.user)
 
     def _append_call(self, user_id: str, pushes: Sequence[NewPush]) -> list[Any]:
-        call: list[Any] = [self._append.sha, 4, *self._keys(user_id), *self._fresh()]
-        call += [self._length, self._channel(user_id)]
+        call: list[Any] = [self._append.sha, 4, *self._of(user_id), *self._fresh()]
+        call += [self._length, self._keys.user(user_id)]
         for push in pushes:
             call += [
                 f"{push.topic}:{push.partition}",
@@ -261,11 +264,5 @@ class PushLog:
         """The epoch that a log gets if this call begins one, and the time to live."""
         return [secrets.token_urlsafe(9), self._ttl]
 
-    def _keys(self, user_id: str) -> list[str]:
-        base = self._channel(user_id)
-        return [f"{base}:meta", f"{base}:log", f"{base}:ids", f"{base}:fence"]
-
-    def _channel(self, user_id: str) -> str:
-        # Braces mark the part that Redis Cluster hashes; a user id may hold some itself.
-        tag = user_id.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-        return f"{self._prefix}:push:{{{tag}}}"
+    def _of(self, user_id: str) -> list[str]:
+        return [self._keys.of_user(user_id, name) for name in _NAMES]

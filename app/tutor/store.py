@@ -11,9 +11,13 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from app.redis.client import meaning
+from app.redis.keys import Keys
 from app.settings import RedisSettings
 from app.tutor.providers.errors import StoreDown
 from app.tutor.scripts import LEARN
+
+AREA: Final = "tutor"
+"""Of the tutor's keys in Redis."""
 
 _COUNTED: Final = 86_400
 """Seconds in which an outcome that comes again is known; Kafka brings it again within minutes."""
@@ -31,18 +35,9 @@ class TutorStore:
 
     def __init__(self, redis: Redis, settings: RedisSettings, timeout: float) -> None:
         self._redis = redis
-        self._prefix = settings.prefix
+        self.keys = Keys(settings, AREA)
         self._timeout = timeout
         self._scripts: dict[str, AsyncScript] = {}
-
-    def shared(self, name: str) -> str:
-        """A key that all workers share. One slot of Redis Cluster holds them all."""
-        return f"{self._prefix}:{{tutor}}:{name}"
-
-    def of_user(self, user_id: str, name: str) -> str:
-        """A learner's key. Braces mark what Redis Cluster hashes; an id may hold some itself."""
-        tag = user_id.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-        return f"{self._prefix}:tutor:{{{tag}}}:{name}"
 
     async def run(self, script: str, keys: Sequence[str], *arguments: Argument) -> Any:
         """What the script returns. Raises StoreDown."""
@@ -72,9 +67,9 @@ class TutorStore:
 
         Returns whether they counted. Raises StoreDown.
         """
-        keys = [self.shared(name)]
+        keys = [self.keys.shared(name)]
         if once is not None:
-            keys.append(self.shared(f"counted:{name}:{once}"))
+            keys.append(self.keys.shared(f"counted:{name}:{once}"))
         cells = [part for cell, value in outcomes for part in (cell, repr(value))]
         return bool(await self.run(LEARN, keys, half_life, now, _COUNTED, *cells))
 

@@ -188,7 +188,9 @@ class Intake:
             self._events.release()
             error = None if delivery.cancelled() else delivery.exception()
             if delivery.cancelled() or error is not None:
-                log.warning("intake.event_not_accepted", event_id=event_id, error=type(error).__name__)
+                log.warning(
+                    "intake.event_not_accepted", event_id=event_id, error=type(error).__name__
+                )
                 outcome.set_result(Refusal.unavailable("Kafka did not take the record"))
             else:
                 outcome.set_result(None)

@@ -45,7 +45,7 @@ class LayerOutcomes:
         self._settings = settings
         self._refresh = refresh
         self._clock = clock
-        self._key = store.shared(_SUMS)
+        self._key = store.keys.shared(_SUMS)
         self._known: dict[LayerCell, Evidence] = {}
         self._read_at = -math.inf
 

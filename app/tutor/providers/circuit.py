@@ -102,7 +102,7 @@ class ProviderCircuit:
         return min(asked, self._settings.cooldown_max)
 
     def _key(self, provider: str) -> str:
-        return self._store.shared(f"health:{provider}")
+        return self._store.keys.shared(f"health:{provider}")
 
 
 def _millis(seconds: float) -> int:

@@ -21,10 +21,11 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from app.mongo.dialogue import Dialogues
+from app.redis.keys import Keys
 from app.settings import RedisSettings
 from app.tutor.config import ReplySettings
 from app.tutor.replies.conversation_scripts import FILL, FOLD, LOAD
-from app.tutor.store import TutorStore
+from app.tutor.store import AREA
 from models.tutor.context.material import Said, Summary
 from models.tutor.moves.dialogue import Speaker
 
@@ -69,7 +70,7 @@ class Conversations:
         self, redis: Redis, settings: RedisSettings, dialogues: Dialogues, replies: ReplySettings
     ) -> None:
         self._redis = redis
-        self._keys = TutorStore(redis, settings, timeout=1.0)
+        self._keys = Keys(settings, AREA)
         self._dialogues = dialogues
         self._settings = replies
         self._ttl = int(replies.conversation_ttl * 1000)

@@ -30,6 +30,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
+from app.redis.keys import Keys
 from app.settings import RedisSettings
 from app.tutor.config import ReplySettings
 from app.tutor.replies.ledger_scripts import (
@@ -42,7 +43,7 @@ from app.tutor.replies.ledger_scripts import (
     RATE,
     TAKE_DUE,
 )
-from app.tutor.store import TutorStore
+from app.tutor.store import AREA
 from schemas.base import DecodeError
 from schemas.topics.tutor import TutorRequested
 
@@ -98,7 +99,7 @@ class Ledger:
 
     def __init__(self, redis: Redis, settings: RedisSettings, replies: ReplySettings) -> None:
         self._redis = redis
-        self._keys = TutorStore(redis, settings, timeout=1.0)
+        self._keys = Keys(settings, AREA)
         self._ttl = int(replies.memory * 1000)
         self._talk_ttl = int(replies.conversation_ttl * 1000)
         self._scripts: dict[str, AsyncScript] = {}

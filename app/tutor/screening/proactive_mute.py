@@ -37,4 +37,4 @@ class ProactiveMute:
         await self._store.delete([self._key(user_id)])
 
     def _key(self, user_id: str) -> str:
-        return self._store.of_user(user_id, "quiet")
+        return self._store.keys.of_user(user_id, "quiet")

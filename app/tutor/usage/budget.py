@@ -74,11 +74,11 @@ class Budgets:
         asked_at: ms; a learner who was erased since then gets nothing. None: not looked at
         """
         now = self._clock()
-        made = Reservation(self._store.of_user(user_id, f"used:{now:%Y-%m-%d}"), uuid4().hex)
+        made = Reservation(self._store.keys.of_user(user_id, f"used:{now:%Y-%m-%d}"), uuid4().hex)
         said = await self._store.run(
             RESERVE,
             # The ledger's fence: `app.tutor.replies.ledger`.
-            [made.key, self._store.of_user(user_id, "fence")],
+            [made.key, self._store.keys.of_user(user_id, "fence")],
             made.id,
             tokens,
             micros,
@@ -106,7 +106,7 @@ class Budgets:
 
         What has lapsed counts until somebody reserves.
         """
-        key = self._store.of_user(user_id, f"used:{self._clock():%Y-%m-%d}")
+        key = self._store.keys.of_user(user_id, f"used:{self._clock():%Y-%m-%d}")
         found = await self._store.fields(key)
         return int(found.get("tokens", 0)), int(found.get("micros", 0))
 
@@ -115,5 +115,5 @@ class Budgets:
         now = self._clock()
         days = (now - timedelta(days=back) for back in range(3))
         await self._store.delete(
-            [self._store.of_user(user_id, f"used:{day:%Y-%m-%d}") for day in days]
+            [self._store.keys.of_user(user_id, f"used:{day:%Y-%m-%d}") for day in days]
         )

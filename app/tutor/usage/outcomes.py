@@ -51,7 +51,7 @@ class Outcomes:
         self._half_life = half_life
         self._refresh = refresh
         self._clock = clock
-        self._key = store.shared(_SUMS)
+        self._key = store.keys.shared(_SUMS)
         self._known: dict[Cell, Evidence] = {}
         self._read_at = -math.inf
 

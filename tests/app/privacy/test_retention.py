@@ -11,6 +11,7 @@ from agents.runtime.ports import HistoryKind
 from app.kafka.topics import catalogue
 from app.mongo.history import ERASURES, STATES, SUMMARIES
 from app.privacy.retention import RETENTION, Kept, Store
+from app.redis.push_log import _NAMES
 from app.settings import KafkaSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,16 +36,14 @@ def test_every_collection_is_listed():
 
 
 def test_every_key_of_a_learner_in_redis_is_listed():
-    """Keys are spelled by `of_user(user, name)` and by the push log's four suffixes."""
+    """Keys are spelled by `of_user(user, name)`, and the push log's by its names."""
     spelled = set()
     for text in CODE.values():
         spelled |= set(re.findall(r'of_user\(\s*\w+(?:\.\w+)*, f?"([\w-]+)', text))
     listed = {name.removeprefix("tutor:{user}:").partition(":")[0] for name in names(Store.REDIS)}
     assert spelled
     assert spelled <= listed
-    log = CODE[ROOT / "app" / "redis" / "push_log.py"]
-    suffixes = set(re.findall(r'\{base\}:(\w+)"', log))
-    assert {f"push:{{user}}:{suffix}" for suffix in suffixes} == {
+    assert {f"push:{{user}}:{name}" for name in _NAMES} == {
         name for name in names(Store.REDIS) if name.startswith("push:")
     }
 

@@ -197,9 +197,7 @@ class LastRelease(PushLog):
         return await super().append_many(pushes)
 
     async def entries(self, user: str, epoch: str, offset: int) -> list[bytes]:
-        found = await self._old_since(
-            keys=self._keys(user)[:3], args=[*self._fresh(), epoch, offset]
-        )
+        found = await self._old_since(keys=self._of(user)[:3], args=[*self._fresh(), epoch, offset])
         return list(found)
 
 

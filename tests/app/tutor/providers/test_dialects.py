@@ -382,7 +382,7 @@ async def one(bench: Bench, oddity: Oddity, behaviour: Behaviour, *, at_once: bo
     used, _ = await Budgets(store, BudgetSettings()).used(asked.user_id)
     names, kinds = (first, second), ("input", "output")
     assert used == sum(metric("tokens_total", provider=n, kind=k) for n in names for k in kinds)
-    health = await store.fields(store.shared(f"health:{first}"))
+    health = await store.fields(store.keys.shared(f"health:{first}"))
     if oddity.kind is F.DENIED:
         assert health[b"trips" if b"trips" in health else "trips"]
     else:

@@ -28,7 +28,7 @@ def name() -> str:
 
 async def health(bench: Bench, provider: str) -> dict[str, str]:
     store = TutorStore(bench.client, bench.redis_settings, 5)
-    return await store.fields(store.shared(f"health:{provider}"))
+    return await store.fields(store.keys.shared(f"health:{provider}"))
 
 
 async def test_a_spent_quota_is_for_the_operator(bench: Bench):

@@ -191,7 +191,9 @@ async def test_a_redis_that_restarts_empty_under_load_is_waited_for_and_then_by_
 async def test_one_learners_broken_key_is_no_outage(desk: Desk):
     """Given a key of another type in a reply's place, Then it fails, and others are told."""
     broken, whole = desk.asked(user="eve"), desk.asked()
-    await desk.bench.client.set(desk.store.of_user("eve", f"reply:{broken.reply_id}"), "no hash")
+    await desk.bench.client.set(
+        desk.store.keys.of_user("eve", f"reply:{broken.reply_id}"), "no hash"
+    )
     async with asyncio.timeout(20):
         with pytest.raises(Refused):
             await desk.reply(broken)
@@ -380,7 +382,7 @@ async def test_feedback_that_comes_again_counts_once(desk: Desk):
     async def sums() -> list[dict[str, str]]:
         return [
             {cell: text.split(" ")[0] for cell, text in (await desk.store.fields(name)).items()}
-            for name in map(desk.store.shared, ("outcomes", "layers"))
+            for name in map(desk.store.keys.shared, ("outcomes", "layers"))
         ]
 
     await desk.replying.rate(said)

@@ -48,7 +48,7 @@ async def test_every_worker_adds_to_the_same_sums(store, clock):
 async def test_what_another_version_learned_is_passed_over(store, client, clock):
     outcomes = Outcomes(store, 60.0, 5.0, clock)
     await client.hset(
-        store.shared("outcomes"),
+        store.keys.shared("outcomes"),
         mapping={"p|*|*|beauty": "1 1 1 1", "p|*|*|speed": "gibberish", "nonsense": "1"},
     )
     await outcomes.learn("p", SITUATION, {Quality.SUCCESS: 1.0})
