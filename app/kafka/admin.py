@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,9 +17,9 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from app.kafka import clients
 from app.kafka.topics import catalogue, physical
-from app.process.errors import OperatorError
-from app.process.probes import Unavailable
+from app.process.errors import OperatorError, Unavailable
 from app.redis.heartbeats import GroupMember
 from app.settings import Settings
 
@@ -249,19 +249,11 @@ async def _statuses(client: AIOKafkaAdminClient, settings: Settings) -> tuple[To
 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka.bootstrap,
-        client_id="masterx-admin",
-        request_timeout_ms=int(settings.kafka.request_timeout * 1000),
-    )
-    try:
-        await client.start()
-    except (aiokafka.errors.KafkaError, OSError) as error:
-        await client.close()
-        raise Unavailable(
-            "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
-        ) from error
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(clients.admin(settings.kafka))
+        except clients.FAILURES as error:
+            raise Unavailable(
+                "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
+            ) from error
         yield client
-    finally:
-        await client.close()

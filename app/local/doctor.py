@@ -22,7 +22,7 @@ from app.kafka.admin import list_topics
 from app.local.embedded import Service, port_taken
 from app.local.programs import embedded_services
 from app.local.supervisor import running
-from app.process.errors import OperatorError
+from app.process.errors import Misconfigured, OperatorError
 from app.process.probes import probe_kafka, probe_mongo, probe_redis
 from app.redis.requirements import obstacles
 from app.settings import DEVELOPMENT_SECRET, MIN_SECRET, Settings
@@ -218,15 +218,17 @@ async def _external(settings: Settings) -> list[Finding]:
     ours = {service.name for service in embedded_services(settings)}
     probes: dict[str, tuple[str, Awaitable[None]]] = {}
     if "kafka" not in ours:
-        probes["kafka"] = (settings.kafka.bootstrap, probe_kafka(settings.kafka.bootstrap))
+        probes["kafka"] = (settings.kafka.bootstrap, probe_kafka(settings.kafka))
     if "redis" not in ours:
-        probes["redis"] = ("MASTERX_REDIS__URL", probe_redis(settings.redis.url))
+        probes["redis"] = ("MASTERX_REDIS__URL", probe_redis(settings.redis))
     if "mongo" not in ours:
-        probes["mongo"] = ("MASTERX_MONGO__URL", probe_mongo(settings.mongo.url))
+        probes["mongo"] = ("MASTERX_MONGO__URL", probe_mongo(settings.mongo))
     results = await asyncio.gather(*(probe for _, probe in probes.values()), return_exceptions=True)
     findings = []
     for (name, (place, _)), result in zip(probes.items(), results, strict=True):
-        if isinstance(result, OperatorError):
+        if isinstance(result, Misconfigured):
+            findings.append(_wrong(name, "does not take these settings", str(result)))
+        elif isinstance(result, OperatorError):
             findings.append(_wrong(name, "does not answer", str(result)))
         elif isinstance(result, BaseException):
             raise result

@@ -13,7 +13,7 @@ from app.kafka.admin import (
 )
 from app.kafka.topics import catalogue, logical, physical
 from app.local.embedded import free_port
-from app.process.probes import Unavailable
+from app.process.errors import Unavailable
 
 pytestmark = pytest.mark.services
 
