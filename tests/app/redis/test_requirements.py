@@ -92,7 +92,7 @@ async def test_a_wrong_password_and_other_keys_are_named(started: ConfiguredRedi
     (obstacle,) = await obstacles(settings)
     assert "mx:*" in obstacle
     wrong = settings.model_copy(update={"url": settings.url.replace(":pw@", ":no@")})
-    with pytest.raises(Rejected, match="MASTERX_REDIS__URL: .*invalid username-password"):
+    with pytest.raises(Rejected, match=r"MASTERX_REDIS__URL: .*invalid username-password"):
         await require(wrong)
 
 
