@@ -18,7 +18,9 @@ from pathlib import Path
 
 import orjson
 
-from app.kafka.admin import list_topics
+from app.kafka.admin import list_topics, topic_settings
+from app.kafka.plan import differences
+from app.kafka.topics import catalogue
 from app.local.embedded import Service, port_taken
 from app.local.programs import embedded_services
 from app.local.supervisor import running
@@ -235,7 +237,7 @@ async def _external(settings: Settings) -> list[Finding]:
         else:
             findings.append(Finding(name, f"answers ({place})"))
             if name == "kafka":
-                findings.append(await _topics(settings))
+                findings += await _topics(settings)
             if name == "redis":
                 findings.append(await _redis(settings))
     return findings
@@ -249,15 +251,25 @@ async def _redis(settings: Settings) -> Finding:
     return Finding("Redis user", "may run every command that masterx uses")
 
 
-async def _topics(settings: Settings) -> Finding:
+async def _topics(settings: Settings) -> list[Finding]:
+    """How the topics stand, whoever created them, and what it costs where they differ."""
     topics = await list_topics(settings)
     differing = [t for t in topics if t.partitions not in (0, t.expected)]
     if differing:
         first = differing[0]
-        return _wrong(
-            "topics",
-            f"{first.physical} has {first.partitions} partitions, not {first.expected}",
-            "Set MASTERX_KAFKA__PARTITIONS to theirs, or rebuild them (docs/operations.md).",
-        )
+        return [
+            _wrong(
+                "topics",
+                f"{first.physical} has {first.partitions} partitions, not {first.expected}",
+                "Set MASTERX_KAFKA__PARTITIONS to theirs, or rebuild them (docs/operations.md).",
+            )
+        ]
     there = sum(topic.ready for topic in topics)
-    return Finding("topics", f"{there} of {len(topics)} there (masterx topics create)")
+    found = [Finding("topics", f"{there} of {len(topics)} there (masterx topics create)")]
+    on_broker = await topic_settings(settings)
+    for topic in catalogue(settings.kafka):
+        for one in differences(settings, topic, on_broker.get(topic.name, {})):
+            tell = _wrong if one.blocks else _doubtful
+            said = f"{one.topic}: {one.key} is {one.found}, not {one.wanted}"
+            found.append(tell("topics", said, f"Change it there: {one.cost}."))
+    return found
