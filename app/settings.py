@@ -1,9 +1,13 @@
 """One settings tree. Every field can be set by the environment: `MASTERX_<GROUP>__<FIELD>`.
 
+A secret can be in a file that `MASTERX_<GROUP>__<FIELD>_FILE` names. The groups of Kafka, Redis,
+MongoDB, the tutor and the models are in their rooms; this is the name for all of them.
+
 `masterx settings` prints the effective values with secrets masked. Anything that
 decides about a person is here or in a trained artefact, never a literal in code.
 
-Raises pydantic.ValidationError that names the field when a value cannot be used.
+Raises pydantic.ValidationError that names the field when a value cannot be used, and
+pydantic_settings.SettingsError that names the variable when a file cannot.
 """
 
 from __future__ import annotations
@@ -13,12 +17,34 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.kafka.settings import KafkaSettings
+from app.mongo.settings import MongoSettings
+from app.process.setting_sources import Group, SecretFiles
+from app.redis.settings import RedisSettings
 from app.tutor.config import TutorSettings
 from models.emotion.config import EmotionSettings
 from models.learner.config import LearnerSettings
+
+__all__ = [
+    "DEVELOPMENT_SECRET",
+    "MIN_SECRET",
+    "ROLES",
+    "AuthSettings",
+    "ClockSettings",
+    "EmbeddedSettings",
+    "GatewaySettings",
+    "KafkaSettings",
+    "LogSettings",
+    "MongoSettings",
+    "RedisSettings",
+    "Role",
+    "Settings",
+    "WorkerSettings",
+    "get_settings",
+]
 
 Role = Literal["emotion", "learner", "push", "history", "tutor"]
 ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history", "tutor")
@@ -30,41 +56,6 @@ MIN_SECRET = 32
 
 SEGMENT_DAYS = 1
 """Days in one segment of a topic: Kafka deletes a record at most so much later than asked."""
-
-
-class Group(BaseModel):
-    """Settings that belong together. A name that does not exist is an error, not ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class KafkaSettings(Group):
-    """The log that everything passes through."""
-
-    bootstrap: str = Field("127.0.0.1:9092", description="host:port[,host:port...]")
-    topic_prefix: str = Field("", description="before every topic's name, on a shared cluster")
-    partitions: int = Field(12, ge=1, description="of every topic; fixed once they are created")
-    replication: int = Field(1, ge=1, description="replicas of every topic; 3 in production")
-    retention_days: float = Field(7, gt=0, description="of the non-compacted topics")
-    chat_days: float = Field(7, gt=0, description="how long chat text is kept")
-    min_compaction_lag: float = Field(
-        86_400, ge=0, description="seconds a compacted record is safe from compaction"
-    )
-    delete_retention: float = Field(
-        604_800, ge=0, description="seconds a tombstone stays; longer than any consumer's downtime"
-    )
-    linger: float = Field(0.0, ge=0, description="seconds a producer waits to fill a batch")
-    max_buffered: int = Field(
-        2_000, ge=1, description="records the gateway holds that Kafka has not acknowledged"
-    )
-    request_timeout: float = Field(20.0, gt=0, description="seconds until a produce fails")
-    fetch_wait: float = Field(0.5, gt=0, description="seconds an idle broker may hold a fetch")
-    empty_fetch_pause: float = Field(
-        0.008,
-        ge=0,
-        description="seconds to wait after a broker answered a fetch with nothing and at once "
-        "(the embedded one does not hold fetches)",
-    )
 
 
 class WorkerSettings(Group):
@@ -115,33 +106,6 @@ class WorkerSettings(Group):
                 "worker.session_timeout must be above rebalance_timeout + heartbeat_interval"
             )
         return self
-
-
-class RedisSettings(Group):
-    """Push log, pub/sub, client-retry memory, role heartbeats."""
-
-    url: str = "redis://127.0.0.1:6379/0"
-    prefix: str = Field("mx", description="of every key")
-    log_length: int = Field(500, ge=1, description="pushes kept for a learner who reconnects")
-    log_ttl: float = Field(86_400, gt=0, description="seconds an idle learner's push log is kept")
-    dedupe_ttl: float = Field(
-        600, gt=0, description="seconds in which a client's retry is recognised at the edge"
-    )
-
-
-class MongoSettings(Group):
-    """History, for analytics and for the profile."""
-
-    url: str = "mongodb://127.0.0.1:27017"
-    database: str = "masterx"
-    chat_days: float = Field(7, gt=0, description="days until a stored chat text expires")
-    history_days: float = Field(365, gt=0, description="days until other history expires")
-    state_every: float = Field(
-        60.0,
-        ge=0,
-        description="seconds of which `state_history` keeps a learner's newest state only; "
-        "0: every state",
-    )
 
 
 class AuthSettings(Group):
@@ -284,6 +248,36 @@ class Settings(BaseSettings):
     emotion: EmotionSettings = EmotionSettings()
     learner: LearnerSettings = LearnerSettings()
     tutor: TutorSettings = TutorSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment with the files that it names."""
+        return init_settings, SecretFiles(settings_cls)
+
+    @model_validator(mode="after")
+    def _what_is_embedded_has_no_tls(self) -> Settings:
+        if not self.embedded.enabled:
+            return self
+        wants = {
+            "KAFKA__BOOTSTRAP": self.kafka.security_protocol != "PLAINTEXT",
+            "REDIS__URL": self.redis.password is not None,
+            "MONGO__URL": self.mongo.tls,
+        }
+        for name, secured in wants.items():
+            group, field = name.lower().split("__")
+            if secured and field not in getattr(self, group).model_fields_set:
+                raise ValueError(
+                    f"set MASTERX_{name}: without it masterx starts a server of its own, which "
+                    "knows neither TLS nor users"
+                )
+        return self
 
     @model_validator(mode="after")
     def _a_request_ends_before_its_worker_counts_as_stalled(self) -> Settings:

@@ -64,14 +64,20 @@ class Remote:
         await self.start()
 
 
-def _control(name: str, endpoint: str) -> ModuleType | None:
-    """The services script, if it started this very server."""
+def services_script() -> ModuleType:
+    """deploy/services/services.py, which is no package."""
     path = ROOT / "deploy" / "services" / "services.py"
     spec = importlib.util.spec_from_file_location("masterx_services", path)
-    if spec is None or spec.loader is None or not path.exists():
-        return None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def _control(name: str, endpoint: str) -> ModuleType | None:
+    """The services script, if it started this very server."""
+    module = services_script()
     return module if module.endpoints().get(name) == endpoint else None
 
 

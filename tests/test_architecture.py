@@ -272,3 +272,58 @@ class Now:
         "typing",
         "app.kafka.admin",
     }
+
+
+# -- one place for each client ------------------------------------------------------------
+
+FACTORIES = {
+    "app.kafka.clients": {"AIOKafkaProducer", "AIOKafkaConsumer", "AIOKafkaAdminClient"},
+    "app.mongo.client": {"AsyncMongoClient", "MongoClient"},
+}
+# By what else a client of these could be made.
+OTHERS = {"confluent_kafka", "kafka", "motor"}
+
+
+def built(tree: ast.AST, names: set[str]) -> set[int]:
+    """Lines that call one of these classes, under whatever name it was imported."""
+    known = set(names)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            known |= {a.asname for a in node.names if a.asname and a.name in names}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {
+        call.lineno
+        for call in calls
+        if (call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", ""))
+        in known
+    }
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_only_its_factory_builds_a_client(factory):
+    assert built(tree(factory), FACTORIES[factory]), "the factory builds it"
+    elsewhere = {
+        f"{name}:{line}"
+        for name in MODULES
+        if name != factory
+        for line in built(tree(name), FACTORIES[factory])
+    }
+    assert not elsewhere, f"use {factory}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_other_library_makes_clients(name):
+    assert not {room(found) for found in imports(name)} & OTHERS
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("AIOKafkaProducer(x=1)", {1}),
+        ("aiokafka.AIOKafkaProducer()", {1}),
+        ("from aiokafka import AIOKafkaProducer as P\nP()", {2}),
+        ("def f(p: AIOKafkaProducer) -> None: ...", set()),
+    ],
+)
+def test_every_way_to_build_a_client_is_seen(source, found):
+    assert built(ast.parse(source), {"AIOKafkaProducer"}) == found

@@ -5,11 +5,17 @@ import pytest
 from agents.runtime.topics import CHAT
 from app.kafka.admin import list_topics
 from app.kafka.topics import physical
-from app.process.probes import Unavailable, probe_kafka, probe_mongo, probe_redis
+from app.process.errors import Unavailable
+from app.process.probes import probe_kafka, probe_mongo, probe_redis
+from app.settings import KafkaSettings, MongoSettings, RedisSettings
 
 pytestmark = pytest.mark.services
 
-PROBES = {"kafka": probe_kafka, "redis": probe_redis, "mongo": probe_mongo}
+PROBES = {
+    "kafka": lambda place, **within: probe_kafka(KafkaSettings(bootstrap=place), **within),
+    "redis": lambda place, **within: probe_redis(RedisSettings(url=place), **within),
+    "mongo": lambda place, **within: probe_mongo(MongoSettings(url=place), **within),
+}
 
 
 @pytest.mark.outage

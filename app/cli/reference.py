@@ -29,7 +29,7 @@ def settings(
 
 def masked(model: BaseModel) -> dict[str, Any]:
     """The settings as JSON-ready values, without a secret in them."""
-    from app.process.probes import without_password
+    from app.process.errors import without_password
 
     def mask(value: Any) -> Any:
         if isinstance(value, dict):

@@ -1,8 +1,9 @@
-"""`masterx topics create|list`."""
+"""`masterx topics create|list|plan`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +12,10 @@ from app.cli.context import load_settings
 if TYPE_CHECKING:
     from app.kafka.admin import TopicStatus
 
-app = typer.Typer(help="Create the topics, or show how they stand.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create the topics, show how they stand, or print them for others to create.",
+    no_args_is_help=True,
+)
 
 
 @app.command()
@@ -20,8 +24,16 @@ def create() -> None:
     import asyncio
 
     from app.kafka.admin import create_topics
+    from app.kafka.plan import left_out
+    from app.kafka.topics import catalogue
 
-    _show(asyncio.run(create_topics(load_settings())))
+    settings = load_settings()
+    topics = asyncio.run(create_topics(settings))
+    _show(topics)
+    refused = {topic.name: topic.refused for topic in topics}
+    for topic in catalogue(settings.kafka):
+        for one in left_out(settings, topic, refused[topic.name]):
+            typer.echo(f"refused by the broker: {one}", err=True)
 
 
 @app.command("list")
@@ -32,6 +44,30 @@ def list_() -> None:
     from app.kafka.admin import list_topics
 
     _show(asyncio.run(list_topics(load_settings())))
+
+
+class PlanFormat(StrEnum):
+    """How the plan is written."""
+
+    PLAIN = "plain"
+    STRIMZI = "strimzi"
+
+
+@app.command()
+def plan(
+    format_: Annotated[
+        PlanFormat, typer.Option("--format", help="a line a topic, or Strimzi's KafkaTopics")
+    ] = PlanFormat.PLAIN,
+    cluster: Annotated[str, typer.Option(help="name of Strimzi's Kafka resource")] = "my-cluster",
+) -> None:
+    """Print the topics and their settings, to create them elsewhere. Asks no broker."""
+    from app.kafka import plan
+
+    settings = load_settings()
+    if format_ is PlanFormat.STRIMZI:
+        typer.echo(plan.strimzi(settings, cluster), nl=False)
+    else:
+        typer.echo(plan.plain(settings))
 
 
 def _show(topics: tuple[TopicStatus, ...]) -> None:

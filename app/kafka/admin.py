@@ -7,9 +7,9 @@ Errors:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import aiokafka.errors
@@ -17,9 +17,10 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from app.kafka.topics import catalogue, physical
-from app.process.errors import OperatorError
-from app.process.probes import Unavailable
+from app.kafka import clients
+from app.kafka.plan import ESSENTIAL
+from app.kafka.topics import catalogue, logical, physical
+from app.process.errors import OperatorError, Unavailable
 from app.redis.heartbeats import GroupMember
 from app.settings import Settings
 
@@ -32,6 +33,8 @@ _COORDINATOR_PAUSE = 0.2
 """Seconds between two questions to a group's coordinator that is not there yet."""
 _NO_ERROR = 0
 _TOPIC_ALREADY_EXISTS = 36
+_REFUSES_SETTINGS = frozenset({40, 44})
+"""INVALID_CONFIG, POLICY_VIOLATION."""
 _LEADERS_WITHIN = 30.0
 
 
@@ -51,6 +54,8 @@ class TopicStatus:
     led: int
     """Partitions that have a leader."""
     created: bool = False
+    refused: frozenset[str] = frozenset()
+    """Settings that the broker did not take when it was created now; its defaults stay."""
 
     @property
     def ready(self) -> bool:
@@ -127,7 +132,8 @@ async def _of_coordinator(
 async def create_topics(settings: Settings) -> tuple[TopicStatus, ...]:
     """Create what is missing and return once every partition has a leader. Idempotent.
 
-    Existing topics are left as they are: their configuration is the operator's.
+    Existing topics are left as they are: their configuration is the operator's. A setting that
+    the broker refuses is left out (`TopicStatus.refused`), but for those of `plan.ESSENTIAL`.
 
     Raises:
         Unavailable: no broker answers.
@@ -137,15 +143,39 @@ async def create_topics(settings: Settings) -> tuple[TopicStatus, ...]:
     async with _admin(settings) as client:
         before = await _statuses(client, settings)
         missing = {status.name for status in before if status.partitions == 0}
-        await _create(client, settings, missing)
+        refused = await _create(client, settings, missing)
         after = await _led(client, settings)
     return tuple(
-        TopicStatus(
-            status.name, status.physical, status.summary, status.partitions,
-            status.expected, status.led, created=status.name in missing,
+        replace(
+            status,
+            created=status.name in missing,
+            refused=refused.get(status.name, frozenset()),
         )
         for status in after
-    )  # fmt: skip
+    )
+
+
+async def topic_settings(settings: Settings) -> dict[str, dict[str, str]]:
+    """Each topic's settings on the broker, by the catalogue's name; none where it does not say.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+    names = {physical(settings, topic.name): topic.name for topic in catalogue(settings.kafka)}
+    found: dict[str, dict[str, str]] = {}
+    async with _admin(settings) as client:
+        try:
+            answers = await client.describe_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+            )
+        except clients.FAILURES as error:
+            log.warning("topics.settings_unknown", error=repr(error))
+            return {}
+    for answer in answers:
+        for code, _message, _kind, name, entries in answer.resources:
+            if code == _NO_ERROR and name in names:
+                found[names[name]] = {entry[0]: entry[1] for entry in entries if entry[1]}
+    return found
 
 
 async def max_message_bytes(settings: Settings, name: str) -> int | None:
@@ -171,33 +201,61 @@ async def max_message_bytes(settings: Settings, name: str) -> int | None:
     return None
 
 
-async def _create(client: AIOKafkaAdminClient, settings: Settings, names: set[str]) -> None:
-    wanted = [
-        NewTopic(
-            name=physical(settings, topic.name),
-            num_partitions=settings.kafka.partitions,
-            replication_factor=settings.kafka.replication,
-            topic_configs=topic.config(settings.kafka),
-        )
+async def _create(
+    client: AIOKafkaAdminClient, settings: Settings, names: set[str]
+) -> dict[str, frozenset[str]]:
+    """Create topics; the settings of each that the broker did not take. Raises TopicsUnusable."""
+    configs = {
+        topic.name: topic.config(settings.kafka)
         for topic in catalogue(settings.kafka)
         if topic.name in names
-    ]
-    if not wanted:
-        return
-    response = await client.create_topics(
-        wanted, timeout_ms=int(settings.kafka.request_timeout * 1000)
-    )
-    refused = [
-        f"{topic}: {message or aiokafka.errors.for_code(code).__name__}"
-        for topic, code, message in response.topic_errors
-        if code not in (_NO_ERROR, _TOPIC_ALREADY_EXISTS)  # another process was faster
-    ]
+    }
+    left_out: dict[str, frozenset[str]] = {}
+    refused: list[str] = []
+    pending = list(configs)
+    while pending and not refused:
+        response = await client.create_topics(
+            [
+                NewTopic(
+                    name=physical(settings, name),
+                    num_partitions=settings.kafka.partitions,
+                    replication_factor=settings.kafka.replication,
+                    topic_configs=configs[name],
+                )
+                for name in pending
+            ],
+            timeout_ms=int(settings.kafka.request_timeout * 1000),
+        )
+        pending = []
+        for topic, code, message in response.topic_errors:
+            name = logical(settings, topic)
+            if code in (_NO_ERROR, _TOPIC_ALREADY_EXISTS):  # another process was faster
+                continue
+            keys = _keys_of(message, configs[name]) if code in _REFUSES_SETTINGS else frozenset()
+            if not keys:
+                refused.append(f"{topic}: {message or aiokafka.errors.for_code(code).__name__}")
+                continue
+            left_out[name] = left_out.get(name, frozenset()) | keys
+            configs[name] = {k: v for k, v in configs[name].items() if k not in keys}
+            pending.append(name)
     if refused:
         raise TopicsUnusable(
             f"The broker at {settings.kafka.bootstrap} refused to create topics: "
             + "; ".join(refused)
             + ". See MASTERX_KAFKA__REPLICATION and the broker's limits."
         )
+    return left_out
+
+
+def _keys_of(message: str | None, config: Mapping[str, str]) -> frozenset[str]:
+    """Which of a topic's settings a refusal is about; none where it must not go without them.
+
+    A refusal that names none may be about any.
+    """
+    named = frozenset(key for key in config if key in (message or ""))
+    if named & ESSENTIAL:
+        return frozenset()
+    return named or frozenset(config) - ESSENTIAL
 
 
 async def _led(client: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicStatus, ...]:
@@ -249,19 +307,11 @@ async def _statuses(client: AIOKafkaAdminClient, settings: Settings) -> tuple[To
 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka.bootstrap,
-        client_id="masterx-admin",
-        request_timeout_ms=int(settings.kafka.request_timeout * 1000),
-    )
-    try:
-        await client.start()
-    except (aiokafka.errors.KafkaError, OSError) as error:
-        await client.close()
-        raise Unavailable(
-            "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
-        ) from error
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(clients.admin(settings.kafka))
+        except clients.FAILURES as error:
+            raise Unavailable(
+                "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
+            ) from error
         yield client
-    finally:
-        await client.close()

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.partitioner import DefaultPartitioner
 
+from app.kafka import clients
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, physical
 from app.settings import Settings
 
@@ -45,24 +46,17 @@ class Producer:
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
-        """Connect. Raises aiokafka.errors.KafkaConnectionError."""
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka.bootstrap,
+        """Connect. Raises aiokafka.errors.KafkaConnectionError, Misconfigured."""
+        producer = clients.producer(
+            self._settings.kafka,
             client_id=self._client_id,
-            acks="all",
-            enable_idempotence=True,
             linger_ms=int(self._settings.kafka.linger * 1000),
             max_request_size=MAX_DEAD_LETTER_BYTES,
             max_batch_size=256 * 1024,
-            request_timeout_ms=int(self._settings.kafka.request_timeout * 1000),
         )
         if self._before_write is not None:
             _check_before_write(producer, self._before_write)
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()  # or its client would linger, and say so at exit
-            raise
+        await clients.start(self._settings.kafka, producer)
         self._producer = producer
 
     async def stop(self) -> None:

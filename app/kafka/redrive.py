@@ -29,10 +29,11 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from agents.runtime.topics import CHAT, DEAD_LETTERS, EMOTIONS
+from app.kafka import clients
 from app.kafka.admin import list_topics
 from app.kafka.header_names import forgive
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, catalogue, physical
-from app.process.probes import Unavailable
+from app.process.errors import Unavailable
 from app.settings import Settings
 from schemas.base import DecodeError, UnknownVersion
 from schemas.topics.emotions import EmotionRead
@@ -321,11 +322,10 @@ async def scan(
 
 @asynccontextmanager
 async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group. Raises Unavailable."""
+    """A consumer without a group. Raises Unavailable, Misconfigured."""
     forgive()
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka.bootstrap,
-        enable_auto_commit=False,
+    consumer = clients.consumer(
+        settings.kafka,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
         request_timeout_ms=int(settings.kafka.request_timeout * 1000),
@@ -339,13 +339,7 @@ async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 @asynccontextmanager
 async def _writer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.bootstrap,
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=MAX_DEAD_LETTER_BYTES,
-        request_timeout_ms=int(settings.kafka.request_timeout * 1000),
-    )
+    producer = clients.producer(settings.kafka, max_request_size=MAX_DEAD_LETTER_BYTES)
     await _start(settings, producer)
     try:
         yield producer
@@ -355,9 +349,8 @@ async def _writer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 async def _start(settings: Settings, client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     try:
-        await client.start()
-    except (aiokafka.errors.KafkaError, OSError, TimeoutError) as error:
-        await client.stop()
+        await clients.start(settings.kafka, client)
+    except clients.FAILURES as error:
         raise Unavailable(
             "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
         ) from error

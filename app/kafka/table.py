@@ -15,10 +15,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from agents.runtime import metrics
 from agents.runtime.ports import NotOwned, Outbox
+from app.kafka import clients
 from app.kafka.topics import physical
 from app.settings import Settings
 from models.learner.record import CorruptRecord, RecordError, UnknownFormat
@@ -250,11 +251,8 @@ class VersionedTable:
         name = physical(self._settings, self._topic)
         tps = {TopicPartition(name, partition) for partition in partitions}
         found = {partition: Recovered({}, {}) for partition in partitions}
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka.bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
+        consumer = clients.consumer(
+            self._settings.kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100
         )
         await consumer.start()
         try:

@@ -18,11 +18,13 @@ from pathlib import Path
 
 import orjson
 
-from app.kafka.admin import list_topics
+from app.kafka.admin import list_topics, topic_settings
+from app.kafka.plan import differences
+from app.kafka.topics import catalogue
 from app.local.embedded import Service, port_taken
 from app.local.programs import embedded_services
 from app.local.supervisor import running
-from app.process.errors import OperatorError
+from app.process.errors import Misconfigured, OperatorError
 from app.process.probes import probe_kafka, probe_mongo, probe_redis
 from app.redis.requirements import obstacles
 from app.settings import DEVELOPMENT_SECRET, MIN_SECRET, Settings
@@ -218,22 +220,24 @@ async def _external(settings: Settings) -> list[Finding]:
     ours = {service.name for service in embedded_services(settings)}
     probes: dict[str, tuple[str, Awaitable[None]]] = {}
     if "kafka" not in ours:
-        probes["kafka"] = (settings.kafka.bootstrap, probe_kafka(settings.kafka.bootstrap))
+        probes["kafka"] = (settings.kafka.bootstrap, probe_kafka(settings.kafka))
     if "redis" not in ours:
-        probes["redis"] = ("MASTERX_REDIS__URL", probe_redis(settings.redis.url))
+        probes["redis"] = ("MASTERX_REDIS__URL", probe_redis(settings.redis))
     if "mongo" not in ours:
-        probes["mongo"] = ("MASTERX_MONGO__URL", probe_mongo(settings.mongo.url))
+        probes["mongo"] = ("MASTERX_MONGO__URL", probe_mongo(settings.mongo))
     results = await asyncio.gather(*(probe for _, probe in probes.values()), return_exceptions=True)
     findings = []
     for (name, (place, _)), result in zip(probes.items(), results, strict=True):
-        if isinstance(result, OperatorError):
+        if isinstance(result, Misconfigured):
+            findings.append(_wrong(name, "does not take these settings", str(result)))
+        elif isinstance(result, OperatorError):
             findings.append(_wrong(name, "does not answer", str(result)))
         elif isinstance(result, BaseException):
             raise result
         else:
             findings.append(Finding(name, f"answers ({place})"))
             if name == "kafka":
-                findings.append(await _topics(settings))
+                findings += await _topics(settings)
             if name == "redis":
                 findings.append(await _redis(settings))
     return findings
@@ -247,15 +251,25 @@ async def _redis(settings: Settings) -> Finding:
     return Finding("Redis user", "may run every command that masterx uses")
 
 
-async def _topics(settings: Settings) -> Finding:
+async def _topics(settings: Settings) -> list[Finding]:
+    """How the topics stand, whoever created them, and what it costs where they differ."""
     topics = await list_topics(settings)
     differing = [t for t in topics if t.partitions not in (0, t.expected)]
     if differing:
         first = differing[0]
-        return _wrong(
-            "topics",
-            f"{first.physical} has {first.partitions} partitions, not {first.expected}",
-            "Set MASTERX_KAFKA__PARTITIONS to theirs, or rebuild them (docs/operations.md).",
-        )
+        return [
+            _wrong(
+                "topics",
+                f"{first.physical} has {first.partitions} partitions, not {first.expected}",
+                "Set MASTERX_KAFKA__PARTITIONS to theirs, or rebuild them (docs/operations.md).",
+            )
+        ]
     there = sum(topic.ready for topic in topics)
-    return Finding("topics", f"{there} of {len(topics)} there (masterx topics create)")
+    found = [Finding("topics", f"{there} of {len(topics)} there (masterx topics create)")]
+    on_broker = await topic_settings(settings)
+    for topic in catalogue(settings.kafka):
+        for one in differences(settings, topic, on_broker.get(topic.name, {})):
+            tell = _wrong if one.blocks else _doubtful
+            said = f"{one.topic}: {one.key} is {one.found}, not {one.wanted}"
+            found.append(tell("topics", said, f"Change it there: {one.cost}."))
+    return found

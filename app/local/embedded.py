@@ -16,9 +16,12 @@ from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
 
+from app.kafka.settings import KafkaSettings
 from app.local.children import ended, spawn, tail, terminate
-from app.process.errors import OperatorError
-from app.process.probes import Unavailable, probe_kafka, probe_mongo, probe_redis, until
+from app.mongo.settings import MongoSettings
+from app.process.errors import OperatorError, Unavailable
+from app.process.probes import probe_kafka, probe_mongo, probe_redis, until
+from app.redis.settings import RedisSettings
 
 # The broker keeps records in memory and writes them when it ends: it must have the time.
 _STOP_GRACE = 30.0
@@ -219,7 +222,7 @@ class Broker(Service):
         ]  # fmt: skip
 
     async def _probe(self) -> None:
-        await probe_kafka(self.endpoint, within=3)
+        await probe_kafka(KafkaSettings(bootstrap=self.endpoint), within=3)
 
 
 class RedisServer(Service):
@@ -247,7 +250,7 @@ class RedisServer(Service):
         return [_runnable(executable), config]
 
     async def _probe(self) -> None:
-        await probe_redis(self.endpoint, within=3)
+        await probe_redis(RedisSettings(url=self.endpoint), within=3)
 
 
 class DocumentStore(Service):
@@ -277,4 +280,4 @@ class DocumentStore(Service):
         ]  # fmt: skip
 
     async def _probe(self) -> None:
-        await probe_mongo(self.endpoint, within=3)
+        await probe_mongo(MongoSettings(url=self.endpoint), within=3)

@@ -10,14 +10,15 @@ Every method raises pymongo.errors.PyMongoError as it comes.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from pymongo import AsyncMongoClient, ReplaceOne
+from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from agents.runtime.ports import HistoryKind
+from app.mongo.client import connect
 from app.mongo.history import ERASURES, SUMMARIES
-from app.settings import MongoSettings
+from app.mongo.settings import MongoSettings
 from models.tutor.context.material import Said, Summary
 from models.tutor.moves.dialogue import Speaker
 from schemas.topics.tutor import ReplyStatus
@@ -35,13 +36,7 @@ class Dialogues:
 
     def __init__(self, settings: MongoSettings, timeout: float) -> None:
         self.days = settings.chat_days
-        milliseconds = int(timeout * 1000)
-        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-            settings.url,
-            serverSelectionTimeoutMS=milliseconds,
-            connectTimeoutMS=milliseconds,
-            socketTimeoutMS=max(milliseconds, 1_000),
-        )
+        self._client = connect(settings, find_within=timeout, answer_within=max(timeout, 1.0))
         self._database = self._client.get_database(settings.database)
 
     async def close(self) -> None:

@@ -42,7 +42,7 @@ import bson
 import structlog
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import AsyncMongoClient, ReplaceOne, WriteConcern
+from pymongo import ReplaceOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
     BulkWriteError,
@@ -55,8 +55,9 @@ from pymongo.errors import (
 
 from agents.runtime.ports import HistoryEntry, HistoryKind
 from agents.runtime.retrying import Fatal, Refused, Retriable, StoreError
+from app.mongo.client import SETTING, connect, trouble
 from app.mongo.field_names import original, stored
-from app.settings import MongoSettings
+from app.mongo.settings import MongoSettings
 from schemas.topics.operations import ErasureRequested
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,6 @@ _TRIES: Final = 8
 """Of a document that fails, alone, with a code we do not know: then it is refused too."""
 
 _STORE: Final = "mongo"
-_SETTING: Final = "MASTERX_MONGO__URL"
 # Codes by which a server refuses this process, whatever it writes: UserNotFound, Unauthorized,
 # AuthenticationFailed, CommandNotFound, ReauthenticationRequired, AtlasError (of a login).
 _DENIED: Final = frozenset({11, 13, 18, 59, 391, 8000})
@@ -99,17 +99,19 @@ def meaning(error: Exception) -> StoreError:
     if isinstance(error, StoreError):
         return error
     if isinstance(error, ConfigurationError | InvalidOperation):
-        return Fatal(_STORE, f"{type(error).__name__}: {error}", _SETTING)
+        return Fatal(_STORE, f"{type(error).__name__}: {error}", SETTING)
     if isinstance(error, BulkWriteError):
         failures = [*error.details["writeErrors"], *error.details["writeConcernErrors"]]
         codes = {failure.get("code") for failure in failures}
     elif isinstance(error, OperationFailure):
         codes = {error.code}
+    elif (found := trouble(error)) is not None:
+        return Fatal(_STORE, found[1], found[0])
     else:
         return Retriable(_STORE, f"no answer ({type(error).__name__})")
     said = f"{type(error).__name__}, code {' '.join(map(str, codes))}"
     if codes & _DENIED:
-        return Fatal(_STORE, f"it refuses this user or command: {said}", _SETTING)
+        return Fatal(_STORE, f"it refuses this user or command: {said}", SETTING)
     return Retriable(_STORE, f"its disk is full: {said}" if codes & _FULL else said)
 
 
@@ -139,12 +141,7 @@ class HistoryStore:
 
     def __init__(self, settings: MongoSettings) -> None:
         self._settings = settings
-        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-            settings.url,
-            serverSelectionTimeoutMS=int(_TIMEOUT * 1000),
-            connectTimeoutMS=int(_TIMEOUT * 1000),
-            socketTimeoutMS=int(_SOCKET_TIMEOUT * 1000),
-        )
+        self._client = connect(settings, find_within=_TIMEOUT, answer_within=_SOCKET_TIMEOUT)
         # Journalled: Kafka offsets are committed once this says that it is written.
         self._database = self._client.get_database(
             settings.database, write_concern=WriteConcern(w="majority", j=True)

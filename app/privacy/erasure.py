@@ -10,7 +10,7 @@
 Topics are a log: what stands there remains until its retention ends, and the report says
 how long that is.
 
-Raises app.process.probes.Unavailable when Kafka did not confirm the request: then no store was
+Raises app.process.errors.Unavailable when Kafka did not confirm the request: then no store was
 asked.
 Whatever fails behind that is told in the report; run it again to have done what it lacks.
 """
@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
@@ -32,10 +31,11 @@ from redis.exceptions import RedisError
 from agents.runtime import envelope
 from agents.runtime.retrying import StoreError
 from agents.runtime.topics import ERASURES, LEARNER_CHANGELOG, USER_STATE
+from app.kafka import clients
 from app.kafka.producer import Producer
 from app.kafka.topics import catalogue
 from app.mongo.history import HistoryStore
-from app.process.probes import Unavailable
+from app.process.errors import Misconfigured, Unavailable
 from app.redis.client import connect
 from app.redis.push_log import PushLog
 from app.settings import Role, Settings
@@ -127,7 +127,7 @@ async def forget(
 ) -> ErasureReport:
     """Erase a learner, and wait at most `within` seconds for the workers to have done so too.
 
-    Harmless to repeat. Raises app.process.probes.Unavailable when Kafka did not confirm the
+    Harmless to repeat. Raises app.process.errors.Unavailable when Kafka did not confirm the
     request; pydantic.ValidationError for what is no user id.
     """
     now = now_ms()
@@ -227,7 +227,7 @@ async def _forget_history(settings: Settings, request: ErasureRequested) -> None
 async def _outcome(deletion: Awaitable[None]) -> str | None:
     try:
         await deletion
-    except (StoreError, StoreDown) as error:
+    except (StoreError, StoreDown, Misconfigured) as error:
         return str(error)
     except (RedisError, PyMongoError, KafkaError, OSError) as error:
         return type(error).__name__
@@ -248,14 +248,8 @@ async def _until_passed(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka.bootstrap,
-        client_id="masterx-erasure",
-        request_timeout_ms=int(settings.kafka.request_timeout * 1000),
-    )
-    try:
-        async with asyncio.timeout(within + settings.kafka.request_timeout):
-            await admin.start()
+    async with asyncio.timeout(within + settings.kafka.request_timeout):
+        async with clients.admin(settings.kafka, client_id="masterx-erasure") as admin:
             while True:
                 failed: KafkaError | None = None
                 for role in [role for role in ERASING_ROLES if not passed[role]]:
@@ -276,5 +270,3 @@ async def _until_passed(
                         raise failed
                     return
                 await asyncio.sleep(_ASK_AGAIN)
-    finally:
-        await admin.close()

@@ -1,85 +1,68 @@
-"""Does a service answer? Each probe returns when it does and raises Unavailable when not.
+"""Does a service answer? Each probe returns when it does.
 
 Errors:
-    Unavailable   names the service, where it was looked for, why, and what to do
+    Unavailable     names the service, where it was looked for, why, and what to do
+    Misconfigured   it answers, and does not take this client: names the setting
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 
 import aiokafka.errors
 import redis.exceptions
-from aiokafka.admin import AIOKafkaAdminClient
-from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from app.process.errors import OperatorError
-from app.redis.client import connect
-from app.settings import RedisSettings
+from app.kafka import clients
+from app.kafka.settings import KafkaSettings
+from app.mongo import client as mongo
+from app.mongo.settings import MongoSettings
+from app.process.errors import Unavailable
+from app.redis.client import connect, rejection
+from app.redis.settings import RedisSettings
 
 
-class Unavailable(OperatorError):
-    """A service that does not answer."""
-
-    def __init__(self, service: str, endpoint: str, reason: str, setting: str) -> None:
-        self.service = service
-        self.endpoint = without_password(endpoint)
-        self.reason = reason
-        super().__init__(
-            f"{service} does not answer at {self.endpoint} ({reason}). "
-            f"Start it there, or name another place in {setting}."
-        )
-
-
-def without_password(endpoint: str) -> str:
-    """A URL without its credentials, fit for a log or a message."""
-    if "@" not in endpoint:
-        return endpoint
-    parts = urlsplit(endpoint)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-async def probe_kafka(bootstrap: str, within: float = 5.0) -> None:
-    """Ask a broker for its metadata. Raises Unavailable."""
-    client = AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap, request_timeout_ms=max(1, int(within * 1000))
-    )
+async def probe_kafka(settings: KafkaSettings, within: float = 5.0) -> None:
+    """Ask a broker for its metadata. Raises Unavailable, Misconfigured."""
     try:
         async with asyncio.timeout(within):
-            await client.start()
-            await client.describe_cluster()
+            # First by itself: it says why, where a client of aiokafka's only says that.
+            await clients.check(settings, within)
+            async with clients.admin(settings, within=within) as client:
+                await client.describe_cluster()
     except (aiokafka.errors.KafkaError, OSError, TimeoutError) as error:
-        raise Unavailable("Kafka", bootstrap, _reason(error), "MASTERX_KAFKA__BOOTSTRAP") from error
-    finally:
-        await client.close()
+        raise Unavailable(
+            "Kafka", settings.bootstrap, _reason(error), "MASTERX_KAFKA__BOOTSTRAP"
+        ) from error
 
 
-async def probe_redis(url: str, within: float = 5.0) -> None:
-    """PING. Raises Unavailable."""
-    client = connect(RedisSettings(url=url), "operator", timeout=within)
+async def probe_redis(settings: RedisSettings, within: float = 5.0) -> None:
+    """PING. Raises Unavailable, Misconfigured."""
+    client = connect(settings, "operator", timeout=within)
     try:
         # Redis says LOADING until its file is read; that is an error here, as it should be.
         async with asyncio.timeout(within):
             await client.ping()
     except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
-        raise Unavailable("Redis", url, _reason(error), "MASTERX_REDIS__URL") from error
+        if (refusal := rejection(settings, error)) is not None:
+            raise refusal from error
+        raise Unavailable("Redis", settings.url, _reason(error), "MASTERX_REDIS__URL") from error
     finally:
         await client.aclose()
 
 
-async def probe_mongo(url: str, within: float = 5.0) -> None:
-    """Ping. Raises Unavailable."""
-    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
-        url, serverSelectionTimeoutMS=int(within * 1000)
-    )
+async def probe_mongo(settings: MongoSettings, within: float = 5.0) -> None:
+    """Ping. Raises Unavailable, Misconfigured."""
+    # PyMongo says why only at the end of its own time, so that has to be the first to end.
+    client = mongo.connect(settings, find_within=0.8 * within)
     try:
         async with asyncio.timeout(within):
             await client.admin.command("ping")
     except (PyMongoError, OSError, TimeoutError) as error:
-        raise Unavailable("MongoDB", url, _reason(error), "MASTERX_MONGO__URL") from error
+        if (refusal := mongo.rejection(settings, error)) is not None:
+            raise refusal from error
+        raise Unavailable("MongoDB", settings.url, _reason(error), mongo.SETTING) from error
     finally:
         await client.close()
 

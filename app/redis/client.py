@@ -42,10 +42,12 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from agents.runtime.retrying import Fatal, Refused, Retriable, StoreError
-from app.settings import RedisSettings
+from app.process.errors import Rejected
+from app.process.tls import Fault, client_context, fault_of
+from app.redis.settings import PREFIX, RedisSettings
 
 STORE: Final = "redis"
-SETTING: Final = "MASTERX_REDIS__URL"
+SETTING: Final = f"{PREFIX}URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,19 @@ def connect(settings: RedisSettings, policy: PolicyName, *, timeout: float | Non
     """A client that behaves as the policy says. Opens nothing yet; close it with `aclose`.
 
     timeout: in place of the policy's, where a setting gives it
+
+    Raises app.process.tls.UnusableFile.
     """
     chosen = POLICIES[policy]
     limit = chosen.timeout if timeout is None else timeout
+    security: dict[str, Any] = {}
+    if settings.username is not None:
+        security["username"] = settings.username
+    if settings.password is not None:
+        security["password"] = settings.password.get_secret_value()
+    if settings.ca_file is not None:
+        client_context(PREFIX, ca_file=settings.ca_file)  # redis-py reads it late, and names no one
+        security["ssl_ca_certs"] = str(settings.ca_file)
     pool = FailoverPool.from_url(
         settings.url,
         max_connections=chosen.connections,
@@ -97,6 +109,7 @@ def connect(settings: RedisSettings, policy: PolicyName, *, timeout: float | Non
         socket_connect_timeout=limit,
         socket_keepalive=True,
         health_check_interval=chosen.health_check,
+        **security,
         retry=Retry(ExponentialWithJitterBackoff(base=0.01, cap=0.2), chosen.retries),
     )
     pool.connection_class = _WATCHING[pool.connection_class]
@@ -199,6 +212,7 @@ _DENIED: Final = re.compile(
     r"no permissions|can't run this command|can't access at least one of the keys"
     r"|can't publish to the channel|must be called with the client already authenticated"
 )
+_LOGIN: Final = re.compile(r"WRONGPASS|NOAUTH|AUTH <password> called without any password")
 # What a value of the wrong form under one learner's key leads to.
 _SPOILT: Final = re.compile(
     r"is not an integer|is not a valid float|would overflow|maximum allowed"
@@ -217,9 +231,25 @@ def meaning(error: Exception) -> StoreError:
         code = "OOM"
     if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
         code = "NOPERM"
+    if code is None and (fault := fault_of(error)) is not None:
+        return Fatal(STORE, fault.reason, _setting_of(fault))
     if code is None and not isinstance(error, ResponseError):
         return Retriable(STORE, f"no answer ({type(error).__name__})")
     return _of_answer(code, str(error).split("\n")[0][:200])
+
+
+def rejection(settings: RedisSettings, error: BaseException) -> Rejected | None:
+    """What to put right, where an error says that waiting does not help; None where it may."""
+    if (fault := fault_of(error)) is not None:
+        return Rejected("Redis", settings.url, fault.reason, _setting_of(fault))
+    if not isinstance(error, AuthenticationError) and not _LOGIN.search(str(error)):
+        return None
+    reason = f"it refuses this user or password ({str(error).splitlines()[0][:200]})"
+    return Rejected("Redis", settings.url, reason, settings.login_setting)
+
+
+def _setting_of(fault: Fault) -> str:
+    return f"{PREFIX}CA_FILE" if fault.kind == "authority" else SETTING
 
 
 def _of_answer(code: str | None, text: str) -> StoreError:

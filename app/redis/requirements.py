@@ -4,7 +4,8 @@
 A Redis that does not answer is no obstacle: whoever needs it waits.
 
 Errors:
-    Unfit   this Redis cannot be used as it is; the text says what to grant or to change
+    Unfit      this Redis cannot be used as it is; the text says what to grant or to change
+    Rejected   it does not take this client: certificate, user or password; names the setting
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from redis.exceptions import MovedError, NoPermissionError, ResponseError
 
 from agents.runtime.retrying import Fatal, Retriable
 from app.process.errors import OperatorError
-from app.redis.client import SETTING, connect, errors_told_apart
+from app.redis.client import SETTING, connect, errors_told_apart, rejection
 from app.settings import RedisSettings
 
 _KEY: Final = "KEY"
@@ -93,7 +94,7 @@ class Unfit(OperatorError):
 
 
 async def require(settings: RedisSettings) -> None:
-    """Raises Unfit where something stands in the way; not where Redis does not answer."""
+    """Raises Unfit, Rejected where something stands in the way; not where Redis is away."""
     try:
         found = await obstacles(settings)
     except Retriable:
@@ -103,7 +104,7 @@ async def require(settings: RedisSettings) -> None:
 
 
 async def obstacles(settings: RedisSettings) -> list[str]:
-    """What stands in the way, a sentence each, with what to do. Raises Retriable."""
+    """What stands in the way, a sentence each, with what to do. Raises Retriable, Rejected."""
     async with connect(settings, "operator") as client:
         try:
             with errors_told_apart():
@@ -114,6 +115,8 @@ async def obstacles(settings: RedisSettings) -> list[str]:
                         "cluster, of one shard."
                     ]
         except Fatal as error:
+            if (refusal := rejection(settings, error.__cause__ or error)) is not None:
+                raise refusal from error
             return [f"It refuses this user: {error.reason}."]
     if not refused:
         return []

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from app.process.setting_sources import FILE, read_secret
 from models.tutor.context.config import ContextSettings
 from models.tutor.modes.config import ModeSettings
 from models.tutor.providers.config import ChoiceSettings, PriorSettings
@@ -37,7 +38,9 @@ class ProviderSettings(_Group):
     name: ProviderName
     base_url: str = Field(description="up to and without /chat/completions")
     model: str = Field(min_length=1)
-    api_key_env: str | None = Field(None, description="environment variable that holds the key")
+    api_key_env: str | None = Field(
+        None, description="environment variable that holds the key; or <it>_FILE, a file with it"
+    )
     api_key_file: Path | None = Field(None, description="file that holds the key, read at start")
     input_price: float = Field(0.0, ge=0, description="dollars per million tokens of prompt")
     output_price: float = Field(0.0, ge=0, description="dollars per million tokens of answer")
@@ -108,7 +111,7 @@ class ProviderSettings(_Group):
         Raises ValueError that names the variable or file when it holds none.
         """
         if self.api_key_env is not None:
-            key, where = os.environ.get(self.api_key_env, ""), f"variable {self.api_key_env}"
+            key, where = _of_environment(self.api_key_env), f"variable {self.api_key_env}"
         elif self.api_key_file is not None:
             where = f"file {self.api_key_file}"
             try:
@@ -124,6 +127,19 @@ class ProviderSettings(_Group):
     def micros(self, input_tokens: int, output_tokens: int) -> float:
         """What so many tokens cost, in millionths of a dollar."""
         return self.input_price * input_tokens + self.output_price * output_tokens
+
+
+def _of_environment(variable: str) -> str:
+    """A key by its variable, or by the file that the variable's twin names; "" for none.
+
+    Raises ValueError that names the variables.
+    """
+    path = os.environ.get(variable + FILE)
+    if path is None:
+        return os.environ.get(variable, "")
+    if variable in os.environ:
+        raise ValueError(f"{variable} and {variable}{FILE} are both set: keep one of them")
+    return read_secret(variable + FILE, Path(path))
 
 
 def _loopback(host: str) -> bool:

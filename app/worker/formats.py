@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from agents.runtime import metrics
 from app.kafka.admin import group_members
-from app.process.probes import Unavailable
+from app.process.errors import OperatorError
 from app.redis import heartbeats
 from app.redis.client import connect
 from app.redis.heartbeats import FRESH_SECONDS
@@ -130,7 +130,7 @@ class RecordFormat:
             # A worker of a release before beats where this one does not look. Its group knows it.
             async with asyncio.timeout(MEMBERS_TIMEOUT):
                 members = await group_members(self._settings, group)
-        except (RedisError, Unavailable, OSError, TimeoutError, ValueError) as error:
+        except (RedisError, OperatorError, OSError, TimeoutError, ValueError) as error:
             log.debug("formats.workers_unknown", reason=type(error).__name__)
             return None
         silent = heartbeats.unheard(members, self._role, beats)

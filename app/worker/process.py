@@ -32,8 +32,9 @@ from app.kafka.header_names import forgive
 from app.kafka.producer import Producer
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, physical
 from app.process import logs
+from app.process.errors import Misconfigured, Unavailable
 from app.process.exits import Exit, end_now, stop_now
-from app.process.probes import Unavailable, probe_kafka
+from app.process.probes import probe_kafka
 from app.redis.heartbeats import client_id, static_name
 from app.redis.requirements import Unfit
 from app.settings import Role, Settings
@@ -65,6 +66,8 @@ def run(role: Role, settings: Settings) -> None:
     forgive()
     try:
         uvloop.run(_run(role, settings))
+    except Misconfigured as error:
+        end_now(Exit.CONFIG, str(error))
     except (Unavailable, Unfit) as error:
         end_now(Exit.UNAVAILABLE, str(error))
     except KafkaError as error:
@@ -163,11 +166,11 @@ async def _serve(role: Role, settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _wait_for_broker(settings: Settings) -> None:
-    """Raises Unavailable when no broker answers within BROKER_PATIENCE."""
+    """Raises Unavailable when no broker answers within BROKER_PATIENCE; Misconfigured."""
     deadline = asyncio.get_running_loop().time() + BROKER_PATIENCE
     while True:
         try:
-            return await probe_kafka(settings.kafka.bootstrap)
+            return await probe_kafka(settings.kafka)
         except Unavailable as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise

@@ -1,4 +1,4 @@
-"""Faust's aiokafka transport, with the three things that it has no setting for.
+"""Faust's aiokafka transport, with the four things that it has no setting for.
 
 1. Range assignment: partition p of every topic goes to the same worker, so that one
    worker owns all of a learner (round robin, Faust's choice without tables, does
@@ -6,12 +6,14 @@
 2. The group lease (`app.worker.lease`) is renewed from the coordinator's own answers.
 3. A fetch waits a shorter time on an idle broker; and a broker that does not hold an
    empty fetch at all (the embedded one) is not asked hundreds of times a second.
+4. TLS and login come from `app.kafka.clients`, as for every other client.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import aiokafka
@@ -19,8 +21,9 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.protocol.group import HeartbeatRequest
 from faust.transport.drivers import aiokafka as driver
 
+from app.kafka import clients
+from app.kafka.settings import KafkaSettings
 from app.process.exits import Exit, end_now
-from app.settings import KafkaSettings
 from app.worker.lease import Lease
 
 # Kafka's protocol error codes (org.apache.kafka.common.protocol.Errors).
@@ -71,13 +74,12 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = RangePartitionAssignor
-        return aiokafka.AIOKafkaConsumer(
+        return clients.consumer(
+            cast(LeasedTransport, transport).kafka,
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
-            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             partition_assignment_strategy=[RangePartitionAssignor],
-            enable_auto_commit=False,
             auto_offset_reset=conf.consumer_auto_offset_reset,
             max_poll_records=conf.broker_max_poll_records,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
@@ -156,10 +158,18 @@ class LeasedConsumer(driver.Consumer):
         return LeasedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
+class SecuredProducer(driver.Producer):
+    """Faust's own producer, which masterx starts with and sends nothing by."""
+
+    def _settings_auth(self) -> Mapping[str, Any]:
+        return clients.connection(cast(LeasedTransport, self.transport).kafka)
+
+
 class LeasedTransport(driver.Transport):
     """Give it to a Faust app: `app.transport = LeasedTransport(url, app=app, lease=lease)`."""
 
     Consumer: ClassVar[type] = LeasedConsumer
+    Producer: ClassVar[type] = SecuredProducer
 
     def __init__(self, *args: Any, lease: Lease, kafka: KafkaSettings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

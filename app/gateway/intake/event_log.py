@@ -26,7 +26,7 @@ from agents.runtime.topics import CHAT, FEEDBACK, INTERACTIONS
 from app.gateway.process import metrics
 from app.kafka.admin import list_topics
 from app.kafka.producer import Producer
-from app.process.probes import Unavailable as ServiceUnavailable
+from app.process.errors import OperatorError
 from app.settings import Settings
 
 TOPICS: Final = (INTERACTIONS, CHAT, FEEDBACK)
@@ -45,7 +45,7 @@ class Unavailable(Exception):
 
 _Place = tuple[str, int | None]
 """A topic by its logical name, and a partition; None: not yet known."""
-_EXPECTED: Final = (KafkaError, ServiceUnavailable, Unavailable, OSError)
+_EXPECTED: Final = (KafkaError, OperatorError, Unavailable, OSError)
 
 
 class EventLog:

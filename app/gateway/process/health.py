@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 from app.gateway.intake.event_log import EventLog
 from app.gateway.process import metrics
 from app.kafka.admin import list_topics
-from app.process.errors import OperatorError
-from app.process.probes import probe_mongo, without_password
+from app.process.errors import OperatorError, without_password
+from app.process.probes import probe_mongo
 from app.redis import heartbeats
 from app.settings import ROLES, Settings
 
@@ -180,7 +180,7 @@ class Readiness:
         await self._redis.ping()
 
     async def _ping_mongo(self) -> None:
-        await probe_mongo(self._settings.mongo.url, within=_WITHIN)
+        await probe_mongo(self._settings.mongo, within=_WITHIN)
 
     async def _roles(self) -> dict[str, dict[str, Any]]:
         try:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from socket import socket
 from typing import Final
@@ -32,8 +32,11 @@ from app.gateway.process.gateway import Gateway
 from app.gateway.rest import openapi, routes
 from app.gateway.rest.bodies import may_go_on
 from app.gateway.websocket.protocol import GatewayConfig
+from app.kafka import clients
+from app.process.errors import Misconfigured, Unavailable
 from app.process.exits import Exit, end_now
 from app.process.logs import configure
+from app.process.probes import probe_mongo
 from app.redis.requirements import Unfit, require
 from app.settings import Settings
 from schemas.wire.errors import ErrorCode
@@ -43,6 +46,8 @@ _PAGE: Final = Path(__file__).resolve().parents[3] / "examples" / "page.html"
 _HARD_LIMIT: Final = 2
 """Messages up to this many times the allowed size get an error, and the connection lives
 on; larger ones are not read at all (close code 1009)."""
+_ASKED_WITHIN: Final = 3.0
+"""Seconds at the start for a service to refuse this client."""
 _ABORTED: Final = 0.05
 """Seconds after which a connection that was aborted is no longer among the open ones."""
 
@@ -170,16 +175,36 @@ def server(settings: Settings) -> GatewayServer:
 def run(settings: Settings) -> None:
     """Run the gateway until SIGTERM or SIGINT.
 
-    Ends the process with `Exit.UNAVAILABLE` where Redis cannot be used as it is.
+    Ends the process with `Exit.UNAVAILABLE` where Redis cannot be used as it is, and with
+    `Exit.CONFIG` where a service does not take this client as the settings say.
     """
     configure(settings.log, role="gateway")
     try:
-        asyncio.run(require(settings.redis))
+        asyncio.run(_require(settings))
+    except Misconfigured as error:
+        end_now(Exit.CONFIG, str(error))
     except Unfit as error:
         end_now(Exit.UNAVAILABLE, str(error))
     log.info("gateway.starting", host=settings.gateway.host, port=settings.gateway.port)
     server(settings).run()
     log.info("gateway.stopped")
+
+
+async def _require(settings: Settings) -> None:
+    """Return where all services take this client, or do not answer: the gateway waits for those.
+
+    Raises Misconfigured, Unfit.
+    """
+    await asyncio.gather(
+        clients.check(settings.kafka, _ASKED_WITHIN),
+        require(settings.redis),
+        _taken_by_mongo(settings),
+    )
+
+
+async def _taken_by_mongo(settings: Settings) -> None:
+    with suppress(Unavailable):
+        await probe_mongo(settings.mongo, within=_ASKED_WITHIN)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

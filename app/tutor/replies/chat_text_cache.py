@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from agents.runtime.retrying import Retriable
 from agents.runtime.topics import CHAT
+from app.kafka import clients
 from app.kafka.topics import physical
 from app.settings import Settings
 from schemas.base import DecodeError, Derived
@@ -36,11 +37,7 @@ class ChatTextCache:
         self._limit = settings.tutor.replies.texts
         self._timeout = settings.tutor.replies.text_timeout
         self._recent: OrderedDict[tuple[int, int], ChatReceived] = OrderedDict()
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka.bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-        )
+        self._consumer = clients.consumer(settings.kafka, auto_offset_reset="none")
         self._started = False
         self._one_at_a_time = asyncio.Lock()
 

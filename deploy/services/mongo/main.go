@@ -17,11 +17,18 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:27017", "host:port")
+	tls := flag.String("tls", "", "host:port of a listener with TLS, beside the other")
+	certificate := flag.String("certificate", "", "PEM of the TLS listener's certificate")
+	key := flag.String("key", "", "PEM of its key")
+	ca := flag.String("ca", "", "PEM of who signs clients' certificates; empty: none is asked for")
 	data := flag.String("data", "data", "folder of the SQLite files; must exist")
 	flag.Parse()
 
 	server, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TCP: *listen},
+		Listener: ferretdb.ListenerConfig{
+			TCP: *listen, TLS: *tls,
+			TLSCertFile: *certificate, TLSKeyFile: *key, TLSCAFile: *ca,
+		},
 		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Handler:   "sqlite",
 		SQLiteURL: "file:" + *data + "/",

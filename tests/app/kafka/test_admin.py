@@ -1,19 +1,30 @@
+import subprocess
+import sys
+
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.runtime.topics import CHAT, LEARNER_CHANGELOG
+from app.kafka import clients
 from app.kafka.admin import (
     TopicsUnusable,
+    _keys_of,
     committed_offsets,
     create_topics,
     group_members,
     list_topics,
+    topic_settings,
 )
 from app.kafka.topics import catalogue, logical, physical
+from app.local.doctor import examine
 from app.local.embedded import free_port
-from app.process.probes import Unavailable
+from app.local.environment import child_environment
+from app.process.errors import Unavailable
+from app.settings import Settings
+from tests.app.kafka.secured import REFUSED
+from tests.servers import ROOT
 
 pytestmark = pytest.mark.services
 
@@ -104,3 +115,72 @@ async def test_asking_about_a_group_needs_a_broker(settings):
     for ask in (group_members, committed_offsets):
         with pytest.raises(Unavailable):
             await ask(away, "any")
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        ("Config segment.ms is not supported", {"segment.ms"}),
+        ("segment.ms and retention.ms", {"segment.ms", "retention.ms"}),
+        ("not by this policy", {"segment.ms", "retention.ms"}),
+        (None, {"segment.ms", "retention.ms"}),
+        ("cleanup.policy must not be compact", set()),
+        ("cleanup.policy and segment.ms", set()),
+    ],
+)
+def test_which_settings_a_refusal_is_about(message, refused):
+    config = {"cleanup.policy": "compact", "segment.ms": "1", "retention.ms": "1"}
+    assert _keys_of(message, config) == refused
+
+
+@pytest.mark.slow
+class TestManaged:
+    """On an Apache Kafka whose policy refuses what MSK Serverless does."""
+
+    async def test_topics_are_created_without_what_is_refused_and_it_is_told(self, kafka):
+        settings = Settings(kafka=kafka.settings(topic_prefix="serverless."))
+        created = await create_topics(settings)
+        assert all(status.ready for status in created)
+        wanted = {t.name: t.config(settings.kafka) for t in catalogue(settings.kafka)}
+        for status in created:
+            assert status.refused == {key for key in wanted[status.name] if key in REFUSED}
+        on_broker = await topic_settings(settings)
+        for name, config in wanted.items():
+            taken = {key: value for key, value in config.items() if key not in REFUSED}
+            assert taken.items() <= on_broker[name].items(), name
+
+        found = [one for one in await examine(settings) if one.name == "topics"]
+        said = [one.found for one in found if not one.fine]
+        assert "serverless.chat-messages: segment.ms is 604800000, not 86400000" in said
+        assert any("min.compaction.lag.ms is 0, not" in one for one in said)
+        assert not any(one.blocks for one in found)
+
+    def test_the_command_prints_a_line_for_each(self, kafka):
+        settings = Settings(kafka=kafka.settings(topic_prefix="serverless.two."))
+        run = subprocess.run(
+            [sys.executable, "-m", "app.cli", "topics", "create"],
+            env=child_environment(settings),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        lines = run.stderr.strip().splitlines()
+        configs = [topic.config(settings.kafka) for topic in catalogue(settings.kafka)]
+        assert len(lines) == sum(key in REFUSED for config in configs for key in config)
+        assert all(line.startswith("refused by the broker: serverless.two.") for line in lines)
+
+    async def test_doctor_judges_topics_that_somebody_else_created(self, kafka):
+        settings = Settings(kafka=kafka.settings("plain", topic_prefix="theirs."))
+        names = [physical(settings, topic.name) for topic in catalogue(settings.kafka)]
+        async with clients.admin(settings.kafka) as client:
+            await client.create_topics([NewTopic(name, 4, 1) for name in names])
+        found = [one for one in await examine(settings) if one.name == "topics" and not one.fine]
+        blocking = {one.found for one in found if one.blocks}
+        assert blocking == {
+            f"theirs.{name}: cleanup.policy is delete, not compact"
+            for name in ("user-state", "learner-changelog")
+        }
+        assert any("max.message.bytes is 1048588" in one.found for one in found)
+        assert all(one.remedy.startswith("Change it there: ") for one in found)

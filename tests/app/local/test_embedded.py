@@ -18,7 +18,9 @@ from app.local.embedded import (
     free_port,
     port_taken,
 )
-from app.process.probes import Unavailable, probe_kafka, probe_mongo, probe_redis, without_password
+from app.process.errors import Unavailable, without_password
+from app.process.probes import probe_kafka, probe_mongo, probe_redis
+from app.settings import KafkaSettings, MongoSettings, RedisSettings
 
 pytestmark = pytest.mark.services
 
@@ -151,18 +153,17 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize(
-    ("probe", "endpoint", "setting"),
+    ("probe", "service", "setting"),
     [
-        (probe_kafka, "127.0.0.1:{}", "MASTERX_KAFKA__BOOTSTRAP"),
-        (probe_redis, "redis://:secret@127.0.0.1:{}/0", "MASTERX_REDIS__URL"),
-        (probe_mongo, "mongodb://me:secret@127.0.0.1:{}", "MASTERX_MONGO__URL"),
+        (probe_kafka, KafkaSettings(bootstrap="127.0.0.1:1"), "MASTERX_KAFKA__BOOTSTRAP"),
+        (probe_redis, RedisSettings(url="redis://:secret@127.0.0.1:1/0"), "MASTERX_REDIS__URL"),
+        (probe_mongo, MongoSettings(url="mongodb://me:secret@127.0.0.1:1"), "MASTERX_MONGO__URL"),
     ],
 )
-async def test_a_probe_says_who_where_and_what_to_do(probe, endpoint, setting):
-    port = free_port("127.0.0.1")
+async def test_a_probe_says_who_where_and_what_to_do(probe, service, setting):
     with pytest.raises(Unavailable) as failure:
-        await probe(endpoint.format(port), within=1)
-    assert str(port) in str(failure.value)
+        await probe(service, within=1)
+    assert "127.0.0.1:1" in str(failure.value)
     assert setting in str(failure.value)
     assert "secret" not in str(failure.value)
 
@@ -170,3 +171,6 @@ async def test_a_probe_says_who_where_and_what_to_do(probe, endpoint, setting):
 def test_a_url_is_shown_without_its_password():
     assert without_password("redis://u:p@h:1/0") == "redis://h:1/0"
     assert without_password("h:1,i:2") == "h:1,i:2"
+    assert without_password("mongodb://u:p@h:1,i:2/db") == "mongodb://h:1,i:2/db"
+    assert without_password("redis://u:p/w?d@h:1/0") == "redis://h:1/0", "nobody escaped it"
+    assert without_password("redis://h:1/0?password=p&db=2") == "redis://h:1/0?password=***&db=2"

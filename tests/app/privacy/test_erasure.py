@@ -18,7 +18,7 @@ from app.kafka.topics import physical
 from app.local.environment import child_environment
 from app.mongo.history import HistoryStore
 from app.privacy.erasure import ERASING_ROLES, forget
-from app.process.probes import Unavailable
+from app.process.errors import Unavailable
 from app.redis.client import connect
 from app.redis.push_log import PushLog
 from app.settings import Settings

@@ -12,6 +12,7 @@ import pytest
 import redis.asyncio as redis
 
 from app.local.environment import child_environment
+from app.process.errors import Rejected
 from app.process.exits import Exit
 from app.redis import heartbeats
 from app.redis.client import connect
@@ -91,8 +92,8 @@ async def test_a_wrong_password_and_other_keys_are_named(started: ConfiguredRedi
     (obstacle,) = await obstacles(settings)
     assert "mx:*" in obstacle
     wrong = settings.model_copy(update={"url": settings.url.replace(":pw@", ":no@")})
-    (obstacle,) = await obstacles(wrong)
-    assert "invalid username-password" in obstacle
+    with pytest.raises(Rejected, match=r"MASTERX_REDIS__URL: .*invalid username-password"):
+        await require(wrong)
 
 
 async def test_a_redis_that_is_away_is_no_obstacle_to_a_start() -> None:
