@@ -20,9 +20,6 @@ from app.tutor.config import TutorSettings
 from models.emotion.config import EmotionSettings
 from models.learner.config import LearnerSettings
 
-Role = Literal["emotion", "learner", "push", "history", "tutor"]
-ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history", "tutor")
-
 DEVELOPMENT_SECRET = "masterx-development-secret-not-for-production"  # noqa: S105
 MIN_SECRET = 32
 """Characters of an HS256 secret in production: RFC 7518 asks for 256 bits."""
@@ -63,7 +60,8 @@ class KafkaSettings(Group):
         0.008,
         ge=0,
         description="seconds to wait after a broker answered a fetch with nothing and at once "
-        "(the embedded one does not hold fetches)",
+        "(the embedded one does not hold fetches); 0: the broker is Kafka, no worker looks for "
+        "what the embedded one does otherwise",
     )
 
 

@@ -10,11 +10,13 @@ import asyncio
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 from app.kafka import table
 from app.settings import get_settings
-from app.worker import process as worker
+from app.worker.process import run
+from app.worker.role import chosen
 
 
 async def never(*_: Any) -> Any:
@@ -33,11 +35,12 @@ def block(_role: Any) -> Any:
 
 
 if __name__ == "__main__":
+    (role,) = chosen(sys.argv[1:])
     match os.environ["SLOW_STEP"]:
         case "recovery":
             table.VersionedTable._recover = never  # type: ignore[method-assign]
         case "import":
-            worker.builder = block
+            role = replace(role, build=block)
         case "revoking":
             table.VersionedTable.suspend = never_give_up  # type: ignore[method-assign]
-    worker.run(sys.argv[1], get_settings())  # type: ignore[arg-type]
+    run([role], get_settings())
