@@ -46,7 +46,7 @@ class Release:
 
 
 class WorkerProcess:
-    """A worker of one role or several. `module` may name a test's own entry that runs it."""
+    """A worker of one role or several. `module` names the entry that runs it."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class WorkerProcess:
         """Start the process, without waiting."""
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module, *self.role.split("+")],
+                [sys.executable, "-m", *self._module.split(), *self.role.split("+")],
                 env=self._release.environment(self.settings),
                 stdout=out,
                 stderr=out,

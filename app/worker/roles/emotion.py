@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +12,8 @@ from app.worker.role import Agent, Parts, Role, lag_of, stateless
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Load and warm the model, then read chat messages."""
+    import asyncio
+
     from agents.emotion import EmotionAgent
     from app.process.exits import Exit, end_now
     from app.worker.model_metrics import ModelMetrics

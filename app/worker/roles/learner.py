@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +14,8 @@ from app.worker.role import Agent, Parts, Role, lag_of
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Recover the table as partitions come, then apply events."""
+    import asyncio
+
     import structlog
 
     from agents.learner import LearnerAgent

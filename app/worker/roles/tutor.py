@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -19,6 +18,8 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     teachers' moves cannot be read: a restart would not find it either. Raises
     app.redis.requirements.Unfit.
     """
+    import asyncio
+
     from agents.tutor import TutorAgent
     from app.kafka.topics import logical
     from app.mongo.dialogue import Dialogues
