@@ -138,12 +138,10 @@ async def _serve(roles: Sequence[Role], settings: Settings, stop: asyncio.Event)
         # model, may keep the event loop for seconds.
         for one in running:
             stack.push_async_callback(one.close)
-            with bound_contextvars(role=one.role.name):
-                await _unless(stop, _opened(one, room or MAX_DEAD_LETTER_BYTES))
-        for one in running:
-            # Not broken off: what has begun to consume is ended in order, below.
-            with bound_contextvars(role=one.role.name):
-                await one.start()
+            await _unless(stop, _opened(one, room or MAX_DEAD_LETTER_BYTES))
+        # Side by side: Faust's start waits for the group. Not broken off: what has begun to
+        # consume is ended in order, below.
+        await asyncio.gather(*(_started(one) for one in running))
         # What a process holds from its start stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -157,10 +155,16 @@ async def _serve(roles: Sequence[Role], settings: Settings, stop: asyncio.Event)
 
 
 async def _opened(one: RunningRole, letter_bytes: int) -> None:
-    try:
-        await one.open(letter_bytes)
-    except (Unavailable, Unfit) as error:
-        raise _NotOpened(f"{one.role.name}: {error}") from error
+    with bound_contextvars(role=one.role.name):
+        try:
+            await one.open(letter_bytes)
+        except (Unavailable, Unfit) as error:
+            raise _NotOpened(f"{one.role.name}: {error}") from error
+
+
+async def _started(one: RunningRole) -> None:
+    with bound_contextvars(role=one.role.name):  # and so of every task that this begins
+        await one.start()
 
 
 async def _wait_for_broker(settings: Settings) -> None:
