@@ -139,19 +139,11 @@ async def _serve(roles: Sequence[Role], settings: Settings, stop: asyncio.Event)
         for one in running:
             stack.push_async_callback(one.close)
             await _unless(stop, _opened(one, room or MAX_DEAD_LETTER_BYTES))
-        # Side by side: Faust's start waits for the group. Not broken off: what has begun to
-        # consume is ended in order, below.
-        await asyncio.gather(*(_started(one) for one in running))
         # What a process holds from its start stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        crashes = [asyncio.create_task(one.crash()) for one in running]
-        await stop.wait()
-        log.info("worker stops")
-        for crash in crashes:
-            crash.cancel()
-        # Side by side: none waits for what another has under way, and the time is bounded.
-        await asyncio.gather(*(one.stop() for one in running))
+        # Side by side: Faust's start waits for the group, and the end for what is under way.
+        await asyncio.gather(*(_play(one, stop) for one in running))
 
 
 async def _opened(one: RunningRole, letter_bytes: int) -> None:
@@ -162,9 +154,15 @@ async def _opened(one: RunningRole, letter_bytes: int) -> None:
             raise _NotOpened(f"{one.role.name}: {error}") from error
 
 
-async def _started(one: RunningRole) -> None:
+async def _play(one: RunningRole, stop: asyncio.Event) -> None:
+    """Consume until the signal. Then, and not before it has joined, end in order."""
     with bound_contextvars(role=one.role.name):  # and so of every task that this begins
         await one.start()
+        crash = asyncio.create_task(one.crash())
+        await stop.wait()
+        log.info("worker stops")
+        crash.cancel()
+        await one.stop()
 
 
 async def _wait_for_broker(settings: Settings) -> None:

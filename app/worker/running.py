@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import faust
 import structlog
+from aiokafka.errors import KafkaError
 
 from agents.runtime.in_flight import InFlight
 from agents.runtime.retrying import Fatal
@@ -87,11 +88,16 @@ class RunningRole:
         self._agent = await self._stack.enter_async_context(role.build(parts))
 
     async def start(self) -> None:
-        """Join the group and consume."""
+        """Join the group and consume; returns once the group has given it partitions."""
         assert self._agent is not None, "open it first"
         self._app = self._faust_app(self._agent)
         self.watch.follow(self._app)
-        await self._app.start()
+        try:
+            await self._app.start()
+        except KafkaError as error:
+            # At once: to close what it opened could end other roles with another reason.
+            bootstrap = self._settings.kafka.bootstrap
+            self._end(Exit.UNAVAILABLE, f"Kafka at {bootstrap}: {error!r}")
         log.info("worker started", topics=self.role.topics)
 
     async def crash(self) -> NoReturn:

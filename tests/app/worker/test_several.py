@@ -118,7 +118,8 @@ async def test_one_port_and_a_heartbeat_each(topics: Settings, tmp_path: Path) -
 
 async def test_ready_only_if_each_is(topics: Settings, tmp_path: Path) -> None:
     # Given a group of one role that waits for a member that died without a name
-    settings = fast(topics)
+    short = topics.worker.model_copy(update={"shutdown_timeout": 3.0})
+    settings = fast(topics.model_copy(update={"worker": short}))
     async with WorkerProcess("push", settings, tmp_path / "first") as dead:
         dead.kill()
     worker = WorkerProcess(BOTH, settings, tmp_path / "log")
@@ -137,6 +138,10 @@ async def test_ready_only_if_each_is(topics: Settings, tmp_path: Path) -> None:
         assert answer.status_code == 503
         assert answer.json()["state"] == "starting"
         assert "push: waiting for partitions" in answer.json()["detail"]
+        # And when it is told to stop, the one that has joined leaves in order
+        assert await worker.stop() == 0
+        assert "not done within 3 s" in worker.tail()
+        assert not await group_members(settings, f"{settings.worker.group_prefix}-history")
     finally:
         worker.kill()
 
