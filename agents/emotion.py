@@ -12,7 +12,7 @@ import time
 from asyncio import Future
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from agents.runtime import envelope, metrics
 from agents.runtime.in_flight import Acknowledgeable, InFlight
@@ -24,8 +24,6 @@ from models.emotion.serving.errors import ModelUnavailable, NothingToRead, Reade
 from schemas.base import now_ms
 from schemas.topics.chat import ChatReceived
 from schemas.topics.emotions import PAD, EmotionRead
-
-TOPICS: Final = (CHAT,)
 
 RETRY_SECONDS = 0.25
 """Between two tries of a model that is down (no judgement about a person)."""

@@ -48,8 +48,6 @@ _KEPT: Final[dict[str, tuple[HistoryKind, type[Event]]]] = {
     FEEDBACK: (HistoryKind.FEEDBACK, FeedbackReceived),
 }
 
-TOPICS: Final = (*_KEPT, ERASURES)
-
 Step = HistoryEntry | ErasureRequested | Exception | None
 """What a record asks for; None for a tombstone, an error for a record that cannot be read."""
 

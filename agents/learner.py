@@ -14,7 +14,7 @@ import asyncio
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from agents.runtime import envelope, metrics
 from agents.runtime.in_flight import Acknowledgeable, InFlight
@@ -22,7 +22,6 @@ from agents.runtime.ports import DeadLetters, NotOwned, Outbox, RecordTable, Sou
 from agents.runtime.topics import (
     EMOTIONS,
     ERASURES,
-    FEEDBACK,
     INTERACTIONS,
     INTERVENTIONS,
     LEARNER_CHANGELOG,
@@ -54,8 +53,6 @@ from schemas.topics.actions import FeedbackReceived
 from schemas.topics.emotions import EmotionRead
 from schemas.topics.interactions import InteractionsReceived
 from schemas.topics.operations import ErasureRequested
-
-TOPICS: Final = (INTERACTIONS, EMOTIONS, FEEDBACK, ERASURES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,6 @@ from schemas.topics.operations import ErasureRequested
 from schemas.topics.state import UserState
 from schemas.topics.tutor import ReplyFields, TutorReplied
 
-TOPICS: Final = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS, TUTOR_REPLIES, ERASURES)
-
 Step = NewPush | ErasureRequested | Exception
 """What a record asks for; an error for one that cannot be read or stored."""
 

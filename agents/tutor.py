@@ -30,7 +30,6 @@ from agents.runtime.retrying import Fatal
 from agents.runtime.topics import (
     CHAT,
     EMOTIONS,
-    ERASURES,
     FEEDBACK,
     INTERVENTIONS,
     TUTOR_REPLIES,
@@ -42,8 +41,6 @@ from schemas.topics.chat import ChatReceived
 from schemas.topics.emotions import EmotionRead
 from schemas.topics.operations import ErasureRequested
 from schemas.topics.tutor import TutorReplied, TutorRequested
-
-TOPICS: Final = (TUTOR_REQUESTS, CHAT, EMOTIONS, FEEDBACK, ERASURES)
 
 _HEARD: Final = (CHAT, EMOTIONS)
 

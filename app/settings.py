@@ -31,7 +31,6 @@ from models.learner.config import LearnerSettings
 __all__ = [
     "DEVELOPMENT_SECRET",
     "MIN_SECRET",
-    "ROLES",
     "AuthSettings",
     "ClockSettings",
     "EmbeddedSettings",
@@ -40,14 +39,10 @@ __all__ = [
     "LogSettings",
     "MongoSettings",
     "RedisSettings",
-    "Role",
     "Settings",
     "WorkerSettings",
     "get_settings",
 ]
-
-Role = Literal["emotion", "learner", "push", "history", "tutor"]
-ROLES: tuple[Role, ...] = ("emotion", "learner", "push", "history", "tutor")
 
 DEVELOPMENT_SECRET = "masterx-development-secret-not-for-production"  # noqa: S105
 MIN_SECRET = 32

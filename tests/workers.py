@@ -17,7 +17,7 @@ import psutil
 
 from app.local.embedded import free_port
 from app.local.environment import PREFIX, child_environment
-from app.settings import Role, Settings
+from app.settings import Settings
 
 READY_SECONDS = 60.0
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,18 +46,18 @@ class Release:
 
 
 class WorkerProcess:
-    """One worker of a role. `module` may name a test's own entry that runs a worker."""
+    """A worker of one role or several. `module` names the entry that runs it."""
 
     def __init__(
         self,
-        role: Role,
+        role: str | tuple[str, ...],
         settings: Settings,
         log: Path,
         *,
         module: str = "tests.run_worker",
         release: Release | None = None,
     ) -> None:
-        self.role = role
+        self.role = role if isinstance(role, str) else "+".join(role)
         self.port = free_port("127.0.0.1")
         self.settings = settings.model_copy(
             update={"worker": settings.worker.model_copy(update={"status_port": self.port})}
@@ -71,7 +71,7 @@ class WorkerProcess:
         """Start the process, without waiting."""
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module, self.role],
+                [sys.executable, "-m", *self._module.split(), *self.role.split("+")],
                 env=self._release.environment(self.settings),
                 stdout=out,
                 stderr=out,

@@ -77,7 +77,7 @@ class _Outage:
 
 
 class Waits:
-    """The stores that this process waits for. One a process, shared by all who write.
+    """The stores that a worker role waits for. One a role, shared by all who write for it.
 
     Args:
         clock: monotonic seconds.
@@ -121,7 +121,8 @@ class Waits:
         now = self._clock()
         outage = self._outages.setdefault(store, _Outage(0, now, -SILENCE + now))
         outage.writes += 1
-        metrics.WAITING.labels(store).set(outage.writes)
+        # Counted up and down: several roles in one process each have their own waits.
+        metrics.WAITING.labels(store).inc()
 
     def _say(self, store: str, error: Retriable) -> None:
         outage, now = self._outages[store], self._clock()
@@ -140,7 +141,7 @@ class Waits:
     def _end(self, store: str) -> None:
         outage = self._outages[store]
         outage.writes -= 1
-        metrics.WAITING.labels(store).set(outage.writes)
+        metrics.WAITING.labels(store).dec()
         if outage.writes == 0:
             del self._outages[store]
             metrics.WAITING_SECONDS.labels(store).set(0)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from app.cli.context import fail, load_settings
+from app.worker.role import RoleError, chosen, roles
 
-
-class WorkerRole(StrEnum):
-    """The worker roles (app.settings.ROLES; a test holds them together)."""
-
-    EMOTION = "emotion"
-    LEARNER = "learner"
-    PUSH = "push"
-    HISTORY = "history"
-    TUTOR = "tutor"
+USAGE: Final = 2
+"""Exit code of a command that was called wrongly, as for an unknown option."""
 
 
 def up() -> None:
@@ -36,12 +29,25 @@ def gateway() -> None:
     run(settings)
 
 
-def worker(role: Annotated[WorkerRole, typer.Argument(help="which role to play")]) -> None:
-    """Run one worker role."""
+def worker(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ROLE...",
+            help=f"Roles to run: {', '.join(roles())}.",
+            autocompletion=lambda: list(roles()),
+        ),
+    ],
+) -> None:
+    """Run a worker role, or several in one process."""
+    try:
+        chosen_roles = chosen(names)
+    except RoleError as error:
+        fail(str(error), status=USAGE)
     settings = load_settings()
     from app.worker.process import run
 
-    run(role.value, settings)
+    run(chosen_roles, settings)
 
 
 def llm() -> None:

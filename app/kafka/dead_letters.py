@@ -14,7 +14,7 @@ from agents.runtime.metrics import DEAD_LETTERS as BURIED
 from agents.runtime.ports import Outbox, SourceRecord
 from agents.runtime.topics import DEAD_LETTERS
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, logical
-from app.settings import Role, Settings
+from app.settings import Settings
 from schemas.base import DecodeError, now_ms
 from schemas.topics.operations import DeadLetter
 
@@ -43,7 +43,7 @@ class Graveyard:
     def __init__(
         self,
         outbox: Outbox,
-        role: Role,
+        role: str,
         settings: Settings,
         max_bytes: int = MAX_DEAD_LETTER_BYTES,
     ) -> None:

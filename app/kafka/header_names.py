@@ -2,8 +2,8 @@
 
 Kafka's protocol calls a name a string, but neither a broker nor a client in C looks. aiokafka
 raises at the first such record of a fetch, before those that stand in front of it, and again at
-each fetch: one record would stop its reader for good. It has no setting for that; its version is
-pinned, and tests/app/kafka/test_header_names.py fails should this seam move.
+each fetch: one record would stop its reader for good. It has no setting for that: what this
+hangs on is in `app.kafka.aiokafka_seams`.
 """
 
 from __future__ import annotations
@@ -13,34 +13,15 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
-import aiokafka.consumer.fetcher
-from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
+
+from app.kafka.aiokafka_seams import LenientBatch, read_fetches_with
 
 _LENGTH: Final = struct.Struct(">i")
 _LENGTH_AT: Final = 8
 _BEFORE_LENGTH: Final = 12
 _MAGIC_AT: Final = 16
 """Where a batch has its length and its version, which is the same in every version."""
-
-
-class _Bytes(bytearray):
-    """Of which any part is text."""
-
-    def __getitem__(self, at: Any) -> Any:
-        found = super().__getitem__(at)
-        return _Bytes(found) if isinstance(at, slice) else found
-
-    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
-        return super().decode(encoding, errors)
-
-
-class _SlowBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """A batch in Python, read as often as one needs it."""
-
-    def _maybe_uncompress(self) -> None:
-        super()._maybe_uncompress()
-        self._buffer = _Bytes(self._buffer)  # type: ignore[has-type]
 
 
 class _Batch:
@@ -63,7 +44,7 @@ class _Batch:
                 read += 1
                 yield record
         except UnicodeDecodeError:
-            yield from islice(_SlowBatch(self._raw), read, None)
+            yield from islice(LenientBatch(self._raw), read, None)
 
 
 class ForgivingRecords:
@@ -91,4 +72,4 @@ class ForgivingRecords:
 
 def forgive() -> None:
     """Let every consumer of this process read such records. May be called again."""
-    aiokafka.consumer.fetcher.MemoryRecords = ForgivingRecords
+    read_fetches_with(ForgivingRecords)

@@ -68,6 +68,7 @@ class Difference:
 
     @property
     def blocks(self) -> bool:
+        """Whether masterx does not work without it."""
         return self.key in ESSENTIAL
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.partitioner import DefaultPartitioner
 
 from app.kafka import clients
+from app.kafka.aiokafka_seams import before_produce_requests
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, physical
 from app.settings import Settings
 
@@ -55,7 +56,7 @@ class Producer:
             max_batch_size=256 * 1024,
         )
         if self._before_write is not None:
-            _check_before_write(producer, self._before_write)
+            before_produce_requests(producer, self._before_write)
         await clients.start(self._settings.kafka, producer)
         self._producer = producer
 
@@ -131,21 +132,3 @@ class Producer:
         """Wait until everything that was sent is delivered or failed."""
         if self._producer is not None:
             await self._producer.flush()
-
-
-def _check_before_write(producer: AIOKafkaProducer, check: Callable[[], None]) -> None:
-    """Run `check` right before each produce request.
-
-    aiokafka has no hook there; its version is pinned, and
-    tests/app/kafka/test_producer.py fails should this seam move.
-    """
-    sender = producer._sender
-    send_request = sender._send_produce_req
-
-    async def checked(node_id: int, batches: Any) -> None:
-        # Connect first: between the check and the write there must be no wait.
-        await sender.client.ready(node_id)
-        check()
-        await send_request(node_id, batches)
-
-    sender._send_produce_req = checked

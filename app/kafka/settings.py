@@ -62,7 +62,8 @@ class KafkaSettings(Group):
         0.008,
         ge=0,
         description="seconds to wait after a broker answered a fetch with nothing and at once "
-        "(the embedded one does not hold fetches)",
+        "(the embedded one does not hold fetches); 0: the broker is Kafka, no worker looks for "
+        "what the embedded one does otherwise",
     )
 
     @property

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from app.local.embedded import Broker, DocumentStore, RedisServer, Service, free_port
-from app.settings import ROLES, GatewaySettings, Settings
+from app.settings import GatewaySettings, Settings
+from app.worker.role import roles
 
 _GRACE_BEYOND: Final = 5.0
 """Seconds that a child gets beyond the time in which it ends by itself."""
 
-# Nobody waits for history; the model would take every core while it writes.
-_NICENESS: Mapping[str, int] = {"history": 10, "llm": 10}
+_LLM_NICENESS: Final = 10
+"""The model would take every core while it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,14 @@ def programs(settings: Settings) -> tuple[Program, ...]:
     python = [sys.executable, "-m", "app.cli"]
     gateway_grace = 3.5 * settings.gateway.shutdown_timeout + _GRACE_BEYOND  # docs/operations.md
     worker_grace = settings.worker.shutdown_timeout + _GRACE_BEYOND
-    workers: dict[str, list[str]] = {role: ["worker", role] for role in ROLES}
-    if settings.tutor.local.enabled:
-        workers["llm"] = ["llm"]
+    local = settings.tutor.local.enabled
     return (
         Program("gateway", [*python, "gateway"], gateway_grace),
         *(
-            Program(name, [*python, *command], worker_grace, _NICENESS.get(name, 0))
-            for name, command in workers.items()
+            Program(name, [*python, "worker", name], worker_grace, role.niceness)
+            for name, role in roles().items()
         ),
+        *([Program("llm", [*python, "llm"], worker_grace, _LLM_NICENESS)] if local else []),
     )
 
 

@@ -38,16 +38,16 @@ from app.mongo.history import HistoryStore
 from app.process.errors import Misconfigured, Unavailable
 from app.redis.client import connect
 from app.redis.push_log import PushLog
-from app.settings import Role, Settings
+from app.settings import Settings
 from app.tutor.providers.errors import StoreDown
 from app.tutor.replies.ledger import Ledger
 from app.tutor.screening.proactive_mute import ProactiveMute
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
+from app.worker.role import erasing_roles
 from schemas.base import new_event_id, now_ms
 from schemas.topics.operations import ErasureRequested
 
-ERASING_ROLES: Final[tuple[Role, ...]] = ("learner", "push", "history", "tutor")
 _ASK_AGAIN: Final = 0.25
 """Seconds between two looks at the committed offsets."""
 _CLOSING: Final = 5.0
@@ -83,7 +83,7 @@ class ErasureReport:
     partition: int
     offset: int
     stores: dict[str, str | None]
-    passed: dict[Role, bool]
+    passed: dict[str, bool]
     trouble: str | None
     remaining: tuple[Remaining, ...]
     compaction: float
@@ -147,7 +147,7 @@ async def forget(
         raise Unavailable(
             "Kafka", settings.kafka.bootstrap, str(error), "MASTERX_KAFKA__BOOTSTRAP"
         ) from error
-    passed: dict[Role, bool] = dict.fromkeys(ERASING_ROLES, False)
+    passed: dict[str, bool] = dict.fromkeys(erasing_roles(), False)
 
     async def follow() -> None:
         await _send_tombstone(producer, user_id)
@@ -239,7 +239,7 @@ async def _until_passed(
     position: TopicPartition,
     offset: int,
     within: float,
-    passed: dict[Role, bool],
+    passed: dict[str, bool],
 ) -> None:
     """Note which roles have committed an offset beyond the request, at latest after `within`.
 
@@ -252,7 +252,7 @@ async def _until_passed(
         async with clients.admin(settings.kafka, client_id="masterx-erasure") as admin:
             while True:
                 failed: KafkaError | None = None
-                for role in [role for role in ERASING_ROLES if not passed[role]]:
+                for role in [role for role, done in passed.items() if not done]:
                     group = f"{settings.worker.group_prefix}-{role}"
                     try:
                         committed = await admin.list_consumer_group_offsets(

@@ -7,13 +7,14 @@ may be wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict
 
 import orjson
 from redis.asyncio import Redis
 
-from app.settings import ROLES, RedisSettings, Role
+from app.settings import RedisSettings
 
 RoleState = Literal["starting", "recovering", "ready", "degraded"]
 
@@ -52,7 +53,7 @@ return fresh
 class Beat(TypedDict):
     """How one worker instance is."""
 
-    role: Role
+    role: str
     instance: str
     state: RoleState
     detail: str
@@ -130,22 +131,22 @@ async def beat(redis: Redis, settings: RedisSettings, one: Beat) -> None:
     )
 
 
-async def retire(redis: Redis, settings: RedisSettings, role: Role, instance: str) -> None:
+async def retire(redis: Redis, settings: RedisSettings, role: str, instance: str) -> None:
     """This instance has ended. Raises redis.exceptions.RedisError."""
     await redis.hdel(_key(settings), f"{role}:{instance}")
     await redis.delete(_key_of_before(settings, role, instance))
 
 
-async def roles(redis: Redis, settings: RedisSettings) -> dict[str, list[dict[str, Any]]]:
-    """Each role's fresh beats, an empty list for a role that nobody plays.
+async def roles(redis: Redis, settings: RedisSettings) -> Mapping[str, list[dict[str, Any]]]:
+    """Each role's fresh beats; an empty list for a role that nobody plays.
 
     Deletes stale ones that it meets. Raises redis.exceptions.RedisError.
     """
-    found: dict[str, list[dict[str, Any]]] = {role: [] for role in ROLES}
+    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     told = await redis.register_script(_FRESH)(
         keys=[_key(settings)], args=[int(FRESH_SECONDS * 1000), _SWEPT]
     )
     for value in told:
         one = orjson.loads(value)
-        found.setdefault(one["role"], []).append(one)
+        found[one["role"]].append(one)
     return found

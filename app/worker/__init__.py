@@ -1,12 +1,17 @@
-"""A worker: a Faust app around one role.
+"""A worker: a process that runs one role or several, each on a Faust app of its own.
 
-process    starts the parts in order, and stops them in order
-role       what a role is made of
-transport  Faust's Kafka transport, with the group lease
-lease      the right to write
-health     is it alive, ready, and how far behind
-formats    which record format it writes during a rolling upgrade
-roles/     a module for each role
+role         what a role is, and the registry of all of them
+roles/       a module for each role: its declaration, and what it needs around its agent
+process      from the start to the signal to stop
+running      one role within the process
+status       one port and a heartbeat for each role
+health       is a role alive, ready, and how far behind
+lease        the right to write
+transport    Faust's Kafka transport, with the group lease
+faust_seams  every private hook into Faust and aiokafka's consumer
+formats      which record format it writes during a rolling upgrade
+putting_away, model_metrics   what the learner and the emotion role have besides
 
-Only `app.cli` imports `process`.
+Only `app.cli` imports `process`. `role` is light; the gateway, erasure and `masterx up` ask it for
+the roles.
 """

@@ -29,7 +29,7 @@ from app.process.errors import OperatorError
 from app.redis import heartbeats
 from app.redis.client import connect
 from app.redis.heartbeats import FRESH_SECONDS
-from app.settings import Role, Settings
+from app.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +94,7 @@ class RecordFormat:
         previous, current: formats n-1 and n.
     """
 
-    def __init__(self, role: Role, settings: Settings, *, previous: int, current: int) -> None:
+    def __init__(self, role: str, settings: Settings, *, previous: int, current: int) -> None:
         self._role = role
         self._settings = settings
         self._agreement = Agreement(previous, current, settings.worker.format_hold)

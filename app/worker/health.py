@@ -1,88 +1,74 @@
-"""Watches over a worker: state, lag, progress; told to Redis and on an HTTP port.
+"""Watches over one role of a worker: state, lag, progress.
 
-The port answers from threads of its own (`app.process.status_server`), so it also tells of an
-event loop that stands still.
-
-GET /metrics   Prometheus
-GET /healthz   200 while there is progress or nothing to do; 503 with the reason
-GET /readyz    200 when partitions are assigned and recovered
+`app.worker.status` looks at each second, and tells it to Redis and on an HTTP port.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import structlog
-from redis.exceptions import RedisError
 
 from agents.runtime import metrics
 from agents.runtime.in_flight import InFlight
 from agents.runtime.retrying import Waits
 from app.kafka.admin import committed_offsets
-from app.process.exits import Exit, end_now
-from app.process.status_server import Answer, StatusServer
-from app.redis.client import connect
-from app.redis.heartbeats import Beat, RoleState, beat, retire, roles
-from app.settings import Role, Settings
+from app.process.exits import Exit
+from app.redis.heartbeats import Beat, RoleState
+from app.settings import Settings
 from schemas.base import now_ms
 
 log = structlog.get_logger(__name__)
 
-TICK = 1.0
-"""Seconds between two looks."""
-_OFFSETS_EVERY = 5.0
+_OFFSETS_EVERY: Final = 5.0
 """Seconds between two questions to the broker for what lag is counted from."""
-_SWEEP_EVERY = 60
-"""Ticks between two looks at all beats, which drop those of workers that are gone."""
+
+Place = tuple[str, int]
+"""Topic and partition."""
 
 
 class Watch:
-    """State and progress of one worker process.
+    """State and progress of one role.
 
     While `waits` holds a store, standing still is no fault of the worker's own, and
     restarting it would not help.
+
+    Args:
+        role: its name.
+        instance: the worker's.
+        window: of the role's records.
+        reads: the newest format of the role's records that it reads, where there are any.
     """
 
-    def __init__(self, role: Role, settings: Settings, window: InFlight) -> None:
+    def __init__(
+        self, role: str, instance: str, settings: Settings, window: InFlight, reads: int | None
+    ) -> None:
         self.role = role
-        self.instance = settings.worker.instance or f"{socket.gethostname()}-{os.getpid()}"
+        self.instance = instance
         self.waits = Waits()
         self.degraded: Callable[[], str | None] = lambda: None
         self.recovering: Callable[[], int] = lambda: 0
+        self.lags: dict[Place, int] = {}
+        """Records to acknowledge in each partition; without those of which nothing was fetched."""
         self.lag: int | None = None
-        self.reads: int | None = None
-        """The newest format of its role's records that this worker reads, where there are any."""
+        """Their sum; None before it is known."""
+        self._reads = reads
         self._settings = settings
         self._window = window
         self._app: Any = None
         self._assigned = False
         self._acknowledged = 0
         self._progress_at = time.monotonic()
-        self._ticked_at = time.monotonic()
         self._followed_at = time.monotonic()
-        self._server: StatusServer | None = None
-        self._task: asyncio.Task[None] | None = None
         self._offsets: asyncio.Task[None] | None = None
-        self._committed: dict[tuple[str, int], int] | None = None
-        self._beginnings: dict[tuple[str, int], int] = {}
-        self._measured: set[tuple[str, int]] = set()
-        self._redis = connect(settings.redis, "heartbeat")
+        self._committed: dict[Place, int] | None = None
+        self._beginnings: dict[Place, int] = {}
 
     async def __aenter__(self) -> Self:
-        worker = self._settings.worker
-        self._server = StatusServer(
-            worker.status_host,
-            worker.status_port,
-            {"/healthz": self._healthz, "/readyz": self._readyz},
-            setting="worker.status_host and worker.status_port",
-        )
-        self._task = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(
@@ -91,22 +77,9 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in (self._task, self._offsets):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait({task})
-        if self._server is not None:
-            self._server.close()
-        try:
-            await retire(self._redis, self._settings.redis, self.role, self.instance)
-        except RedisError as failed:
-            log.debug("could not retire the heartbeat", reason=type(failed).__name__)
-        await self._redis.aclose()
-
-    @property
-    def address(self) -> str:
-        """host:port of the status server."""
-        return "" if self._server is None else self._server.address
+        if self._offsets is not None:
+            self._offsets.cancel()
+            await asyncio.wait({self._offsets})
 
     def follow(self, app: Any) -> None:
         """Watch this Faust app's consumer."""
@@ -158,45 +131,39 @@ class Watch:
             return 0.0
         return time.monotonic() - self._followed_at
 
-    async def _watch(self) -> None:
-        worker = self._settings.worker
-        ticks = 0
-        while True:
-            self._look()
-            if self.joining_seconds > worker.join_timeout:
-                # A broker that died meanwhile would be asked for ever.
-                waited = f"no partitions from the group in {self.joining_seconds:.0f} s"
-                end_now(Exit.UNAVAILABLE, waited)
-            if self.stalled_seconds > worker.stall_timeout:
-                end_now(Exit.STALLED, f"no progress for {self.stalled_seconds:.0f} s")
-            try:
-                await beat(self._redis, self._settings.redis, self._beat())
-                if ticks % _SWEEP_EVERY == 0:
-                    await roles(self._redis, self._settings.redis)
-            except RedisError as error:
-                log.debug("heartbeat not told", reason=type(error).__name__)
-            ticks += 1
-            await asyncio.sleep(TICK)
+    @property
+    def in_flight(self) -> int:
+        """Records that were read and are not yet acknowledged."""
+        return len(self._window)
 
-    def _look(self) -> None:
-        self._ticked_at = time.monotonic()
+    @property
+    def hopeless(self) -> tuple[Exit, str] | None:
+        """With which code the process has to end because of this role, and why."""
+        worker = self._settings.worker
+        if self.joining_seconds > worker.join_timeout:
+            # A broker that died meanwhile would be asked for ever.
+            waited = f"no partitions from the group in {self.joining_seconds:.0f} s"
+            return Exit.UNAVAILABLE, waited
+        if self.stalled_seconds > worker.stall_timeout:
+            return Exit.STALLED, f"no progress for {self.stalled_seconds:.0f} s"
+        return None
+
+    def look(self) -> None:
+        """Measure progress and lag anew."""
         acknowledged = self._window.acknowledged
-        metrics.IN_FLIGHT.set(len(self._window))
         metrics.ACKNOWLEDGED.inc(acknowledged - self._acknowledged)
         self._measure_lag()
         if acknowledged != self._acknowledged or not self.lag or self.waits.stores:
-            self._progress_at = self._ticked_at
+            self._progress_at = time.monotonic()
         self._acknowledged = acknowledged
 
     def _measure_lag(self) -> None:
         if self._app is None or self._committed is None:
             return
         consumer = self._app.consumer
-        total = 0
         assigned = {(tp.topic, tp.partition): tp for tp in consumer.assignment()}
-        for gone in self._measured - assigned.keys():
-            metrics.LAG.remove(*gone)
-        self._measured &= assigned.keys()
+        for gone in self.lags.keys() - assigned.keys():
+            del self.lags[gone]
         held = {(message.topic, message.partition) for message in consumer.unacked}
         for place, tp in assigned.items():
             end = consumer.highwater(tp)
@@ -213,11 +180,8 @@ class Watch:
                 # All that was read is acknowledged. What is left may be no records: the end
                 # of a transaction takes an offset, too.
                 done = max(done, consumer.passed(tp) or 0)
-            lag = max(0, end - done)
-            metrics.LAG.labels(*place).set(lag)
-            self._measured.add(place)
-            total += lag
-        self.lag = total
+            self.lags[place] = max(0, end - done)
+        self.lag = sum(self.lags.values())
 
     async def _follow_offsets(self) -> None:
         """Keep what lag is counted from: where the group stood at the assignment, where logs begin.
@@ -225,7 +189,7 @@ class Watch:
         The second again and again while there is lag, as a log's beginning moves on.
         """
         group = f"{self._settings.worker.group_prefix}-{self.role}"
-        committed: dict[tuple[str, int], int] | None = None
+        committed: dict[Place, int] | None = None
         while True:
             if self._committed is None or self.lag:
                 try:
@@ -238,13 +202,14 @@ class Watch:
                     log.warning("watch.offsets_unknown", error=repr(error), action="retrying")
             await asyncio.sleep(_OFFSETS_EVERY)
 
-    async def _first_offsets(self) -> dict[tuple[str, int], int]:
+    async def _first_offsets(self) -> dict[Place, int]:
         consumer = self._app.consumer
         assigned = consumer.assignment()
         begun = await consumer.earliest_offsets(*assigned) if assigned else {}
         return {(tp.topic, tp.partition): offset for tp, offset in begun.items()}
 
-    def _beat(self) -> Beat:
+    def beat(self, metrics_at: str) -> Beat:
+        """How the role is. metrics_at: where the process's /metrics are, host:port."""
         one = Beat(
             role=self.role,
             instance=self.instance,
@@ -252,17 +217,8 @@ class Watch:
             detail=self.detail,
             lag=self.lag,
             at=now_ms(),
-            metrics=self.address,
+            metrics=metrics_at,
         )
-        if self.reads is not None:
-            one["reads"] = self.reads
+        if self._reads is not None:
+            one["reads"] = self._reads
         return one
-
-    def _healthz(self, _query: str) -> Answer:
-        silent = time.monotonic() - self._ticked_at
-        # A little before the worker would end itself: a probe may be faster.
-        alive = max(silent, self.stalled_seconds) < self._settings.worker.stall_timeout
-        return 200 if alive else 503, {**self._beat(), "loopSilentSeconds": round(silent, 1)}
-
-    def _readyz(self, _query: str) -> Answer:
-        return 200 if self.state == "ready" else 503, dict(self._beat())

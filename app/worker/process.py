@@ -1,7 +1,11 @@
-"""One worker role as a process: a Faust app, its producer, and what watches over them.
+"""A worker process: one role, or several side by side, from the start to the signal to stop.
 
 Faust brings group membership, assignment, fetching and committing. Acknowledging,
 producing and tables are ours (docs/architecture.md says why).
+
+Each role is a `app.worker.running.RunningRole`. The roles of a process share the event loop, the
+status port and the fate: when one cannot go on, the process ends, and a supervisor starts all of
+them again.
 """
 
 from __future__ import annotations
@@ -11,37 +15,30 @@ import gc
 import os
 import select
 import signal
-import tempfile
+import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
-import faust
 import structlog
 import uvloop
 from aiokafka.errors import KafkaError
+from structlog.contextvars import bound_contextvars
 
-from agents.runtime.in_flight import InFlight
-from agents.runtime.retrying import Fatal
 from agents.runtime.topics import DEAD_LETTERS
 from app.kafka.admin import max_message_bytes
-from app.kafka.dead_letters import Graveyard
 from app.kafka.header_names import forgive
-from app.kafka.producer import Producer
-from app.kafka.topics import MAX_DEAD_LETTER_BYTES, physical
+from app.kafka.topics import MAX_DEAD_LETTER_BYTES
 from app.process import logs
 from app.process.errors import Misconfigured, Unavailable
 from app.process.exits import Exit, end_now, stop_now
 from app.process.probes import probe_kafka
-from app.redis.heartbeats import client_id, static_name
 from app.redis.requirements import Unfit
-from app.settings import Role, Settings
-from app.worker.health import Watch
-from app.worker.lease import Lease
-from app.worker.role import Agent, Parts, builder
-from app.worker.transport import LeasedTransport
+from app.settings import Settings
+from app.worker.role import Role
+from app.worker.running import RunningRole
+from app.worker.status import Status
 
 log = structlog.get_logger(__name__)
 
@@ -56,19 +53,23 @@ class _Stopped(Exception):
     """SIGTERM or SIGINT came while the worker was still starting."""
 
 
-def run(role: Role, settings: Settings) -> None:
-    """Run one worker until SIGTERM or SIGINT.
+class _NotOpened(Exception):
+    """What a role needs is not there, or unfit; the text names the role."""
 
-    Ends the process with a code of `app.process.exits.Exit` when it cannot go on safely, and
-    with 0 at the latest `worker.shutdown_timeout` seconds after the signal.
+
+def run(roles: Sequence[Role], settings: Settings) -> None:
+    """Run a worker of these roles until SIGTERM or SIGINT.
+
+    Ends the process with a code of `app.process.exits.Exit` when one of them cannot go on
+    safely, and with 0 at the latest `worker.shutdown_timeout` seconds after the signal.
     """
-    logs.configure(settings.log, role=role)
+    logs.configure(settings.log, role="+".join(role.name for role in roles))
     forgive()
     try:
-        uvloop.run(_run(role, settings))
+        uvloop.run(_run(roles, settings))
     except Misconfigured as error:
         end_now(Exit.CONFIG, str(error))
-    except (Unavailable, Unfit) as error:
+    except (Unavailable, _NotOpened) as error:
         end_now(Exit.UNAVAILABLE, str(error))
     except KafkaError as error:
         end_now(Exit.UNAVAILABLE, f"Kafka at {settings.kafka.bootstrap}: {error!r}")
@@ -111,58 +112,60 @@ async def _unless(stop: asyncio.Event, step: Awaitable[T]) -> T:
             await asyncio.wait({doing})
 
 
-async def _run(role: Role, settings: Settings) -> None:
+async def _run(roles: Sequence[Role], settings: Settings) -> None:
     stop = asyncio.Event()
     _end_on_signal(stop, settings.worker.shutdown_timeout)
     try:
-        await _serve(role, settings, stop)
+        await _serve(roles, settings, stop)
     except _Stopped:
         stop_now("asked to while starting")  # a thread may still be loading a model
 
 
-async def _serve(role: Role, settings: Settings, stop: asyncio.Event) -> None:
+async def _serve(roles: Sequence[Role], settings: Settings, stop: asyncio.Event) -> None:
     await _unless(stop, _wait_for_broker(settings))
     # Its operator may have set another bound: a letter above it would end the worker.
     room = await _unless(stop, max_message_bytes(settings, DEAD_LETTERS))
+    instance = settings.worker.instance or f"{socket.gethostname()}-{os.getpid()}"
+    running = [RunningRole(role, settings, instance) for role in roles]
+
+    def awake(*_: object) -> None:
+        for one in running:
+            one.lease.awake()
+
+    # A pause may fall between a producer's check and its write. Python runs this handler
+    # before the next function it enters, and so before the write.
+    signal.signal(signal.SIGCONT, awake)
     async with AsyncExitStack() as stack:
-        lease = Lease(
-            settings.worker.session_timeout,
-            on_lost=lambda reason: end_now(Exit.FENCED, f"group lease lost: {reason}"),
-        )
-        # A pause may fall between the producer's check and its write. Python runs this handler
-        # before the next function it enters, and so before the write.
-        signal.signal(signal.SIGCONT, lambda *_: lease.awake())
-        producer = Producer(
-            settings, client_id=f"{settings.worker.group_prefix}-{role}", before_write=lease.check
-        )
-        await _unless(stop, stack.enter_async_context(producer))
-        window = InFlight(
-            settings.worker.in_flight,
-            fail=lambda error: _end(error, f"an output was not delivered: {error!r}"),
-        )
-        watch = Watch(role, settings, window)
-        await stack.enter_async_context(watch)
-        parts = Parts(
-            settings=settings,
-            outbox=producer,
-            dead_letters=Graveyard(producer, role, settings, room or MAX_DEAD_LETTER_BYTES),
-            window=window,
-            watch=watch,
-        )
-        agent = await _unless(stop, stack.enter_async_context(builder(role)(parts)))
-        app = _faust_app(role, settings, lease, agent, watch)
-        watch.follow(app)
-        # Not broken off: what has begun to consume is ended in order, below.
-        await app.start()
+        await stack.enter_async_context(Status(settings, [one.watch for one in running]))
+        # All are built before the first one consumes: to import what a role needs, or to load a
+        # model, may keep the event loop for seconds.
+        for one in running:
+            stack.push_async_callback(one.close)
+            await _unless(stop, _opened(one, room or MAX_DEAD_LETTER_BYTES))
         # What a process holds from its start stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        log.info("worker started", topics=agent.topics)
-        await _until_stopped(app, stop)
+        # Side by side: Faust's start waits for the group, and the end for what is under way.
+        await asyncio.gather(*(_play(one, stop) for one in running))
+
+
+async def _opened(one: RunningRole, letter_bytes: int) -> None:
+    with bound_contextvars(role=one.role.name):
+        try:
+            await one.open(letter_bytes)
+        except (Unavailable, Unfit) as error:
+            raise _NotOpened(f"{one.role.name}: {error}") from error
+
+
+async def _play(one: RunningRole, stop: asyncio.Event) -> None:
+    """Consume until the signal. Then, and not before it has joined, end in order."""
+    with bound_contextvars(role=one.role.name):  # and so of every task that this begins
+        await one.start()
+        crash = asyncio.create_task(one.crash())
+        await stop.wait()
         log.info("worker stops")
-        await agent.on_revoked()
-        lease.resign()
-        await app.stop()
+        crash.cancel()
+        await one.stop()
 
 
 async def _wait_for_broker(settings: Settings) -> None:
@@ -176,92 +179,3 @@ async def _wait_for_broker(settings: Settings) -> None:
                 raise
             log.warning("waiting for the broker", reason=str(error))
             await asyncio.sleep(1.0)
-
-
-async def _until_stopped(app: faust.App, stop: asyncio.Event) -> None:
-    """Return on a signal; end the process when Faust crashed."""
-    stopping = asyncio.create_task(stop.wait())
-    crashed = asyncio.create_task(app._crashed.wait())
-    await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
-    if crashed.done():
-        end_now(Exit.SEND_FAILED, f"Faust crashed: {app.crash_reason!r}")
-    crashed.cancel()
-
-
-def _faust_app(
-    role: Role, settings: Settings, lease: Lease, agent: Agent, watch: Watch
-) -> faust.App:
-    worker = settings.worker
-    app = faust.App(
-        f"{worker.group_prefix}-{role}",
-        broker=f"kafka://{settings.kafka.bootstrap}".replace(",", ";"),
-        broker_client_id=client_id(worker.group_prefix, role, watch.instance),
-        # Faust wants a folder for tables; ours are in Kafka.
-        datadir=Path(tempfile.gettempdir()),
-        consumer_group_instance_id=static_name(role, worker.instance) if worker.instance else None,
-        consumer_auto_offset_reset="earliest",
-        broker_session_timeout=worker.session_timeout,
-        broker_heartbeat_interval=worker.heartbeat_interval,
-        broker_rebalance_timeout=worker.rebalance_timeout,
-        broker_max_poll_interval=worker.max_poll_interval,
-        broker_commit_interval=worker.commit_interval,
-        broker_request_timeout=max(30.0, worker.session_timeout * 2),
-        broker_max_poll_records=worker.in_flight,
-        stream_buffer_maxsize=worker.in_flight,
-        # Handlers are idempotent, and an unbounded wait could hang a rebalance.
-        stream_wait_empty=False,
-        # Progress is watched by app.worker.health, which knows of waiting for a store.
-        stream_processing_timeout=86_400.0,
-        broker_commit_livelock_soft_timeout=86_400.0,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        table_standby_replicas=0,
-        web_enabled=False,
-        autodiscover=False,
-    )
-    app.transport = LeasedTransport(
-        app.conf.broker_consumer, app=app, lease=lease, kafka=settings.kafka
-    )
-    topic = app.topic(
-        *(physical(settings, name) for name in agent.topics),
-        key_type=bytes,
-        value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
-        allow_empty=True,
-    )
-
-    async def consume(stream: Any) -> None:
-        try:
-            await agent.run(_events(stream))
-        except Exception as error:
-            if not isinstance(error, Fatal):
-                log.exception("the agent raised")
-            _end(error, f"the agent raised {error!r}")
-
-    consume.__name__ = consume.__qualname__ = role
-    app.agent(topic, name=role)(consume)
-
-    async def revoked(*_: Any, **__: Any) -> None:
-        await agent.on_revoked()
-
-    async def assigned(_app: Any, assigned: Any, **_: Any) -> None:
-        first = physical(settings, agent.topics[0])
-        agent.on_assigned({tp.partition for tp in assigned if tp.topic == first})
-        watch.assigned()
-
-    app.on_partitions_revoked.connect(revoked, weak=False)
-    app.on_partitions_assigned.connect(assigned, weak=False)  # type: ignore[arg-type]
-    return app
-
-
-def _end(error: BaseException, otherwise: str) -> NoReturn:
-    if isinstance(error, Fatal):
-        # A restart helps once the store's side has been put right.
-        end_now(Exit.UNAVAILABLE, str(error))
-    end_now(Exit.SEND_FAILED, otherwise)
-
-
-async def _events(stream: Any) -> AsyncIterator[Any]:
-    async for event in stream.noack().events():
-        yield event

@@ -1,23 +1,48 @@
-"""What a role is made of, and what every role is given."""
+"""What a worker role is, and the registry of all of them.
+
+A role is one module in `app/worker/roles/` that sets `ROLE`. Whoever has to know the roles asks
+here: the command line, the gateway's readiness, erasure, `masterx up`, tests. So adding a role
+takes that one file; what is written for people and orchestrators (compose, Procfile, the pages)
+is checked against the registry by tests.
+
+Light to import: a declaration imports names of topics only, and `build` what the role needs,
+when it runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from typing import Any
+from pkgutil import iter_modules
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from agents.runtime.in_flight import InFlight
-from agents.runtime.ports import DeadLetters, Outbox
-from app.settings import Role, Settings
-from app.worker.health import Watch
+from agents.runtime.topics import ERASURES
+
+if TYPE_CHECKING:
+    from agents.runtime.in_flight import InFlight
+    from agents.runtime.ports import DeadLetters, Outbox
+    from app.settings import Settings
+    from app.worker.health import Watch
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+_LOWEST: Final = 19
+"""The niceness behind which there is none."""
+
+
+class RoleError(ValueError):
+    """A role that does not exist, is asked for twice, or is declared wrongly; says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every role is given."""
 
+    role: Role
     settings: Settings
     outbox: Outbox
     dead_letters: DeadLetters
@@ -33,7 +58,6 @@ class Agent:
     new partitions after that.
     """
 
-    topics: tuple[str, ...]
     run: Callable[[AsyncIterator[Any]], Awaitable[None]]
     on_revoked: Callable[[], Awaitable[None]]
     on_assigned: Callable[[set[int]], None]
@@ -43,14 +67,92 @@ Builder = Callable[[Parts], AbstractAsyncContextManager[Agent]]
 """Opens what the role needs, yields its agent, and closes everything again."""
 
 
-def builder(role: Role) -> Builder:
-    """The builder of a role; imports its module."""
-    build: Builder = import_module(f"app.worker.roles.{role}").build
-    return build
+class Scaling(NamedTuple):
+    """What says that a role needs more workers: a metric, and the topics that it is read of.
+
+    No topics: the metric has no such label.
+    """
+
+    metric: str
+    topics: tuple[str, ...] = ()
 
 
-def stateless(
-    parts: Parts, topics: tuple[str, ...], run: Callable[[AsyncIterator[Any]], Awaitable[None]]
-) -> Agent:
+def lag_of(*topics: str) -> Scaling:
+    """More workers are needed while records of these topics wait."""
+    return Scaling("masterx_lag_records", topics)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One kind of worker.
+
+    Args:
+        name: of the role, its consumer group (`<worker.group_prefix>-<name>`) and its module.
+        topics: that it reads; partition p of all of them goes to one worker.
+        build: opens what it needs. Imports that when it is called.
+        erases: whether an erasure is done only once this role has passed it.
+        scales_by: what says that it needs more workers; at most one a partition work.
+        niceness: 0 to 19, under `masterx up`: on few cores what a learner waits for goes first.
+        reads: the newest format of its records that it reads, where it keeps any; called before
+            its first heartbeat, which tells it.
+
+    Raises RoleError for what cannot be.
+    """
+
+    name: str
+    topics: tuple[str, ...]
+    build: Builder
+    erases: bool
+    scales_by: Scaling
+    niceness: int = 0
+    reads: Callable[[], int] | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise RoleError(f"role {self.name!r}: a name is lower case letters, digits and -")
+        if not self.topics or len(set(self.topics)) < len(self.topics):
+            raise RoleError(f"role {self.name}: topics must be one or more, each once")
+        if self.erases and ERASURES not in self.topics:
+            raise RoleError(f"role {self.name}: it cannot erase without reading {ERASURES}")
+        if not set(self.scales_by.topics) <= set(self.topics):
+            raise RoleError(f"role {self.name}: it cannot scale by topics that it does not read")
+        if not 0 <= self.niceness <= _LOWEST:
+            raise RoleError(f"role {self.name}: niceness {self.niceness} is not 0 to {_LOWEST}")
+
+
+def stateless(parts: Parts, run: Callable[[AsyncIterator[Any]], Awaitable[None]]) -> Agent:
     """An agent that keeps nothing between records."""
-    return Agent(topics, run, parts.outbox.flush, lambda _partitions: None)
+    return Agent(run, parts.outbox.flush, lambda _partitions: None)
+
+
+@cache
+def roles() -> Mapping[str, Role]:
+    """All roles by name, in the order of the alphabet. Raises RoleError for a wrong module."""
+    package = import_module("app.worker.roles")
+    found: dict[str, Role] = {}
+    for module in sorted(one.name for one in iter_modules(package.__path__)):
+        role = getattr(import_module(f"{package.__name__}.{module}"), "ROLE", None)
+        if not isinstance(role, Role) or role.name.replace("-", "_") != module:
+            raise RoleError(
+                f"{package.__name__}.{module}: every module there sets ROLE to a Role that has"
+                " the module's name"
+            )
+        found[role.name] = role
+    return MappingProxyType(found)
+
+
+def chosen(names: Sequence[str]) -> tuple[Role, ...]:
+    """The roles of these names. Raises RoleError for an unknown one, a second one, and none."""
+    if not names:
+        raise RoleError(f"name a role: {', '.join(roles())}")
+    for position, name in enumerate(names):
+        if name not in roles():
+            raise RoleError(f"{name!r} is no role; there are {', '.join(roles())}")
+        if name in names[:position]:
+            raise RoleError(f"{name!r} is named twice; a process runs each role once")
+    return tuple(roles()[name] for name in names)
+
+
+def erasing_roles() -> tuple[str, ...]:
+    """The roles that an erasure waits for."""
+    return tuple(role.name for role in roles().values() if role.erases)

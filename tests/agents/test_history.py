@@ -21,6 +21,7 @@ from agents.runtime.topics import (
 from app.local.embedded import DocumentStore
 from app.mongo.history import HistoryStore, meaning
 from app.settings import MongoSettings
+from app.worker.role import roles
 from schemas.topics.state import UserState
 from tests.agents.records import Around, Event, message, stream
 
@@ -69,7 +70,10 @@ async def run(
 
 
 async def test_every_topic_has_its_collection(store, database, around: Around) -> None:
-    events = [around.event(topic, "ada", message(topic, "ada", 1)) for topic in history.TOPICS[:-1]]
+    events = [
+        around.event(topic, "ada", message(topic, "ada", 1))
+        for topic in roles()["history"].topics[:-1]
+    ]
     await run(events, store, around)
     for name in (
         "messages",

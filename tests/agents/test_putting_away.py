@@ -25,7 +25,7 @@ from app.mongo.history import HistoryStore
 from app.redis.client import connect
 from app.redis.push_log import PushLog
 from app.settings import Settings
-from app.worker.roles.learner import sweep
+from app.worker.putting_away import sweep
 from models.learner.record import LearnerRecord, header_of, version_of
 from schemas.base import Message, new_event_id, now_ms
 from schemas.topics.interactions import Interaction, InteractionsReceived

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.process.exits import Exit
-from app.settings import Role, Settings
+from app.settings import Settings
 from tests.crash.worker_entry import Point
 from tests.workers import WorkerProcess
 
@@ -72,7 +72,7 @@ class Crew:
 
     def __init__(
         self,
-        role: Role,
+        role: str,
         settings: Settings,
         logs: Path,
         deaths: list[tuple[Point, int]] | None = None,

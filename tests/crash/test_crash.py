@@ -76,6 +76,31 @@ async def test_killed_at_chosen_and_random_moments(topics: Settings, tmp_path: P
     assert verdict.redelivered_states > 0
 
 
+async def test_two_roles_of_one_process_killed_together(topics: Settings, tmp_path: Path) -> None:
+    # Given a load, and both roles in one process
+    settings = fast(topics, instance="only")
+    load = Load(seed=3, records=2_400, rate=160)
+    both = Crew("emotion+learner", settings, tmp_path)
+    due = [600, 1_200, 1_800]
+
+    async def kill(sent: int) -> None:
+        if due and sent >= due[0]:
+            due.pop(0)
+            both.current.kill()
+
+    async with crews(both):
+        # When it is killed again and again
+        sent = await send(settings, plan(load, now_ms()), load.rate, kill)
+        await settled(settings, "emotion", "learner")
+    # Then each event counts once, as with a process a role
+    verdict = await judge(settings)
+    print(verdict, both.exits)
+    assert verdict.problems == []
+    assert len(sent) == verdict.records == load.records
+    assert len(both.exits) >= 2
+    assert both.unexplained == []
+
+
 async def test_a_state_never_outruns_its_record(topics: Settings, tmp_path: Path) -> None:
     # Given a worker whose changelog writes do not get through, from the tenth on
     settings = fast(topics, instance="only")

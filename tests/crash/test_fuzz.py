@@ -18,7 +18,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from pymongo import AsyncMongoClient
 
-from agents import emotion, history, learner, push, tutor
 from agents.runtime.ports import HistoryKind
 from agents.runtime.topics import (
     CHAT,
@@ -34,22 +33,17 @@ from agents.runtime.topics import (
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, physical
 from app.redis.client import connect
 from app.redis.push_log import PushLog
-from app.settings import Role, Settings
+from app.settings import Settings
+from app.worker.role import roles
 from tests.crash.fleet import ENTRY
 from tests.crash.fuzz import TOPICS, Fuzzed, fuzzed, good, largest
-from tests.crash.verdict import settled
+from tests.crash.verdict import READS, settled
 from tests.topics import Record, read_all
 from tests.workers import WorkerProcess
 
 pytestmark = [pytest.mark.services, pytest.mark.crash, pytest.mark.timeout(300)]
 
-READS: dict[Role, tuple[str, ...]] = {
-    "emotion": emotion.TOPICS,
-    "learner": learner.TOPICS,
-    "tutor": tutor.TOPICS,
-    "push": push.TOPICS,
-    "history": history.TOPICS,
-}
+CHAIN = ("emotion", "learner", "tutor", "push", "history")
 """In the order of the chain: once one has caught up, what it sent is there for the next."""
 
 EACH = 100
@@ -190,12 +184,12 @@ async def check_processed(settings: Settings, placed: dict[Place, Fuzzed]) -> No
     async with connect(settings.redis, "operator") as redis:
         log = PushLog(redis, settings.redis)
         # Recommendations wait for the state that they were made from: there is none.
-        for topic in set(push.TOPICS) - {ERASURES, RECOMMENDATIONS}:
+        for topic in set(roles()["push"].topics) - {ERASURES, RECOMMENDATIONS}:
             for user in users[topic]:
                 assert (await log.head(user)).offset > 0, (topic, user)
     ids = {
         record.document["eventId"]
-        for topic in set(history.TOPICS) - {ERASURES}
+        for topic in set(roles()["history"].topics) - {ERASURES}
         for record in fine[topic].values()
     }
     client: AsyncMongoClient = AsyncMongoClient(settings.mongo.url)
@@ -219,7 +213,7 @@ async def test_a_fuzzed_thousand_stops_no_worker(topics: Settings, tmp_path: Pat
     assert sum(len(records) for records in made.values()) >= 1_000
     # Given a worker of every role
     workers = [
-        WorkerProcess(role, topics, tmp_path / f"{role}.log", module=ENTRY) for role in READS
+        WorkerProcess(role, topics, tmp_path / f"{role}.log", module=ENTRY) for role in CHAIN
     ]
     try:
         for worker in workers:
@@ -229,7 +223,7 @@ async def test_a_fuzzed_thousand_stops_no_worker(topics: Settings, tmp_path: Pat
         for records in made.values():
             placed |= await write(topics, records, random)
         # Then each role commits all of it, and lives
-        done = asyncio.create_task(settled(topics, *READS, reads=READS, within=200))
+        done = asyncio.create_task(settled(topics, *CHAIN, within=200))
         while not done.done():
             await asyncio.wait({done}, timeout=0.5)
             for worker in workers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,21 +20,15 @@ from agents.runtime.topics import (
     USER_STATE,
 )
 from app.kafka.topics import physical
-from app.settings import Role, Settings
+from app.settings import Settings
+from app.worker.role import roles as registered_roles
 from schemas.base import now_ms
 from tests.crash import oracle
 from tests.topics import Record, read_all
 
 DAY_MS = 86_400_000
 
-READS: dict[Role, tuple[str, ...]] = {
-    "emotion": (CHAT,),
-    "learner": (INTERACTIONS, EMOTIONS, FEEDBACK, ERASURES),
-    "push": (USER_STATE, RECOMMENDATIONS, INTERVENTIONS),
-    "history": (
-        CHAT, EMOTIONS, USER_STATE, RECOMMENDATIONS, INTERVENTIONS, FEEDBACK,
-    ),
-}  # fmt: skip
+READS = {name: role.topics for name, role in registered_roles().items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ def decays(settings: Settings) -> oracle.Decays:
 
 async def judge(
     settings: Settings,
-    roles: tuple[Role, ...] = ("emotion", "learner"),
+    roles: tuple[str, ...] = ("emotion", "learner"),
     *,
     same_bodies: bool = True,
 ) -> Verdict:
@@ -150,7 +143,7 @@ async def judge(
     )
 
 
-async def lag(settings: Settings, role: Role, reads: Mapping[Role, tuple[str, ...]] = READS) -> int:
+async def lag(settings: Settings, role: str) -> int:
     """Records of a role's topics behind which its group's commits stand."""
     group = f"{settings.worker.group_prefix}-{role}"
     consumer = AIOKafkaConsumer(
@@ -159,7 +152,7 @@ async def lag(settings: Settings, role: Role, reads: Mapping[Role, tuple[str, ..
     await consumer.start()
     try:
         left = 0
-        for topic in reads[role]:
+        for topic in READS[role]:
             name = physical(settings, topic)
             await consumer._client._wait_on_metadata(name)
             tps = [TopicPartition(name, p) for p in consumer.partitions_for_topic(name) or ()]
@@ -173,11 +166,10 @@ async def lag(settings: Settings, role: Role, reads: Mapping[Role, tuple[str, ..
 
 async def settled(
     settings: Settings,
-    *roles: Role,
+    *roles: str,
     within: float = 90.0,
-    reads: Mapping[Role, tuple[str, ...]] = READS,
 ) -> None:
     """Wait until the roles, in the order of the chain, have committed all there is."""
     async with asyncio.timeout(within):
-        while any([await lag(settings, role, reads) for role in roles]):
+        while any([await lag(settings, role) for role in roles]):
             await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""A worker that kills itself at a chosen moment: `python -m tests.crash.worker_entry ROLE`.
+"""A worker that kills itself at a chosen moment: `python -m tests.crash.worker_entry ROLE...`.
 
     CRASH_POINT    one of `Point`; empty: never
     CRASH_AT       at which pass of it (1 is the first)
@@ -25,16 +25,15 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from agents.emotion import TOPICS, EmotionAgent
+from agents.emotion import EmotionAgent
 from agents.runtime.in_flight import Acknowledgeable, InFlight
 from agents.runtime.ports import Outbox
 from agents.runtime.topics import EMOTIONS, LEARNER_CHANGELOG, USER_STATE
 from app.kafka.producer import Producer
 from app.settings import get_settings
-from app.worker import process as worker
-from app.worker import role as registry
-from app.worker.role import Agent, Parts, stateless
-from app.worker.roles import learner
+from app.worker import putting_away, running
+from app.worker.process import run
+from app.worker.role import Agent, Builder, Parts, Role, chosen, stateless
 from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
 from tests.crash.reader import HashReader
@@ -162,18 +161,17 @@ async def emotion_without_model(parts: Parts) -> AsyncIterator[Agent]:
         window=parts.window,
         settings=parts.settings.emotion,
     )
-    yield stateless(parts, TOPICS, agent.run)
+    yield stateless(parts, agent.run)
 
 
 @asynccontextmanager
 async def emotion_with_model(parts: Parts) -> AsyncIterator[Agent]:
     """The role as it is; before inference it may die, and on some words its model raises."""
     # Imports torch.
-    from app.worker.roles import emotion  # noqa: PLC0415
-    from models.emotion.serving import EmotionReader  # noqa: PLC0415
+    from models.emotion import serving  # noqa: PLC0415
     from models.emotion.serving.engine import Engine, load_engine  # noqa: PLC0415
 
-    class DeadlyModel(EmotionReader):
+    class DeadlyModel(serving.EmotionReader):
         async def submit(self, text: str) -> Future[Reading]:
             if passed(Point.BEFORE_INFERENCE):
                 die()
@@ -194,22 +192,28 @@ async def emotion_with_model(parts: Parts) -> AsyncIterator[Agent]:
 
         return replace(engine, run=run)
 
-    emotion.EmotionReader = partial(DeadlyModel, load=load)  # type: ignore[assignment,misc]
-    async with emotion.build(parts) as agent:
+    serving.EmotionReader = partial(DeadlyModel, load=load)  # type: ignore[assignment,misc]
+    async with parts.role.build(parts) as agent:
         yield agent
 
 
-def builder(role: Any) -> registry.Builder:
-    """The role's own builder, with a deadly outbox; for emotion also a deadly reader."""
-    build = registry.builder(role) if role != "emotion" else emotion_with_model
-    if role == "emotion" and os.environ.get("CRASH_READER", "hash") == "hash":
-        build = emotion_without_model
-    return lambda parts: build(replace(parts, outbox=DeadlyOutbox(parts.outbox)))
+def deadly(role: Role) -> Role:
+    """The role with a deadly outbox; emotion also with a deadly reader."""
+    build: Builder = role.build
+    if role.name == "emotion":
+        hashed = os.environ.get("CRASH_READER", "hash") == "hash"
+        build = emotion_without_model if hashed else emotion_with_model
+
+    def build_around(parts: Parts) -> Any:
+        own = replace(parts, role=role, outbox=DeadlyOutbox(parts.outbox))
+        return build(own)
+
+    return replace(role, build=build_around)
 
 
 if __name__ == "__main__":
-    worker.InFlight = DeadlyWindow  # type: ignore[misc]
-    worker.builder = builder
-    worker.Producer = StoppedProducer  # type: ignore[misc]
-    learner.SWEEP_SECONDS = float(os.environ.get("CRASH_SWEEP", learner.SWEEP_SECONDS))
-    worker.run(sys.argv[1], get_settings())  # type: ignore[arg-type]
+    running.InFlight = DeadlyWindow  # type: ignore[misc]
+    running.Producer = StoppedProducer  # type: ignore[misc]
+    sweep = os.environ.get("CRASH_SWEEP", putting_away.SWEEP_SECONDS)
+    putting_away.SWEEP_SECONDS = float(sweep)
+    run([deadly(role) for role in chosen(sys.argv[1:])], get_settings())

@@ -19,7 +19,8 @@ from app.kafka.admin import list_topics
 from app.process.errors import OperatorError, without_password
 from app.process.probes import probe_mongo
 from app.redis import heartbeats
-from app.settings import ROLES, Settings
+from app.settings import Settings
+from app.worker.role import roles as registered_roles
 
 _TICK: Final = 0.25
 _WINDOW: Final = 40
@@ -188,7 +189,7 @@ class Readiness:
                 beats = await heartbeats.roles(self._redis, self._settings.redis)
         except (RedisError, OSError, TimeoutError):
             beats = {}
-        return {role: _role(beats.get(role, [])) for role in ROLES}
+        return {role: _role(beats.get(role, [])) for role in registered_roles()}
 
 
 def _all_ready(each: dict[str, Any]) -> bool:

@@ -1,4 +1,6 @@
-"""The worker roles, a module each: which topics it reads and what it needs around it.
+"""The worker roles, a module each that sets `ROLE` (`app.worker.role.Role`).
 
-Only the module of the role that runs is imported: torch stays out of the others.
+To add one, write a module like `push`: a declaration, and a `build` that imports what the role
+needs when it is called. Every process imports every declaration, so at the top of a module stands
+nothing heavier than names of topics. The registry finds it; nothing else has to be told.
 """

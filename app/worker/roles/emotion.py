@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agents.emotion import TOPICS, EmotionAgent
-from app.process.exits import Exit, end_now
-from app.worker.role import Agent, Parts, stateless
-from app.worker.roles.model_metrics import ModelMetrics
-from models.emotion.artefact.artefact import ArtefactProblem
-from models.emotion.network.encoders import EncoderNotFound
-from models.emotion.serving import EmotionReader
-from models.emotion.serving.following import current, follow
+from agents.runtime.topics import CHAT
+from app.worker.role import Agent, Parts, Role, lag_of, stateless
 
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Load and warm the model, then read chat messages."""
+    import asyncio
+
+    from agents.emotion import EmotionAgent
+    from app.process.exits import Exit, end_now
+    from app.worker.model_metrics import ModelMetrics
+    from models.emotion.artefact.artefact import ArtefactProblem
+    from models.emotion.network.encoders import EncoderNotFound
+    from models.emotion.serving import EmotionReader
+    from models.emotion.serving.following import current, follow
+
     reader = EmotionReader(current(parts.settings.emotion), observer=ModelMetrics())
     try:
         await reader.start()
@@ -34,7 +37,11 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             window=parts.window,
             settings=parts.settings.emotion,
         )
-        yield stateless(parts, TOPICS, agent.run)
+        yield stateless(parts, agent.run)
     finally:
         following.cancel()
         await reader.stop()
+
+
+# It keeps readings by their text, and no learner's name: there is nothing to erase.
+ROLE = Role("emotion", topics=(CHAT,), build=build, erases=False, scales_by=lag_of(CHAT))

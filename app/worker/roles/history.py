@@ -6,15 +6,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from agents import history
-from app.kafka.topics import logical
-from app.mongo.history import HistoryStore
-from app.worker.role import Agent, Parts, stateless
+from agents.runtime.topics import (
+    CHAT,
+    EMOTIONS,
+    ERASURES,
+    FEEDBACK,
+    INTERACTIONS,
+    INTERVENTIONS,
+    RECOMMENDATIONS,
+    TUTOR_REPLIES,
+    USER_STATE,
+)
+from app.worker.role import Agent, Parts, Role, lag_of, stateless
 
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Record what passes through the topics."""
+    from agents import history
+    from app.kafka.topics import logical
+    from app.mongo.history import HistoryStore
+
     settings = parts.settings
     store = HistoryStore(settings.mongo)
     try:
@@ -27,6 +39,26 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             batch_size=settings.worker.batch_size,
             waits=parts.watch.waits,
         )
-        yield stateless(parts, history.TOPICS, run)
+        yield stateless(parts, run)
     finally:
         await store.close()
+
+
+ROLE = Role(
+    "history",
+    topics=(
+        CHAT,
+        INTERACTIONS,
+        EMOTIONS,
+        USER_STATE,
+        RECOMMENDATIONS,
+        INTERVENTIONS,
+        TUTOR_REPLIES,
+        FEEDBACK,
+        ERASURES,
+    ),
+    build=build,
+    erases=True,
+    scales_by=lag_of(),
+    niceness=10,  # nobody waits for history
+)

@@ -6,17 +6,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from agents import push
-from app.kafka.topics import logical
-from app.redis.client import connect
-from app.redis.push_log import PushLog
-from app.redis.requirements import require
-from app.worker.role import Agent, Parts, stateless
+from agents.runtime.topics import (
+    ERASURES,
+    INTERVENTIONS,
+    RECOMMENDATIONS,
+    TUTOR_REPLIES,
+    USER_STATE,
+)
+from app.worker.role import Agent, Parts, Role, lag_of, stateless
 
 
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[Agent]:
     """Append what the learner worker says to Redis. Raises app.redis.requirements.Unfit."""
+    from agents import push
+    from app.kafka.topics import logical
+    from app.redis.client import connect
+    from app.redis.push_log import PushLog
+    from app.redis.requirements import require
+
     settings = parts.settings
     await require(settings.redis)
     redis = connect(settings.redis, "push")
@@ -30,6 +38,15 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             batch_size=settings.worker.batch_size,
             waits=parts.watch.waits,
         )
-        yield stateless(parts, push.TOPICS, run)
+        yield stateless(parts, run)
     finally:
         await redis.aclose()
+
+
+ROLE = Role(
+    "push",
+    topics=(USER_STATE, RECOMMENDATIONS, INTERVENTIONS, TUTOR_REPLIES, ERASURES),
+    build=build,
+    erases=True,
+    scales_by=lag_of(),
+)

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from agents.tutor import TOPICS, TutorAgent
-from app.kafka.topics import logical
-from app.mongo.dialogue import Dialogues
-from app.process.exits import Exit, end_now
-from app.redis.client import connect
-from app.redis.push_log import PushLog
-from app.redis.requirements import require
-from app.tutor.prompt.composing import Composer
-from app.tutor.prompt.layers import LayerOutcomes
-from app.tutor.providers import router
-from app.tutor.replies.chat_text_cache import ChatTextCache
-from app.tutor.replies.conversation_prefetch import ConversationPrefetch
-from app.tutor.replies.conversations import Conversations
-from app.tutor.replies.ledger import Ledger
-from app.tutor.replies.replying import Replying
-from app.tutor.screening.proactive_mute import ProactiveMute
-from app.tutor.screening.safety_screening import SafetyScreening
-from app.tutor.store import TutorStore
-from app.tutor.usage.budget import Budgets
-from app.worker.role import Agent, Parts, stateless
-from models.tutor.moves.artefact import ArtefactProblem, shipped
+from agents.runtime.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, TUTOR_REQUESTS
+from app.worker.role import Agent, Parts, Role, Scaling, stateless
 
 
 @asynccontextmanager
@@ -38,6 +18,29 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     teachers' moves cannot be read: a restart would not find it either. Raises
     app.redis.requirements.Unfit.
     """
+    import asyncio
+
+    from agents.tutor import TutorAgent
+    from app.kafka.topics import logical
+    from app.mongo.dialogue import Dialogues
+    from app.process.exits import Exit, end_now
+    from app.redis.client import connect
+    from app.redis.push_log import PushLog
+    from app.redis.requirements import require
+    from app.tutor.prompt.composing import Composer
+    from app.tutor.prompt.layers import LayerOutcomes
+    from app.tutor.providers import router
+    from app.tutor.replies.chat_text_cache import ChatTextCache
+    from app.tutor.replies.conversation_prefetch import ConversationPrefetch
+    from app.tutor.replies.conversations import Conversations
+    from app.tutor.replies.ledger import Ledger
+    from app.tutor.replies.replying import Replying
+    from app.tutor.screening.proactive_mute import ProactiveMute
+    from app.tutor.screening.safety_screening import SafetyScreening
+    from app.tutor.store import TutorStore
+    from app.tutor.usage.budget import Budgets
+    from models.tutor.moves.artefact import ArtefactProblem, shipped
+
     settings = parts.settings
     tutor = settings.tutor
     await require(settings.redis)
@@ -101,4 +104,14 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         stack.callback(preloading.cancel)
         # First of all: what is under way needs all of the above.
         stack.push_async_callback(agent.stop)
-        yield stateless(parts, TOPICS, agent.run)
+        yield stateless(parts, agent.run)
+
+
+ROLE = Role(
+    "tutor",
+    topics=(TUTOR_REQUESTS, CHAT, EMOTIONS, FEEDBACK, ERASURES),
+    build=build,
+    erases=True,
+    # It waits for language models, not for processors.
+    scales_by=Scaling("masterx_tutor_requests_in_flight"),
+)

@@ -17,13 +17,13 @@ from app.local.programs import Program, connected, embedded_services, programs
 from app.local.supervisor import NotStarted, Supervisor, running
 from app.redis.push_log import PushLog
 from app.settings import (
-    ROLES,
     EmbeddedSettings,
     GatewaySettings,
     KafkaSettings,
     Settings,
     WorkerSettings,
 )
+from app.worker.role import roles
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
 
@@ -221,7 +221,7 @@ def test_a_child_gets_longer_than_it_takes_to_end():
 
 
 def test_every_role_and_the_gateway_are_programs():
-    assert [program.name for program in programs(Settings())] == ["gateway", *ROLES]
+    assert [program.name for program in programs(Settings())] == ["gateway", *roles()]
 
 
 def test_a_service_named_elsewhere_is_not_ours_to_start(monkeypatch):

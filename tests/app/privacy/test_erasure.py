@@ -17,11 +17,12 @@ from app.kafka.producer import Producer
 from app.kafka.topics import physical
 from app.local.environment import child_environment
 from app.mongo.history import HistoryStore
-from app.privacy.erasure import ERASING_ROLES, forget
+from app.privacy.erasure import forget
 from app.process.errors import Unavailable
 from app.redis.client import connect
 from app.redis.push_log import PushLog
 from app.settings import Settings
+from app.worker.role import erasing_roles
 from schemas.base import now_ms
 from tests.agents.records import message
 from tests.servers import Services
@@ -92,7 +93,7 @@ async def test_a_learner_is_erased_everywhere_while_the_workers_run(
 ) -> None:
     settings = topics
     async with AsyncExitStack() as stack:
-        for role in ERASING_ROLES:
+        for role in erasing_roles():
             await stack.enter_async_context(worker(settings, role))
         before = now_ms() - 1
         await produce(settings, ingest_time=before, n=1)
@@ -144,7 +145,7 @@ async def test_without_workers_the_stores_are_emptied_and_the_report_says_who_la
     report = await forget(settings, USER, within=0.1)
     assert not report.complete
     assert report.stores == {"redis": None, "mongo": None}
-    assert report.passed == dict.fromkeys(ERASING_ROLES, False)
+    assert report.passed == dict.fromkeys(erasing_roles(), False)
     assert await last_value(settings, USER_STATE, USER.encode()) is None
     assert await last_value(settings, USER_STATE, b"bob") not in (None, b"absent")
     days = {one.topic: one.days for one in report.remaining}

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from agents.runtime.topics import TUTOR_REQUESTS
 from app.privacy.erasure import forget
-from app.settings import Role, Settings
+from app.settings import Settings
 from app.tutor.store import TutorStore
 from app.tutor.usage.outcomes import Outcomes
 from schemas.base import now_ms
@@ -25,7 +25,7 @@ from tests.workers import WorkerProcess
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
-ROLES: tuple[Role, ...] = ("emotion", "learner", "tutor", "push", "history")
+ROLES: tuple[str, ...] = ("emotion", "learner", "tutor", "push", "history")
 
 
 class Chain:

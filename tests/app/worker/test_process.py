@@ -17,7 +17,7 @@ from app.kafka.topics import physical
 from app.process.exits import Exit
 from app.redis.client import connect
 from app.redis.push_log import PushLog
-from app.settings import Role, Settings
+from app.settings import Settings
 from models.learner.behaviour.serving.config import BehaviourSettings
 from tests.agents.records import message
 from tests.app.redis.servers import ConfiguredRedis
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.services
 
 @pytest.mark.parametrize("role", ["emotion", "learner"])
 async def test_a_missing_artefact_ends_a_worker_with_its_name(
-    topics: Settings, tmp_path: Path, role: Role
+    topics: Settings, tmp_path: Path, role: str
 ) -> None:
     missing = tmp_path / "nowhere"
     emotion = topics.emotion.model_copy(update={"artefact": missing, "promoted": None})
@@ -54,7 +54,7 @@ def later(shipped: Path, folder: Path) -> Path:
     return folder
 
 
-async def ended_with_config(role: Role, settings: Settings, log: Path, named: str) -> None:
+async def ended_with_config(role: str, settings: Settings, log: Path, named: str) -> None:
     worker = WorkerProcess(role, settings, log)
     worker.spawn()
     try:
@@ -160,7 +160,7 @@ async def redis_server(tmp_path: Path) -> AsyncIterator[ConfiguredRedis]:
 
 @pytest.mark.parametrize("role", ["push", "tutor"])
 async def test_a_redis_user_who_lacks_a_command_ends_the_start_with_its_name(
-    topics: Settings, tmp_path: Path, redis_server: ConfiguredRedis, role: Role
+    topics: Settings, tmp_path: Path, redis_server: ConfiguredRedis, role: str
 ) -> None:
     await redis_server.order(
         "ACL", "SETUSER", "mx", "on", ">pw", "~*", "&*", "+@all", "-@dangerous", "-@admin"

@@ -15,7 +15,7 @@ from agents.runtime import envelope
 from agents.runtime.topics import INTERACTIONS, USER_STATE
 from app.kafka.topics import physical
 from app.local.embedded import free_port
-from app.settings import Role, Settings
+from app.settings import Settings
 from schemas.base import new_event_id, now_ms
 from schemas.topics.interactions import Interaction, InteractionsReceived
 from tests.crash.fleet import fast
@@ -49,7 +49,7 @@ async def until_status(worker: WorkerProcess, fits: Callable[[dict[str, Any]], b
             await asyncio.sleep(0.05)
 
 
-def a_worker(role: Role, settings: Settings, log: Path, **options: Any) -> WorkerProcess:
+def a_worker(role: str, settings: Settings, log: Path, **options: Any) -> WorkerProcess:
     worker = WorkerProcess(role, settings, log, **options)
     worker.spawn()
     return worker
