@@ -199,7 +199,7 @@ class Watch:
                         self._beginnings = await self._first_offsets()
                     self._committed = committed
                 except Exception as error:  # of the broker, or of a consumer that is stopping
-                    log.warning("watch.offsets_unknown", error=repr(error), action="retrying")
+                    log.warning("health.offsets_unknown", error=repr(error), action="retrying")
             await asyncio.sleep(_OFFSETS_EVERY)
 
     async def _first_offsets(self) -> dict[Place, int]:

@@ -163,7 +163,7 @@ async def _play(one: RunningRole, stop: asyncio.Event) -> None:
         await one.start()
         crash = asyncio.create_task(one.crash())
         await stop.wait()
-        log.info("worker stops")
+        log.info("worker.stopping")
         crash.cancel()
         await one.stop()
 
@@ -177,5 +177,5 @@ async def _wait_for_broker(settings: Settings) -> None:
         except Unavailable as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise
-            log.warning("waiting for the broker", reason=str(error))
+            log.warning("worker.waiting_for_broker", reason=str(error))
             await asyncio.sleep(1.0)

@@ -98,7 +98,7 @@ class RunningRole:
             # At once: to close what it opened could end other roles with another reason.
             bootstrap = self._settings.kafka.bootstrap
             self._end(Exit.UNAVAILABLE, f"Kafka at {bootstrap}: {error!r}")
-        log.info("worker started", topics=self.role.topics)
+        log.info("worker.started", topics=self.role.topics)
 
     async def crash(self) -> NoReturn:
         """Wait until Faust crashes, and end the process then."""
@@ -169,7 +169,7 @@ class RunningRole:
                 await agent.run(_events(stream))
             except Exception as error:
                 if not isinstance(error, Fatal):
-                    log.exception("the agent raised")
+                    log.exception("agent.raised")
                 self._end_by(error, f"the agent raised {error!r}")
 
         consume.__name__ = consume.__qualname__ = name

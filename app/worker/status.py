@@ -80,7 +80,7 @@ class Status:
             for one in self._watches:
                 await retire(self._redis, self._settings.redis, one.role, one.instance)
         except RedisError as failed:
-            log.debug("could not retire the heartbeat", reason=type(failed).__name__)
+            log.debug("heartbeat.retire_failed", reason=type(failed).__name__)
         await self._redis.aclose()
 
     async def _watch(self) -> None:
@@ -93,7 +93,7 @@ class Status:
                 if ticks % _SWEEP_EVERY == 0:
                     await roles(self._redis, self._settings.redis)
             except RedisError as error:
-                log.debug("heartbeat not told", reason=type(error).__name__)
+                log.debug("heartbeat.failed", reason=type(error).__name__)
             ticks += 1
             await asyncio.sleep(TICK)
 

@@ -39,7 +39,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     outdated = settings.recommending_policy.expectations.outdated
     if outdated:
         log = structlog.get_logger(__name__)
-        log.warning("learned_policy_outdated", actions=outdated, held="their priors")
+        log.warning("learner.policy_outdated", actions=outdated, held="their priors")
     table = VersionedTable(
         parts.settings, LEARNER_CHANGELOG, parts.outbox, version_of, on_unknown=refuse
     )

@@ -204,7 +204,7 @@ class TestProcesses:
             assert states[0].key == b"ada"
             assert await worker.stop() == 0
         async with WorkerProcess("learner", chosen, tmp_path / "again") as worker:
-            assert "table recovered" in worker.tail(), "what it wrote, it reads"
+            assert "table.recovered" in worker.tail(), "what it wrote, it reads"
         assert "right" not in (tmp_path / "log").read_text() + (tmp_path / "again").read_text()
 
     @pytest.mark.parametrize("program", ["worker learner", "gateway", "topics list"])

@@ -86,7 +86,7 @@ async def send_interactions(settings: Settings) -> None:
 
 async def test_while_the_broker_is_away(settings: Settings, tmp_path: Path):
     worker = a_worker("push", elsewhere(settings, free_port("127.0.0.1")), tmp_path / "log")
-    await until_logged(worker, "waiting for the broker")
+    await until_logged(worker, "worker.waiting_for_broker")
     await stops(worker)
 
 
