@@ -12,10 +12,7 @@ from app.cli.context import load_settings
 if TYPE_CHECKING:
     from app.kafka.admin import TopicStatus
 
-app = typer.Typer(
-    help="Create the topics, show how they stand, or print them for others to create.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="Create the topics, show them, or plan them.", no_args_is_help=True)
 
 
 @app.command()

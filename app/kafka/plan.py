@@ -57,7 +57,6 @@ class Difference:
 
     Attributes:
         found: the value on the broker; None: the broker's default, whatever it is.
-        blocks: masterx must not run with it.
     """
 
     topic: str
@@ -68,7 +67,7 @@ class Difference:
 
     @property
     def blocks(self) -> bool:
-        """Whether masterx does not work without it."""
+        """Whether masterx must not run with it."""
         return self.key in ESSENTIAL
 
     def __str__(self) -> str:
