@@ -33,7 +33,7 @@ def worker(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="ROLE...",
+            metavar="ROLE",
             help=f"Roles to run: {', '.join(roles())}.",
             autocompletion=lambda: list(roles()),
         ),

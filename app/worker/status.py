@@ -111,8 +111,9 @@ class Status:
             metrics.LAG.labels(*place).set(lag)
         self._measured = set(lags)
         for one in self._watches:
-            if one.hopeless is not None:
-                code, reason = one.hopeless
+            hopeless = one.hopeless
+            if hopeless is not None:
+                code, reason = hopeless
                 end_now(code, f"{one.role}: {reason}")
 
     def _beats(self) -> list[Beat]:
