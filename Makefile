@@ -40,9 +40,10 @@ services: ## fetch and start Apache Kafka, redis-server and FerretDB under .mast
 services-stop: ## end what `make services` started; data is kept
 	@$(SERVICES) stop
 
-lint: install-dev ## style and common mistakes
+lint: install-dev ## style, common mistakes, and what outgrows the house
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/python .ci/house.py
 
 format: install-dev ## put into the house style
 	@$(BIN)/ruff format .
