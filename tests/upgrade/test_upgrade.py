@@ -46,6 +46,8 @@ id than 0.1 gave it: such a state stands twice."""
 
 def for_old_data(settings: Settings) -> Settings:
     kafka = {"retention_days": KEPT, "chat_days": KEPT}
+    # `state_every` as it is by default, and not as `fast` has it.
+    mongo = {"chat_days": KEPT, "state_every": Settings().mongo.state_every}
     # Every id that a client may send again is remembered, too.
     seen = settings.learner.seen.model_copy(update={"window": KEPT * 86_400})
     learner = {"inactive_days": 2 * KEPT, "marker_days": 2 * KEPT, "seen": seen}
@@ -53,10 +55,7 @@ def for_old_data(settings: Settings) -> Settings:
         update={
             "kafka": settings.kafka.model_copy(update=kafka),
             "learner": settings.learner.model_copy(update=learner),
-            # As it is set by default, and not as `fast` has it.
-            "mongo": settings.mongo.model_copy(
-                update={"state_every": Settings().mongo.state_every}
-            ),
+            "mongo": settings.mongo.model_copy(update=mongo),
         }
     )
 
