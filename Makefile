@@ -5,15 +5,24 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 # Tests at a time, each on servers of its own; more help on more than two cores.
 JOBS ?= 2
+# What `make run` runs on: embedded, or real (Apache Kafka, redis-server, FerretDB).
+SERVICES ?= embedded
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-SERVICES := $(PYTHON) deploy/services/services.py
+SERVERS := $(PYTHON) deploy/services/services.py
 STAMPS := .venv/stamps
 
 # What a processor without a GPU needs: a shorter prompt, and patience.
 LOCAL := MASTERX_TUTOR__LOCAL__ENABLED=true MASTERX_TUTOR__CONTEXT__BUDGET=1200 \
 	MASTERX_TUTOR__TIMEOUTS__FIRST_TEXT=45 MASTERX_TUTOR__TIMEOUTS__OVERALL=54
+
+# Where the servers are that `make services` started; whatever lacks is an error, not embedded.
+REAL := export $$($(SERVERS) environment) MASTERX_EMBEDDED__ENABLED=false;
+STAY := Ctrl-C ends masterx. Kafka, Redis and FerretDB keep running; make services-stop ends them.
+ifneq ($(filter-out real embedded,$(SERVICES)),)
+$(error SERVICES is "$(SERVICES)"; set it to real or embedded)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-real test-long services services-stop lint format types lock schemas install install-dev local-llm clean
@@ -21,28 +30,30 @@ LOCAL := MASTERX_TUTOR__LOCAL__ENABLED=true MASTERX_TUTOR__CONTEXT__BUDGET=1200 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
-run: install $(if $(filter local,$(LLM)),local-llm) ## start everything on this machine, Ctrl-C ends it; LLM=local: with a tutor
-	@$(if $(filter local,$(LLM)),$(LOCAL) )exec $(BIN)/masterx up
+run: install $(if $(filter local,$(LLM)),local-llm) $(if $(filter real,$(SERVICES)),services) ## start everything here, Ctrl-C ends it; LLM=local: with a tutor; SERVICES=real: on Kafka
+	$(if $(filter real,$(SERVICES)),@echo "$(STAY)")
+	@$(if $(filter real,$(SERVICES)),$(REAL) )$(if $(filter local,$(LLM)),$(LOCAL) )exec $(BIN)/masterx up
 
 test: install-dev ## the suite on embedded services, but for what takes minutes
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash"
 
 test-real: install-dev services ## integration and crash tests on Kafka, Redis and FerretDB
-	@env $$($(SERVICES) environment) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(services or crash or slow) and not outage"
-	@env $$($(SERVICES) environment) $(BIN)/pytest -m outage
+	@env $$($(SERVERS) environment) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(services or crash or slow) and not outage"
+	@env $$($(SERVERS) environment) $(BIN)/pytest -m outage
 
 test-long: install-dev ## the other half: crash tests on embedded services
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "crash"
 
 services: ## fetch and start Apache Kafka, redis-server and FerretDB under .masterx/services
-	@$(SERVICES) start
+	@$(SERVERS) start
 
 services-stop: ## end what `make services` started; data is kept
-	@$(SERVICES) stop
+	@$(SERVERS) stop
 
-lint: install-dev ## style and common mistakes
+lint: install-dev ## style, common mistakes, and what outgrows the house
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/python .ci/house.py
 
 format: install-dev ## put into the house style
 	@$(BIN)/ruff format .

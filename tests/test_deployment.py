@@ -3,10 +3,14 @@
 import ipaddress
 import os
 import re
+import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import get_args
 
+import psutil
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -14,7 +18,8 @@ from typer.testing import CliRunner
 from app.cli import app as cli
 from app.cli.learned.emotion import DataFormat
 from app.cli.tokens import TokenRole
-from app.local.environment import environment
+from app.kafka.admin import list_topics
+from app.local.environment import child_environment, environment
 from app.local.programs import programs
 from app.settings import GatewaySettings, Settings
 from app.worker.role import roles
@@ -164,3 +169,69 @@ def test_ci_runs_every_proof():
     for target in ("lint", "types", "test", "test-real"):
         assert re.search(rf"^make .*\b{target}$", text, re.MULTILINE), target
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
+def expansion(*words: str) -> list[str]:
+    """What `make run` would type."""
+    made = subprocess.run(
+        ["make", "-n", "run", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return made.stdout.splitlines() or [made.stderr]
+
+
+def test_run_is_on_embedded_services_unless_told_otherwise():
+    for words in ((), ("SERVICES=embedded",)):
+        lines = expansion(*words)
+        assert lines[-1] == "exec .venv/bin/masterx up"
+        assert not any("services.py" in line for line in lines)
+
+
+def test_run_on_real_services_starts_them_and_never_an_embedded_one():
+    start, say, run = expansion("SERVICES=real")[-3:]
+
+    assert start == "python3 deploy/services/services.py start"
+    assert "make services-stop" in say
+    assert run == (
+        "export $(python3 deploy/services/services.py environment) "
+        "MASTERX_EMBEDDED__ENABLED=false; exec .venv/bin/masterx up"
+    )
+    (refused,) = expansion("SERVICES=kafka")
+    assert "set it to real or embedded" in refused
+
+
+@pytest.mark.slow
+@pytest.mark.services
+async def test_run_on_real_services_creates_topics_and_ends_by_ctrl_c(settings, tmp_path):
+    # Given what `make run SERVICES=real` types last, in a namespace of this test
+    chosen = {"MASTERX_EMBEDDED__ENABLED": "true"}
+    run = expansion("SERVICES=real")[-1].replace(
+        ".venv/bin/masterx", f"{sys.executable} -m app.cli"
+    )
+    process = subprocess.Popen(
+        ["bash", "-c", run],
+        cwd=ROOT,
+        env=child_environment(settings) | chosen,
+        stdout=subprocess.PIPE,
+        stderr=(tmp_path / "up.log").open("wb"),
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        # When it is ready
+        line = process.stdout.readline()
+        assert re.match(r"masterx is ready: http\S+ .*token for demo: \S+$", line), line
+        commands = [
+            " ".join(each.cmdline())
+            for each in psutil.Process(process.pid).children(recursive=True)
+        ]
+        # Then its children are the gateway and the workers, on topics that it created
+        assert sorted(command.partition("app.cli ")[2] for command in commands) == sorted(
+            ["gateway", *(f"worker {role}" for role in ROLES)]
+        )
+        assert all(topic.ready for topic in await list_topics(settings))
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=60)

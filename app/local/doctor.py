@@ -71,8 +71,8 @@ async def examine(settings: Settings) -> list[Finding]:
 
 def _python() -> Finding:
     found = ".".join(map(str, sys.version_info[:3]))
-    if not (3, 11) <= sys.version_info[:2] < (3, 13):
-        return _wrong("Python", found, "Use Python 3.11 or 3.12.")
+    if not (3, 11) <= sys.version_info[:2] < (3, 14):
+        return _wrong("Python", found, "Use Python 3.11, 3.12 or 3.13.")
     return Finding("Python", found)
 
 

@@ -314,7 +314,7 @@ def main(arguments: list[str]) -> int:
             try:
                 start(name)
             except NotToBeHad as reason:
-                print(f"{name}: not to be had here, the embedded one is used: {reason}")
+                print(f"{name}: not to be had here (tests use the embedded one): {reason}")
                 continue
         if action == "environment":
             if name in endpoints():

@@ -47,7 +47,7 @@ def lay_out(folder: Path) -> Release:
     assert where == [str(folder / name / "__init__.py") for name in ("app", "models")]
     variables = _run(
         folder,
-        "from app.local.environment import environment; from app.settings import Settings;"
+        "from app.environment import environment; from app.settings import Settings;"
         "print(*environment(Settings()), sep='\\n')",
     )
     assert f"{PREFIX}KAFKA__BOOTSTRAP" in variables
