@@ -229,7 +229,7 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "production"] = "development"
     data_dir: Path = Field(
-        Path("../shared/data"), description="labelled data sets, for `train` and `evaluate` only"
+        Path("data"), description="folder of labelled data sets, for `train` only"
     )
     kafka: KafkaSettings = KafkaSettings()
     worker: WorkerSettings = WorkerSettings()

@@ -226,7 +226,7 @@ async def test_run_on_real_services_creates_topics_and_ends_by_ctrl_c(settings, 
         ]
         # Then its children are the gateway and the workers, on topics that it created
         assert sorted(command.partition("app.cli ")[2] for command in commands) == sorted(
-            ["gateway", *(f"worker {role}" for role in ROLES)]
+            ["gateway", *(f"worker {role}" for role in roles())]
         )
         assert all(topic.ready for topic in await list_topics(settings))
         os.killpg(process.pid, signal.SIGINT)

@@ -71,13 +71,24 @@ class ChallengedConnection(AIOKafkaConnection):  # type: ignore[misc]
     A broker answers a token that it refuses with a challenge, and closes at the next request.
     """
 
+    def __init__(
+        self, *args: Any, sasl_oauth_token_provider: TokenFile | None = None, **options: Any
+    ) -> None:
+        super().__init__(*args, sasl_oauth_token_provider=sasl_oauth_token_provider, **options)
+        self._tokens = sasl_oauth_token_provider
+
     def authenticator_oauth(self) -> OAuthAuthenticator:
         """Called by aiokafka for each login."""
-        return _Challenged(sasl_oauth_token_provider=self._sasl_oauth_token_provider)
+        return _Challenged(sasl_oauth_token_provider=self._tokens)
 
 
 class _Challenged(OAuthAuthenticator):  # type: ignore[misc]
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._asked = False
+
     async def step(self, payload: bytes | None) -> Any:
-        if self._token_sent and payload:
+        if self._asked and payload:
             raise aiokafka.errors.SaslAuthenticationFailed(payload.decode(errors="replace"))
+        self._asked = True
         return await super().step(payload)

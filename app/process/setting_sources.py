@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ConfigDict, SecretStr
-from pydantic_settings import EnvSettingsSource, SettingsError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
 
 FILE: Final = "_FILE"
 """Behind a secret setting's variable: the file that holds its value."""
@@ -67,8 +67,12 @@ def read_secret(variable: str, path: Path) -> str:
 class SecretFiles(EnvSettingsSource):
     """The environment; in place of a secret setting, what its `<NAME>_FILE` holds."""
 
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        found = dict(super()._load_env_vars())
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        self.env_vars = self._with_secrets(self.env_vars)
+
+    def _with_secrets(self, given: Mapping[str, str | None]) -> Mapping[str, str | None]:
+        found = dict(given)
         for variable in secret_variables(self.settings_cls, self.env_prefix):
             twin = variable + FILE
             path = found.pop(twin.lower(), None)

@@ -28,7 +28,7 @@ from app.gateway.auth.tokens import issue
 from app.kafka.admin import committed_offsets
 from app.local.embedded import free_port
 from app.local.environment import PREFIX, environment
-from app.settings import ROLES, Settings
+from app.settings import Settings
 from schemas.base import now_ms
 from tests.app.gateway.edge import PREFIX as PATH
 from tests.app.gateway.edge import Client
@@ -43,6 +43,8 @@ FOLDER = Path(__file__).parent / "written-by-0.1"
 PARTITIONS = 4
 WITHIN = 60.0
 ERASED = "cy"
+ROLES = ("emotion", "learner", "push", "history", "tutor")
+"""Those that 0.1 had."""
 REPLIES = ("Draw both pies, then compare a slice.", "The pies that you drew.")
 
 

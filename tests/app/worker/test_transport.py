@@ -73,7 +73,7 @@ async def test_the_lease_is_renewed_by_what_the_group_answers(topics: Settings) 
 
 async def test_what_faust_has_no_setting_for(topics: Settings) -> None:
     leased = transport(topics, a_lease([]), Quirks())
-    consumer = leased.build_consumer([topics.kafka.bootstrap], leased.app.conf)
+    consumer = leased.build_consumer(leased.app.conf)
     try:
         assert consumer._fetch_max_wait_ms == 250
         assert consumer._partition_assignment_strategy == [RangePartitionAssignor]
