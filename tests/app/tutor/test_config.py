@@ -80,3 +80,19 @@ def test_providers_survive_the_environment(monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings
+
+
+def test_a_key_may_be_in_the_file_that_its_variables_twin_names(monkeypatch, tmp_path):
+    provider = ProviderSettings(name="a", base_url="https://a", model="m", api_key_env="A_KEY")
+    file = tmp_path / "key"
+    file.write_text("sk-of-a-file\n")
+    monkeypatch.delenv("A_KEY", raising=False)
+    monkeypatch.setenv("A_KEY_FILE", str(file))
+    assert provider.read_key().get_secret_value() == "sk-of-a-file"
+    monkeypatch.setenv("A_KEY", "sk-in-clear")
+    with pytest.raises(ValueError, match="A_KEY and A_KEY_FILE are both set"):
+        provider.read_key()
+    monkeypatch.delenv("A_KEY")
+    file.unlink()
+    with pytest.raises(ValueError, match=r"A_KEY_FILE: cannot read .*key"):
+        provider.read_key()
