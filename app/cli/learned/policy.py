@@ -28,7 +28,7 @@ def export(
     """Join the topics `recommendations` and `feedback` to a decision log."""
     import asyncio
 
-    from app.kafka.decisions import export_decisions
+    from app.client.decisions import export_decisions
 
     settings = load_settings()
     with writing(out):

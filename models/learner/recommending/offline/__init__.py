@@ -1,4 +1,4 @@
 """Fitting and judging a policy from a deployment's decision log.
 
-Only `masterx train`, `masterx evaluate` and `app.kafka.decisions` import it.
+Only `masterx train`, `masterx evaluate` and `app.client.decisions` import it.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.runtime.topics import ERASURES, FEEDBACK, RECOMMENDATIONS
-from app.kafka.decisions import export_decisions
+from app.client.decisions import export_decisions
 from app.settings import Settings
 from models.learner.config import LearnerSettings
 from models.learner.recommending.offline.log import read_log
