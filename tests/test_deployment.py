@@ -235,3 +235,49 @@ async def test_run_on_real_services_creates_topics_and_ends_by_ctrl_c(settings, 
         if process.poll() is None:
             process.terminate()
             process.wait(timeout=60)
+
+
+def made(lines: list[str]) -> list[str]:
+    """The targets that `make` is called with, in order."""
+    return [line.split()[-1] for line in lines if line.strip().startswith("make ")]
+
+
+def test_the_workflow_takes_the_steps_of_ci():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    taken = [
+        target
+        for job in jobs.values()
+        for target in made([step.get("run", "") for step in job["steps"]])
+    ]
+    ours = made((ROOT / ".ci" / "run").read_text().splitlines())
+    assert ours[:3] == ["lint", "types", "test"]
+    # CI ends its services in a trap, the workflow in a step.
+    assert taken == [*ours, "services-stop"]
+    versions = jobs["core"]["strategy"]["matrix"]["python"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == f">={versions[0]},<3.{int(versions[-1][2:]) + 1}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem
+)
+def test_issue_forms_are_forms(path):
+    form = yaml.safe_load(path.read_text())
+    if path.stem == "config":
+        assert form == {"blank_issues_enabled": True}
+        return
+    assert form["name"]
+    assert form["description"]
+    asked = [field for field in form["body"] if field["type"] != "markdown"]
+    assert all(field["attributes"]["label"] for field in asked)
+    assert len({field["id"] for field in asked}) == len(asked)
+
+
+def test_good_first_issues_name_files_that_are_there():
+    page = (ROOT / "docs" / "good-first-issues.md").read_text()
+    rows = [line for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert len(rows) == 10
+    for row in rows:
+        named = re.findall(r"`((?:app|agents|models|tests|bench)/[^`]*)`", row)
+        assert named
+        assert all((ROOT / path).exists() for path in named), row
