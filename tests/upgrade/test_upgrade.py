@@ -20,7 +20,8 @@ import pytest_asyncio
 from pymongo import AsyncMongoClient
 
 from agents.runtime.topics import INTERACTIONS, LEARNER_CHANGELOG, USER_STATE
-from app.settings import ROLES, Settings
+from app.settings import Settings
+from app.worker.role import roles
 from models.learner.record import LearnerRecord
 from schemas.base import now_ms
 from schemas.topics.interactions import InteractionsReceived
@@ -110,7 +111,7 @@ async def upgraded(topics: Settings, tmp_path: Path) -> AsyncIterator[Upgraded]:
     async with Endpoint(say("Those in the picture.")) as endpoint:
         settings = for_old_data(with_tutor(topics, endpoint))
         await restore(WRITTEN, settings, rewound=REWOUND)
-        workers = [WorkerProcess(role, settings, tmp_path / f"{role}.log") for role in ROLES]
+        workers = [WorkerProcess(role, settings, tmp_path / f"{role}.log") for role in roles()]
         try:
             await asyncio.gather(*(worker.start() for worker in workers))
             async with serving(settings) as edge:
