@@ -16,7 +16,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 CARD_FORMAT: Final = 1
-"""What this version writes and reads."""
+"""What this version writes and reads, where a card's class names no other."""
 
 
 class UnknownArtefactFormat(ValueError):
@@ -45,6 +45,7 @@ class ArtefactCard(BaseModel):
         content = file.read_bytes()
         document = orjson.loads(content)
         found = document.get("format", CARD_FORMAT) if isinstance(document, dict) else None
-        if type(found) is not int or found != CARD_FORMAT:  # True equals 1
-            raise UnknownArtefactFormat(file, found, CARD_FORMAT)
+        reads = cls.model_fields["format"].default
+        if type(found) is not int or found != reads:  # True equals 1
+            raise UnknownArtefactFormat(file, found, reads)
         return cls.model_validate_json(content)

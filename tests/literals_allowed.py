@@ -29,7 +29,7 @@ _BEHAVIOUR: Final = "models.learner.behaviour"
 _NETS: Final = "models.learner.nets"
 _ADVICE: Final = "models.learner.recommending"
 _EMOTION: Final = "models.emotion"
-_MOVES: Final = "models.tutor.moves"
+_MOVES: Final = "models.tutor.moves.serving"
 _SAFETY: Final = "models.tutor.safety"
 _CONTEXT: Final = "models.tutor.context"
 _TUTOR: Final = "app.tutor"
@@ -140,9 +140,6 @@ ALLOWED: Final = (
         (f"{_MOVES}.text:ASKS_WHY", "words"),
         (f"{_MOVES}.text:BEGINS_AGREEING", "words"),
         (f"{_MOVES}.text:CONCLUDES", "words"),
-        (f"{_MOVES}.text:NEW_QUESTION", "words"),
-        (f"{_MOVES}.text:ONLY_YES_OR_NO", "words"),
-        (f"{_MOVES}.text:SAYS_DONE", "words"),
         (f"{_MOVES}.text:THANKS", "words"),
         (f"{_MOVES}.text:UNSURE", "words"),
     ),

@@ -62,11 +62,7 @@ TRAINING: Final = {
     "models.learner.behaviour.training",
     "models.learner.nets.fitting",
     "models.learner.recommending.offline",
-    "models.tutor.moves.card",
-    "models.tutor.moves.evaluation",
-    "models.tutor.moves.figures",
-    "models.tutor.moves.readers",
-    "models.tutor.moves.regression",
+    "models.tutor.moves.serving.card",
     "models.tutor.moves.training",
 }
 """How artefacts came about and are measured; what they say is in the artefacts."""

@@ -20,7 +20,7 @@ from app.mongo.client import connect
 from app.mongo.history import ERASURES, SUMMARIES
 from app.mongo.settings import MongoSettings
 from models.tutor.context.material import Said, Summary
-from models.tutor.moves.dialogue import Speaker
+from models.tutor.moves.serving.dialogue import Speaker
 from schemas.topics.tutor import ReplyStatus
 
 _NEWEST_FIRST: Final = -1

@@ -20,9 +20,9 @@ from models.learner.nets.serving.artefact import NetProblem
 from models.learner.nets.serving.artefact import load as load_net
 from models.learner.recommending.serving.expectations import load_learned
 from models.learner.rules import PolicyError, UnknownPolicyFormat, load_rules
-from models.tutor.moves.artefact import SHIPPED
-from models.tutor.moves.artefact import ArtefactProblem as MovesProblem
-from models.tutor.moves.artefact import load as load_moves
+from models.tutor.moves.serving.artefact import SHIPPED
+from models.tutor.moves.serving.artefact import ArtefactProblem as MovesProblem
+from models.tutor.moves.serving.artefact import load as load_moves
 
 LEARNER = LearnerSettings()
 FOLDERS: dict[str, tuple[Path | None, Callable[[Path], object], type[Exception]]] = {
@@ -41,12 +41,16 @@ def test_a_card_of_another_format_is_named(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "later"
     shutil.copytree(shipped, folder)
     card = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps({**card, "format": 2, "added": "later"}))
+    reads = card.get("format", CARD_FORMAT)
+    later = {**card, "format": reads + 1, "added": "later"}
+    (folder / "card.json").write_text(json.dumps(later))
     with pytest.raises(problem) as raised:
         load(folder)
-    assert f"{folder / 'card.json'}: of format 2; this version reads 1" in str(raised.value)
+    assert f"{folder / 'card.json'}: of format {reads + 1}; this version reads {reads}" in str(
+        raised.value
+    )
     # And one that says its format is read as one that leaves it out
-    (folder / "card.json").write_text(json.dumps({**card, "format": 1}))
+    (folder / "card.json").write_text(json.dumps({**card, "format": reads}))
     load(folder)
 
 
@@ -86,3 +90,13 @@ def test_rules_and_catalogue_of_another_format_are_named(tmp_path: Path) -> None
         load_rules(file)
     file.write_text("format = 1\n" + text)
     assert load_rules(file) == load_rules(LEARNER.policy.file)
+
+
+def test_a_moves_artefact_of_the_last_release_is_named(tmp_path: Path) -> None:
+    """Its card said no format, which is 1, and its weights were other heads."""
+    shutil.copytree(SHIPPED, tmp_path / "old")
+    card = json.loads((SHIPPED / "card.json").read_text())
+    del card["format"]
+    (tmp_path / "old" / "card.json").write_text(json.dumps(card))
+    with pytest.raises(MovesProblem, match="of format 1; this version reads 2"):
+        load_moves(tmp_path / "old")

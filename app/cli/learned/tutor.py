@@ -11,8 +11,8 @@ from app.cli.context import fail, load_settings
 from app.cli.learned import evaluating, training
 
 if TYPE_CHECKING:
-    from models.tutor.moves.evaluation import Report
-    from models.tutor.moves.figures import Figures
+    from models.tutor.moves.serving.card import Figures
+    from models.tutor.moves.training.evaluation import Report
 
 
 def train(
@@ -23,8 +23,8 @@ def train(
 ) -> None:
     """Learn teachers' next moves from annotated tutoring dialogues."""
     settings = load_settings()
-    from models.tutor.moves.readers import DataProblem
-    from models.tutor.moves.training import train as fit
+    from models.tutor.moves.training.readers import DataProblem
+    from models.tutor.moves.training.run import train as fit
 
     folder = out or settings.embedded.data_dir / "models" / "tutor-moves"
     try:
@@ -35,7 +35,7 @@ def train(
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="MathDial's JSON lines or Bridge's JSON array")],
+    data: Annotated[Path, typer.Option(help="MathDial's JSON lines")],
     predictions: Annotated[
         Path | None, typer.Option(help="write JSON lines, one a teacher turn")
     ] = None,
@@ -45,10 +45,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Compare the tutor's next move with the teacher's, from what stood before each turn."""
-    from models.tutor.moves.artefact import SHIPPED, ArtefactProblem, load
-    from models.tutor.moves.evaluation import evaluate as measure
-    from models.tutor.moves.evaluation import write
-    from models.tutor.moves.readers import DataProblem
+    from models.tutor.moves.serving.artefact import SHIPPED, ArtefactProblem, load
+    from models.tutor.moves.training.evaluation import evaluate as measure
+    from models.tutor.moves.training.evaluation import write
+    from models.tutor.moves.training.readers import DataProblem
 
     try:
         report, predicted = measure(data, load(artefact or SHIPPED))
@@ -65,10 +65,8 @@ def evaluate(
 
 
 def _show(report: Report) -> None:
-    typer.echo(f"{report.layout}: {report.teacher_turns} teacher turns, {report.labelled} labelled")
+    typer.echo(f"{report.teacher_turns} teacher turns, {report.labelled} labelled")
     typer.echo(f"version: {report.version}")
-    for head, turns in report.evidence.items():
-        typer.echo(f"evidence.{head}: {turns}")
     if report.all is None:
         typer.echo("no turn is labelled: nothing to compare with")
         return
@@ -80,11 +78,6 @@ def _show(report: Report) -> None:
     _show_figures("all", report.all)
     if report.unseen is not None and report.seen:
         _show_figures("unseen", report.unseen)
-    if (agreed := report.agreement) is not None:
-        low, high = agreed.interval
-        typer.echo(
-            f"annotators agree: {agreed.rate:.3f} ({low:.3f} to {high:.3f}, {agreed.pairs} pairs)"
-        )
 
 
 def _show_figures(name: str, figures: Figures) -> None:

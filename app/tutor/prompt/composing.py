@@ -47,7 +47,7 @@ from models.tutor.context.tokens import counter
 from models.tutor.modes.choice import ModeChoice, choose
 from models.tutor.modes.config import MODES
 from models.tutor.modes.signs import mood_of, signs
-from models.tutor.moves.dialogue import Speaker
+from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
 from models.tutor.providers.evidence import Situation

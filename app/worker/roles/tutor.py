@@ -39,7 +39,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     from app.tutor.screening.safety_screening import SafetyScreening
     from app.tutor.store import TutorStore
     from app.tutor.usage.budget import Budgets
-    from models.tutor.moves.artefact import ArtefactProblem, shipped
+    from models.tutor.moves.serving.artefact import ArtefactProblem, shipped
 
     settings = parts.settings
     tutor = settings.tutor

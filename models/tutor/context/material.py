@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from models.tutor.moves.dialogue import Move, Speaker
+from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.providers.evidence import Situation
 
 
@@ -41,14 +41,12 @@ class Said:
 
     at: UTC milliseconds by our clock, growing from turn to turn (a summary ends at one of them)
     id: event id of the message, or of the request that was answered
-    move: what a teacher's turn did, where that is known
     """
 
     speaker: Speaker
     text: str
     at: int
     id: str = ""
-    move: Move | None = None
 
 
 @dataclass(frozen=True, slots=True)

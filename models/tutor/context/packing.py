@@ -39,7 +39,7 @@ from models.tutor.context.rendering import (
 )
 from models.tutor.context.tokens import Counter
 from models.tutor.context.weights import SHARING, LayerEvidence, shares, withheld
-from models.tutor.moves.dialogue import Speaker
+from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.instructions import Instructions
 
 Item = Note | Said | Summary

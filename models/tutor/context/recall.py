@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from models.tutor.context.config import RecallSettings
 from models.tutor.context.cutting import shortened
 from models.tutor.context.material import Note
-from models.tutor.moves.text import words
+from models.tutor.moves.serving.text import words
 
 
 @dataclass(frozen=True, slots=True)

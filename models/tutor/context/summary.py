@@ -17,8 +17,8 @@ from models.tutor.context.cutting import shortened
 from models.tutor.context.material import Compressor, PromptTurn, Role, Said, Summary
 from models.tutor.context.tokens import Counter
 from models.tutor.modes.problem import states_a_problem
-from models.tutor.moves import text as cues
-from models.tutor.moves.dialogue import Speaker
+from models.tutor.moves.serving import text as cues
+from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.instructions import summary_instructions
 from models.tutor.prompts.sanitising import Fence, fenced
 from models.tutor.prompts.templates import Templates

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from models.tutor.context.material import Occasion
 from models.tutor.modes.config import ModeSettings
 from models.tutor.modes.signs import Signs
-from models.tutor.moves.dialogue import Move
+from models.tutor.moves.serving.dialogue import Move
 from schemas.vocabulary import Task
 
 Rule = Callable[[Signs, ModeSettings], tuple[Task, str] | None]
@@ -48,9 +48,8 @@ def rung_of(signs: Signs, settings: ModeSettings) -> tuple[int, str]:
     rung = max(place for place, needed in enumerate(settings.ladder) if signs.tries >= needed)
     said = f"{signs.tries} tries of {settings.tries_before_telling} before telling"
     last = len(settings.ladder) - 1
-    advice = signs.advice
-    if rung == 0 and last > 1 and advice is not None:
-        lead = advice.probabilities[Move.FOCUS] - advice.probabilities[Move.PROBING]
+    if rung == 0 and last > 1 and signs.teachers is not None:
+        lead = signs.teachers[Move.FOCUS] - signs.teachers[Move.PROBING]
         if lead >= settings.focusing_lead:
             return 1, f"{said}; teachers focus here rather than probe"
     return rung, said
@@ -104,7 +103,7 @@ def _enough_tried(signs: Signs, settings: ModeSettings) -> tuple[Task, str] | No
     tried = f"{signs.tries} tries"
     if signs.fatigue is not None and signs.fatigue >= settings.tired_at:
         return Task.DIRECT, f"{tried}, and fatigue is {signs.fatigue:.2f}"
-    telling = signs.advice.probabilities[Move.TELLING] if signs.advice else 0.0
+    telling = signs.teachers[Move.TELLING] if signs.teachers else 0.0
     if telling >= settings.telling_at:
         return Task.DIRECT, f"{tried}, and teachers tell here: {telling:.2f}"
     return None

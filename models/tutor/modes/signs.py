@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from models.tutor.context.material import Occasion, Said
 from models.tutor.modes.config import ModeSettings
 from models.tutor.modes.problem import current_problem, tries
-from models.tutor.moves.advice import MoveAdvice, next_move
-from models.tutor.moves.dialogue import Context, Turn
+from models.tutor.moves.serving.artefact import shipped
+from models.tutor.moves.serving.dialogue import Context, Move, Turn
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Estimate, Source, Trajectory, UserState
 from schemas.vocabulary import Mood, Task
@@ -24,7 +24,7 @@ class Signs:
     tries: of the current problem, >= 0
     pleasure, load, readiness, fatigue: in [0, 1]
     emotions: read in the message, else the state's mix
-    advice: what teachers do in dialogues like this one
+    teachers: how likely each move is next, of teachers in dialogues like this one
     """
 
     occasion: Occasion = Occasion.MESSAGE
@@ -37,7 +37,7 @@ class Signs:
     fatigue: float | None = None
     declining: bool = False
     emotions: Mapping[Emotion, float] = field(default_factory=dict)
-    advice: MoveAdvice | None = None
+    teachers: Mapping[Move, float] | None = None
 
 
 def signs(
@@ -58,7 +58,7 @@ def signs(
     Raises models.tutor.moves' ArtefactProblem where the packaged artefact cannot be read.
     """
     problem, _ = current_problem(turns, settings.problem_words)
-    said = tuple(Turn(turn.speaker, turn.text, turn.move) for turn in turns)
+    said = tuple(Turn(turn.speaker, turn.text) for turn in turns)
     behaviour = state.behaviour if state else None
     readiness = state.readiness if state else None
     ready = (
@@ -77,7 +77,7 @@ def signs(
         fatigue=_known(behaviour.fatigue if behaviour else None, settings),
         declining=state is not None and state.trajectory.call is Trajectory.DECLINING,
         emotions=reading if reading is not None else (state.emotions if state else {}),
-        advice=next_move(Context(turns=said, question=problem)) if turns else None,
+        teachers=shipped().probabilities(Context(said, problem)) if turns else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from models.tutor.moves.dialogue import MOVES, Move
+from models.tutor.moves.serving.dialogue import MOVES, Move
 from tests.app.cli.test_commands import masterx
 from tests.models.tutor.moves.dialogues import (
     data_folder,
@@ -46,7 +46,7 @@ def test_what_was_trained_can_be_evaluated(tmp_path):
     file = data / "tutor_moves" / "mathdial.jsonl"
     run = masterx("evaluate", "tutor", "--data", str(file), "--artefact", str(out))
     assert run.returncode == 0, run.stderr
-    assert "mathdial: 100 teacher turns, 100 labelled" in run.stdout
+    assert "100 teacher turns, 100 labelled" in run.stdout
     assert "100 of them are of dialogues that the model learned from" in run.stdout
 
 

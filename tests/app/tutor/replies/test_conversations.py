@@ -22,7 +22,7 @@ from app.tutor.replies.conversation_prefetch import ConversationPrefetch
 from app.tutor.replies.conversations import Conversation, Conversations, encoded
 from app.tutor.replies.ledger import Claim, Ledger
 from models.tutor.context.material import Said, Summary
-from models.tutor.moves.dialogue import Speaker
+from models.tutor.moves.serving.dialogue import Speaker
 from schemas.base import now_ms
 from schemas.topics.operations import ErasureRequested
 from schemas.topics.tutor import RequestKind, TutorReplied

@@ -9,9 +9,7 @@ from models.tutor.modes.choice import choose, rung_of
 from models.tutor.modes.config import MODES, ModeSettings
 from models.tutor.modes.problem import is_a_try, states_a_problem, tries
 from models.tutor.modes.signs import Signs, mood_of, signs
-from models.tutor.moves.advice import MoveAdvice
-from models.tutor.moves.dialogue import STRATEGIES, Move, Speaker
-from models.tutor.moves.model import Evidence
+from models.tutor.moves.serving.dialogue import Move, Speaker
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Source, Trajectory, TrajectoryCall
 from schemas.vocabulary import Mood, Task
@@ -21,12 +19,8 @@ SETTINGS = ModeSettings()
 LAST = len(SETTINGS.ladder) - 1
 
 
-def advice(**probabilities: float) -> MoveAdvice:
-    given_ = {move: probabilities.get(move.value, 0.0) for move in Move}
-    top = max(given_, key=lambda move: given_[move])
-    share = 1 / len(STRATEGIES)
-    evidence = next(iter(Evidence))
-    return MoveAdvice(top, given_, dict.fromkeys(STRATEGIES, share), evidence, "t")
+def teachers(**probabilities: float) -> dict[Move, float]:
+    return {move: probabilities.get(move.value, 0.0) for move in Move}
 
 
 @pytest.mark.parametrize(
@@ -47,8 +41,8 @@ def advice(**probabilities: float) -> MoveAdvice:
         (Signs(load=0.9, before=Task.WORKED_EXAMPLE), Task.SOCRATIC, "nothing"),
         (Signs(tries=6, fatigue=0.8), Task.DIRECT, "fatigue"),
         (Signs(tries=5, fatigue=0.8), Task.SOCRATIC, "nothing"),
-        (Signs(tries=6, advice=advice(telling=0.6)), Task.DIRECT, "teachers tell"),
-        (Signs(tries=6, advice=advice(telling=0.4)), Task.SOCRATIC, "nothing"),
+        (Signs(tries=6, teachers=teachers(telling=0.6)), Task.DIRECT, "teachers tell"),
+        (Signs(tries=6, teachers=teachers(telling=0.4)), Task.SOCRATIC, "nothing"),
     ],
 )
 def test_the_first_rule_that_speaks_decides(found, mode, why):
@@ -66,7 +60,7 @@ def test_a_mode_that_is_not_offered_is_not_used_even_if_chosen():
 
 
 UNIT = st.floats(0, 1)
-ADVICE = st.none() | st.builds(advice, focus=UNIT, probing=UNIT, telling=UNIT, generic=UNIT)
+TEACHERS = st.none() | st.builds(teachers, focus=UNIT, probing=UNIT, telling=UNIT, generic=UNIT)
 SIGNS = st.builds(
     Signs,
     occasion=st.sampled_from(Occasion),
@@ -79,7 +73,7 @@ SIGNS = st.builds(
     fatigue=st.none() | UNIT,
     declining=st.booleans(),
     emotions=st.dictionaries(st.sampled_from(Emotion), UNIT),
-    advice=ADVICE,
+    teachers=TEACHERS,
 )
 
 
@@ -98,15 +92,15 @@ def test_the_socratic_mode_never_tells_before_its_tries(found):
         assert choice.rung == 0
 
 
-@given(st.lists(st.integers(0, 20), min_size=2, max_size=2).map(sorted), ADVICE)
-def test_more_tries_never_lead_down_the_ladder(two, given_advice):
-    fewer, more = (rung_of(Signs(tries=each, advice=given_advice), SETTINGS)[0] for each in two)
+@given(st.lists(st.integers(0, 20), min_size=2, max_size=2).map(sorted), TEACHERS)
+def test_more_tries_never_lead_down_the_ladder(two, said):
+    fewer, more = (rung_of(Signs(tries=each, teachers=said), SETTINGS)[0] for each in two)
 
     assert fewer <= more
 
 
 def test_teachers_who_focus_skip_the_first_rung():
-    focused = Signs(advice=advice(focus=0.7, probing=0.2))
+    focused = Signs(teachers=teachers(focus=0.7, probing=0.2))
 
     assert rung_of(focused, SETTINGS)[0] == 1
     assert rung_of(focused, ModeSettings(ladder=(0, 3)))[0] == 0
@@ -184,8 +178,8 @@ def test_signs_of_a_state():
     assert found.fatigue is None  # hardly known
     assert found.readiness is None
     assert found.emotions[Emotion.SADNESS] == 0.5
-    assert found.advice is not None
-    assert sum(found.advice.probabilities.values()) == pytest.approx(1)
+    assert found.teachers is not None
+    assert sum(found.teachers.values()) == pytest.approx(1)
 
 
 def test_the_message_s_own_reading_counts_before_the_state_s():
@@ -201,7 +195,7 @@ def test_the_message_s_own_reading_counts_before_the_state_s():
 def test_without_a_state_there_are_only_words():
     found = signs(None, (), SETTINGS, occasion=Occasion.INTERVENTION)
 
-    assert (found.pleasure, found.load, found.advice, found.tries) == (None, None, None, 0)
+    assert (found.pleasure, found.load, found.teachers, found.tries) == (None, None, None, 0)
 
 
 @pytest.mark.parametrize(

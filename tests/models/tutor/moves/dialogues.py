@@ -1,4 +1,4 @@
-"""Small data files in MathDial's and Bridge's layouts, with a rule that can be learned."""
+"""Small data files in MathDial's layout, with a rule that can be learned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import random
 from pathlib import Path
 
-from models.tutor.moves.dialogue import MOVES, STRATEGIES, Move
+from models.tutor.moves.serving.dialogue import MOVES, Move
 
 WORDS = {
     Move.FOCUS: "look at this step , how much is that part",
@@ -35,18 +35,6 @@ def mathdial_row(number: int, moves: list[Move], **changes) -> dict:
     } | changes
 
 
-def bridge_row(c_id: str, label: object, **changes) -> dict:
-    return {
-        "c_id": c_id,
-        "lesson_topic": "4.2A.Place Value",
-        "c_h": [
-            {"id": 1, "user": "tutor", "text": "Is that your final answer?"},
-            {"id": 2, "user": "student", "text": "yes"},
-        ],
-        "z_what": label,
-    } | changes
-
-
 def in_turn(count: int, start: int) -> list[Move]:
     """Each move is followed by its NEXT."""
     moves = [MOVES[start % 4]]
@@ -64,19 +52,10 @@ def write_mathdial(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def write_bridge(path: Path, rows: list[dict]) -> Path:
-    path.write_text(json.dumps(rows), encoding="utf-8")
-    return path
-
-
 def data_folder(root: Path, dialogues: list[list[Move]]) -> Path:
     folder = root / "tutor_moves"
     folder.mkdir(parents=True)
     write_mathdial(
         folder / "mathdial.jsonl", [mathdial_row(i, moves) for i, moves in enumerate(dialogues)]
-    )
-    write_bridge(
-        folder / "bridge.json",
-        [bridge_row(f"{i}_1", STRATEGIES[i % len(STRATEGIES)].value) for i in range(20)],
     )
     return root

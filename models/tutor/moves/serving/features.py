@@ -1,4 +1,4 @@
-"""The state of a dialogue as numbers: what the moves' heads read.
+"""The state of a dialogue as numbers: what the model reads.
 
 Every feature looks only at a Context, so nothing from the turn itself or after it can get in.
 The names are kept in the artefact; a change here without training again is found on loading.
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tutor.moves import text
-from models.tutor.moves.dialogue import MOVES, Context, Speaker
+from models.tutor.moves.serving import text
+from models.tutor.moves.serving.dialogue import MOVES, Context, Speaker
 
 Floats = NDArray[np.float64]
 Features = dict[str, float]
@@ -26,40 +26,15 @@ LONGEST = 15  # teacher turns; later ones count as this one
 
 
 def dialogue_state(context: Context, moves: Floats) -> Features:
-    """Features that need no reference solution.
+    """Every feature, in the order of the model's weights.
 
-    moves: (teacher turns so far, 4) probabilities of each one's move; one-hot where it is known
+    moves: (teacher turns so far, 4) probabilities of each one's move
     """
     return {
         **_where(context),
         **_moves(moves),
         **_student(context),
         **_teacher(context),
-    }
-
-
-def towards_reference(context: Context) -> Features:
-    """How far the student's words have come towards the reference solution."""
-    answers = text.numbers(context.reference)
-    answer = answers[-1] if answers else None
-    said = [text.numbers(turn.text) for turn in context.of(Speaker.STUDENT)]
-    last = said[-1] if said else []
-    before = any(answer in earlier for earlier in said[:-1])
-    steps = set(answers)
-    concludes = bool(last) and last[-1] == answer
-    named = sum(answer in earlier for earlier in said)
-    told = any(answer in text.numbers(turn.text) for turn in context.of(Speaker.TEACHER))
-    covered = {n for earlier in said for n in earlier}
-    return {
-        "answer_concludes": float(concludes),
-        "answer_named": float(answer in last),
-        "answer_before": float(before),
-        "answer_is_new": float(concludes and not before),
-        "answer_times": math.log1p(named),
-        "answer_told": float(told),
-        "steps_named": _share(steps & set(last), steps),
-        "steps_of_last": _share(steps & set(last), set(last)),
-        "steps_covered": _share(steps & covered, steps),
     }
 
 
@@ -105,7 +80,6 @@ def _student(context: Context) -> Features:
     now = said[-1] if said else []
     teacher = context.of(Speaker.TEACHER)
     asked = text.numbers(teacher[-1].text) if teacher else []
-    attempt = text.numbers(context.attempt)
     earlier = {n for each in said[:-1] for n in each}
     conclusion = now[-1] if now else None
     conclusions = [each[-1] for each in said[:-1] if each]
@@ -127,8 +101,6 @@ def _student(context: Context) -> Features:
             len(said) > 1 and bool(now) and bool(said[-2]) and said[-2][-1] == conclusion
         ),
         "repeats_numbers": _share(set(now) & earlier, set(now)),
-        "concludes_attempt": float(bool(now) and bool(attempt) and conclusion == attempt[-1]),
-        "names_attempt": float(bool(attempt) and attempt[-1] in now),
         "concludes_teachers": float(conclusion is not None and conclusion in asked),
         "numbers_of_question": _share(set(now) & set(text.numbers(context.question)), set(now)),
     }
@@ -150,37 +122,6 @@ def _teacher(context: Context) -> Features:
         "teacher_asks_why": _found(text.ASKS_WHY.search(last)),
         "praises": math.log1p(sum(bool(text.PRAISES.search(turn)) for turn in turns)),
         "rejections": math.log1p(sum(bool(text.REJECTS.search(turn)) for turn in turns)),
-    }
-
-
-def lesson_state(context: Context) -> Features:
-    """What Bridge's strategies head reads: four short chat lines and the lesson's topic."""
-    student = [turn.text for turn in context.of(Speaker.STUDENT)]
-    teacher = [turn.text for turn in context.of(Speaker.TEACHER)]
-    last = student[-1] if student else ""
-    asked = teacher[-1] if teacher else ""
-    everything = " ".join(teacher)
-    said = set(text.numbers(last))
-    return {
-        "length": math.log1p(len(last.split())),
-        "letter": float(len(last.strip()) <= 2),
-        "numbers": math.log1p(len(said)),
-        "asks": float("?" in last),
-        "agrees": _found(text.AGREES.search(last)),
-        "unsure": _found(text.UNSURE.search(last)),
-        "only_yes_or_no": _found(text.ONLY_YES_OR_NO.fullmatch(last)),
-        "says_done": _found(text.SAYS_DONE.search(last)),
-        "student_turns": float(len(student)),
-        "teacher_asks": float("?" in asked),
-        "teacher_asks_final": _found(text.ASKS_FINAL.search(asked)),
-        "teacher_asks_why": _found(text.ASKS_WHY.search(asked)),
-        "teacher_new_question": _found(text.NEW_QUESTION.search(asked)),
-        "teacher_length": math.log1p(len(asked.split())),
-        "teacher_numbers": math.log1p(len(text.numbers(asked))),
-        "teacher_praises": _found(text.PRAISES.search(everything)),
-        "teacher_rejects": _found(text.REJECTS.search(everything)),
-        "numbers_of_teacher": float(bool(said & set(text.numbers(everything)))),
-        "review": float("review" in context.topic.lower()),
     }
 
 

@@ -29,10 +29,6 @@ REJECTS = re.compile(
     re.IGNORECASE,
 )
 ASKS_WHY = re.compile(r"\b(why|how|explain|walk|talk)\b", re.IGNORECASE)
-ASKS_FINAL = re.compile(r"final answer", re.IGNORECASE)
-SAYS_DONE = re.compile(r"\b(done|finish(ed)?)\b", re.IGNORECASE)
-ONLY_YES_OR_NO = re.compile(r"\W*(yes|ya+|yup|yea?h?|y|ok|no|n)\W*", re.IGNORECASE)
-NEW_QUESTION = re.compile(r"\b(question|practice|next|problem)\b", re.IGNORECASE)
 
 
 def numbers(text: str) -> list[float]:

@@ -11,15 +11,14 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from models.artefacts import UnknownArtefactFormat
-from models.tutor.moves.card import Card, markdown
-from models.tutor.moves.dialogue import MOVES, STRATEGIES
-from models.tutor.moves.model import Evidence, MoveModel, Tagger, feature_names, strategy_names
-from models.tutor.moves.regression import Softmax
+from models.tutor.moves.serving.card import Card, markdown
+from models.tutor.moves.serving.dialogue import MOVES
+from models.tutor.moves.serving.model import MoveModel, Softmax, Tagger, feature_names
 
 WEIGHTS = "moves.safetensors"
 CARD = "card.json"
 CARD_TEXT = "card.md"
-SHIPPED = Path(__file__).parent.parent / "artefacts" / "moves"
+SHIPPED = Path(__file__).parents[2] / "artefacts" / "moves"
 
 
 class ArtefactProblem(RuntimeError):
@@ -29,12 +28,10 @@ class ArtefactProblem(RuntimeError):
 def save(folder: Path, card: Card, model: MoveModel) -> str:
     """Write the three files; returns the version."""
     folder.mkdir(parents=True, exist_ok=True)
-    heads = {"tagger": model.tagger.head, "strategies": model.strategies}
-    heads |= {f"moves.{evidence}": head for evidence, head in model.moves.items()}
     arrays = {"seen": np.array(sorted(model.seen), dtype=np.uint32)}
-    for name, head in heads.items():
-        # The tagger's weights are many and each counts for little.
-        dtype = np.float16 if name == "tagger" else np.float32
+    # The tagger's weights are many and each counts for little.
+    heads = (("tagger", model.tagger.head, np.float16), ("moves", model.head, np.float32))
+    for name, head, dtype in heads:
         arrays[f"{name}.weights"] = np.ascontiguousarray(head.weights, dtype=dtype)
         arrays[f"{name}.bias"] = np.ascontiguousarray(head.bias, dtype=np.float32)
     save_file(arrays, folder / WEIGHTS)
@@ -51,14 +48,12 @@ def load(folder: Path = SHIPPED) -> MoveModel:
     try:
         content = (folder / WEIGHTS).read_bytes()
         arrays = load_file(folder / WEIGHTS)
-        tagger = Tagger(_head(arrays, "tagger"))
-        moves = {evidence: _head(arrays, f"moves.{evidence}") for evidence in Evidence}
-        strategies = _head(arrays, "strategies")
+        tagger, head = Tagger(_head(arrays, "tagger")), _head(arrays, "moves")
         seen = frozenset(arrays["seen"].tolist())
     except Exception as error:
         raise ArtefactProblem(f"tutor moves: {folder / WEIGHTS}: {error}") from error
     digest = hashlib.sha256(content + (folder / CARD).read_bytes()).hexdigest()[:12]
-    model = MoveModel(tagger, moves, strategies, seen, f"moves-{digest}")
+    model = MoveModel(tagger, head, seen, f"moves-{digest}")
     if (wrong := _mismatch(card, model)) is not None:
         raise ArtefactProblem(
             f"tutor moves: {folder}: {wrong} of the artefact are not this code's; "
@@ -69,7 +64,7 @@ def load(folder: Path = SHIPPED) -> MoveModel:
 
 @lru_cache(maxsize=1)
 def shipped() -> MoveModel:
-    """The packaged model, read once."""
+    """The packaged model, read once. Raises ArtefactProblem."""
     return load()
 
 
@@ -83,12 +78,6 @@ def load_card(folder: Path = SHIPPED) -> Card:
         raise ArtefactProblem(f"tutor moves: {folder / CARD}: {error}") from error
 
 
-def features_of(tagger: Tagger) -> dict[str, list[str]]:
-    """The feature names of every head, as this code makes them."""
-    names = {f"moves.{e}": feature_names(e, tagger) for e in Evidence}
-    return names | {"strategies": strategy_names()}
-
-
 def _head(arrays: dict[str, np.ndarray], name: str) -> Softmax:
     return Softmax(
         arrays[f"{name}.weights"].astype(np.float64), arrays[f"{name}.bias"].astype(np.float64)
@@ -96,11 +85,8 @@ def _head(arrays: dict[str, np.ndarray], name: str) -> Softmax:
 
 
 def _mismatch(card: Card, model: MoveModel) -> str | None:
-    if card.moves != list(MOVES) or card.strategies != list(STRATEGIES):
+    if card.moves != list(MOVES):
         return "labels"
-    if card.features != features_of(model.tagger):
+    if card.features != feature_names(model.tagger):
         return "features"
-    heads = {f"moves.{e}": head for e, head in model.moves.items()}
-    heads["strategies"] = model.strategies
-    sizes = {name: len(head.weights) for name, head in heads.items()}
-    return None if sizes == {n: len(f) for n, f in card.features.items()} else "sizes"
+    return None if len(model.head.weights) == len(card.features) else "sizes"

@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from models.tutor.moves.regression import fit, softmax
+from models.tutor.moves.training.regression import fit, softmax
 
 
 @pytest.fixture

@@ -4,22 +4,19 @@ import random
 
 import pytest
 
-from models.tutor.moves.advice import next_move
-from models.tutor.moves.artefact import CARD, WEIGHTS, ArtefactProblem, load, load_card
-from models.tutor.moves.dialogue import MOVES, Move, Strategy
-from models.tutor.moves.evaluation import evaluate, write
-from models.tutor.moves.model import Evidence, move_features, stack
-from models.tutor.moves.readers import DataProblem, read
-from models.tutor.moves.training import fit_moves, folds, train
-
-from .dialogues import (
+from models.tutor.moves.serving.artefact import CARD, WEIGHTS, ArtefactProblem, load, load_card
+from models.tutor.moves.serving.dialogue import MOVES, Move
+from models.tutor.moves.serving.model import move_features, stack
+from models.tutor.moves.training.evaluation import evaluate, write
+from models.tutor.moves.training.figures import most_probable
+from models.tutor.moves.training.readers import DataProblem, read
+from models.tutor.moves.training.run import fit_moves, folds, train
+from tests.models.tutor.moves.dialogues import (
     WORDS,
     at_random,
-    bridge_row,
     data_folder,
     in_turn,
     mathdial_row,
-    write_bridge,
     write_mathdial,
 )
 
@@ -37,11 +34,10 @@ def trained(tmp_path_factory):
 
 
 def test_what_follows_from_what_stood_before_is_learned(trained):
-    card = load_card(trained[1])
+    measured = load_card(trained[1]).measured
 
-    assert card.measured[Evidence.TAGGED_REFERENCE].accuracy > 0.75
-    assert card.measured[Evidence.UNTAGGED].accuracy > 0.75  # the tagger reads the moves
-    assert card.measured[Evidence.TAGGED].gain > 0.4
+    assert measured.accuracy > 0.75  # the tagger reads the moves
+    assert measured.gain > 0.4
 
 
 def test_moves_that_follow_no_rule_are_not_predicted(tmp_path):
@@ -50,12 +46,12 @@ def test_moves_that_follow_no_rule_are_not_predicted(tmp_path):
     data = data_folder(tmp_path / "data", [at_random(6, source) for _ in range(60)])
     train(data, tmp_path / "artefact", quiet)
 
-    for measured in load_card(tmp_path / "artefact").measured.values():
-        assert measured.gain_interval[0] < 0.03
-        assert measured.accuracy < 0.4
+    measured = load_card(tmp_path / "artefact").measured
+    assert measured.gain_interval[0] < 0.03
+    assert measured.accuracy < 0.4
 
 
-def test_untagged_heads_do_not_rely_on_words_that_the_tagger_knows_by_heart(tmp_path):
+def test_the_head_does_not_rely_on_words_that_the_tagger_knows_by_heart(tmp_path):
     """Each utterance is one word of its own: to a new dialogue it says nothing of the move."""
     rows = []
     for i in range(60):
@@ -63,11 +59,11 @@ def test_untagged_heads_do_not_rely_on_words_that_the_tagger_knows_by_heart(tmp_
         for n, words in enumerate(WORDS.values()):
             row["conversation"] = row["conversation"].replace(words, f"{spelt(i)}{spelt(n)}")
         rows.append(row)
-    _, examples = read(write_mathdial(tmp_path / "m.jsonl", rows))
-    tagger, heads = fit_moves(examples)
+    examples = read(write_mathdial(tmp_path / "m.jsonl", rows))
+    tagger, head = fit_moves(examples)
 
-    features = stack(move_features(e.context, Evidence.UNTAGGED, tagger) for e in examples)
-    chosen = heads[Evidence.UNTAGGED].probabilities(features).argmax(1)
+    features = stack(move_features(e.context, tagger) for e in examples)
+    chosen = head.probabilities(features).argmax(1)
     right = sum(MOVES[k] is e.gold for k, e in zip(chosen, examples, strict=True))
     assert right < 0.6 * len(examples)
 
@@ -107,24 +103,17 @@ def test_dialogues_of_one_turn_teach_no_tagger(tmp_path):
         train(data, tmp_path / "artefact", quiet)
 
 
-def test_the_other_layout_under_its_name_is_said(tmp_path):
-    data = data_folder(tmp_path / "data", [in_turn(5, i) for i in range(9)])
-    (data / "tutor_moves" / "mathdial.jsonl").write_bytes(
-        (data / "tutor_moves" / "bridge.json").read_bytes()
-    )
-    with pytest.raises(DataProblem, match="expected mathdial's layout"):
-        train(data, tmp_path / "artefact", quiet)
-
-
 # -- the artefact -------------------------------------------------------------------------
 
 
 def test_an_artefact_comes_back_as_it_was_written(trained):
     data, folder = trained
     model = load(folder)
-    _, examples = read(data / "tutor_moves" / "mathdial.jsonl")
+    examples = read(data / "tutor_moves" / "mathdial.jsonl")
 
-    right = [next_move(e.context, model).move is e.gold for e in examples if e.context.turns]
+    right = [
+        most_probable(model.probabilities(e.context)) is e.gold for e in examples if e.context.turns
+    ]
     assert sum(right) > 0.9 * len(right)
     assert (folder / "card.md").read_text().count(model.version) == 1
 
@@ -139,7 +128,7 @@ def copy(folder, to):
 def test_an_artefact_of_other_features_is_refused(trained, tmp_path):
     folder = copy(trained[1], tmp_path / "stale")
     card = load_card(folder)
-    card.features["moves.tagged"].reverse()
+    card.features.reverse()
     (folder / CARD).write_text(card.model_dump_json())
 
     with pytest.raises(ArtefactProblem, match="train again"):
@@ -166,7 +155,6 @@ def test_dialogues_that_taught_the_model_are_told_from_new_ones(trained, tmp_pat
     assert (report.teacher_turns, report.labelled, report.seen) == (9, 9, 5)
     assert report.unseen is not None
     assert report.unseen.turns == 4
-    assert report.agreement is None
     assert report.as_json()["accuracy"] == report.all.accuracy
     assert [p.line["turn"] for p in predictions] == [0, 2, 4, 6, 8, 0, 2, 4, 6]
 
@@ -185,17 +173,3 @@ def test_an_unlabelled_file_is_predicted_from_the_words_alone(trained, tmp_path)
     assert {line["gold"] for line in lines} == {None}
     assert [line["move"] for line in lines][1:] == [m.value for m in in_turn(5, 0)[1:]]
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 5
-
-
-def test_bridge_is_measured_beside_its_annotators(trained, tmp_path):
-    labels = ["provide_hint", "provide_hint", "ask_question", "Said goodbye"]
-    rows = [bridge_row("5_1", label) for label in labels]
-    report, predictions = evaluate(write_bridge(tmp_path / "b.json", rows), load(trained[1]))
-
-    assert (report.teacher_turns, report.labelled) == (4, 3)
-    assert report.agreement is not None
-    assert report.agreement.pairs == 3
-    assert report.agreement.rate == pytest.approx(1 / 3)
-    assert [p.line["gold"] for p in predictions] == [*labels[:3], None]
-    assert all(p.line["move"] in set(Strategy) for p in predictions)
-    assert predictions[0].line["dialogue"] == "5_1"

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.sparse import issparse
+from threadpoolctl import threadpool_limits
 
-Floats = NDArray[np.float64]
+from models.tutor.moves.serving.features import Floats
+from models.tutor.moves.serving.model import Softmax, softmax
+
 Labels = NDArray[np.intp]
 
 TOLERANCE = 1e-6
 STEPS = 500
 PRIOR = 1e-3  # a count for labels that do not occur; only where the search starts
-
-
-@dataclass(frozen=True, slots=True)
-class Softmax:
-    """weights (d, k) on the features as they come, bias (k,)."""
-
-    weights: Floats
-    bias: Floats
-
-    def probabilities(self, rows: Floats) -> Floats:
-        """(n, d) to (n, k); each row sums to 1."""
-        return softmax(rows @ self.weights + self.bias)
-
-
-def softmax(logits: Floats) -> Floats:
-    """Along the last axis."""
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    probabilities: Floats = shifted / shifted.sum(-1, keepdims=True)
-    return probabilities
 
 
 def fit(rows: Floats, labels: Labels, classes: int, penalty: float) -> Softmax:
@@ -42,10 +26,6 @@ def fit(rows: Floats, labels: Labels, classes: int, penalty: float) -> Softmax:
     The bias is not penalised: a great penalty leaves the labels' frequencies.
     The same rows give the same weights on any number of cores.
     """
-    from scipy.optimize import minimize  # noqa: PLC0415 (half a second; training only)
-    from scipy.sparse import issparse  # noqa: PLC0415
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
-
     n, d = rows.shape
     if issparse(rows):
         mean, deviation = np.zeros(d), np.ones(d)
