@@ -100,8 +100,6 @@ ALLOWED: Final = (
     ),
     *_allow(
         "fits or measures what the card then says; runs in training and evaluation only",
-        (f"{_EMOTION}.serving.calibration:BINS", "15"),
-        (f"{_EMOTION}.serving.calibration:expected_calibration_error", "*"),
         (f"{_EMOTION}.serving.calibration:fit_platt", "*"),
     ),
     *_allow(

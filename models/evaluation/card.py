@@ -7,8 +7,8 @@ from typing import Any
 
 
 def document(*sections: Iterable[str]) -> str:
-    """Sections with an empty line between each two."""
-    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+    """Sections with an empty line between each two; one without lines is left out."""
+    return "\n\n".join(text for lines in sections if (text := "\n".join(lines))) + "\n"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -31,19 +31,19 @@ def brier(predicted: Floats, truth: Truth) -> float:
     return float(((predicted - truth) ** 2).mean())
 
 
-def rmse(predicted: Floats, truth: Floats) -> float:
+def rmse(predicted: Floats, truth: Truth) -> float:
     """Root of the mean squared error."""
     return float(np.sqrt(((predicted - truth) ** 2).mean()))
 
 
-def pearson(predicted: Floats, truth: Floats, flat: float = np.nan) -> float:
+def pearson(predicted: Floats, truth: Truth, flat: float = np.nan) -> float:
     """Correlation of two vectors; `flat` where one does not vary."""
     if len(predicted) < 2 or predicted.std() == 0 or truth.std() == 0:
         return flat
     return float(np.corrcoef(predicted, truth)[0, 1])
 
 
-def spearman(predicted: Floats, truth: Floats, flat: float = np.nan) -> float:
+def spearman(predicted: Floats, truth: Truth, flat: float = np.nan) -> float:
     """Rank correlation, ties by mean rank; `flat` where one does not vary."""
     return pearson(rankdata(predicted), rankdata(truth), flat)
 
@@ -77,7 +77,7 @@ def calibration_error(probability: Floats, truth: Truth, bins: int) -> float:
     return float(np.abs(gaps).sum() / len(truth))
 
 
-def calibration_error_of_counts(probability: Floats, truth: Floats, bins: int) -> float:
+def calibration_error_of_counts(probability: Floats, truth: Truth, bins: int) -> float:
     """The same over bins that hold as many rows each; not to be compared with the other."""
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]

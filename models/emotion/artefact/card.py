@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.artefacts import ArtefactCard
+from models.evaluation.card import bullets, document, named, number, table
 from schemas.topics.emotions import Emotion
 
 Figures = dict[str, Any]
@@ -107,35 +108,47 @@ READ_AS = [
 
 def markdown(card: Card, version: str) -> str:
     """The card for readers."""
-    lines = [f"# Emotion model `{card.profile}`", "", f"Version `{version}`.", ""]
-    lines += [
+    encoders = (
         f"Encoder{'s' if len(card.encoders) > 1 else ''}: {', '.join(card.encoders)} "
         f"({card.tune}), mean pooled, at most {card.max_tokens} tokens. "
         f"Affect embedding: {card.shape.affect} numbers."
-        + (f" Wide part: {card.shape.wide:,} buckets." if card.shape.wide else ""),
-        "",
-        "## Data",
-        "",
-        "| source | licence | train | dev | teaches |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {s.name} | {s.licence} | {s.train:,} | {s.dev:,} | {s.teaches} |" for s in card.sources
-    ]
-    lines += ["", "## Classes", "", f"Learned from public data: {_names(card, authored=False)}."]
+        + (f" Wide part: {card.shape.wide:,} buckets." if card.shape.wide else "")
+    )
+    columns = ("source", "licence", "train", "dev", "teaches")
+    sources = [(s.name, s.licence, f"{s.train:,}", f"{s.dev:,}", s.teaches) for s in card.sources]
+    classes = [[f"Learned from public data: {_names(card, authored=False)}."]]
     if card.authored:
-        lines += ["", f"Authored (no public data): {_names(card, authored=True)}."]
+        classes.append([f"Authored (no public data): {_names(card, authored=True)}."])
     if card.absent:
-        lines += ["", f"Absent for want of data: {', '.join(card.absent)}."]
-    lines += ["", "## Measured on dev", "", *READ_AS, ""]
-    for name, figures in card.metrics.items():
-        lines += [f"### {name}", "", *_figures(figures, card.authored), ""]
-    for precision, cost in card.rounding_cost.items():
-        lines += [f"{precision} products cost {cost:.4f} of GoEmotions macro-F1 on a CPU.", ""]
-    lines += ["## Limits", "", *[f"- {limit}" for limit in card.limits]]
-    lines += ["", "## Reproduce", "", f"`{card.reproduce}`", "", "With:", ""]
-    lines += [f"- {name}: {value}" for name, value in card.training.items()]
-    return "\n".join(lines) + "\n"
+        classes.append([f"Absent for want of data: {', '.join(card.absent)}."])
+    measured = [
+        part
+        for name, figures in card.metrics.items()
+        for part in ([f"### {name}"], _figures(figures, card.authored))
+    ]
+    costs = [
+        [f"{precision} products cost {cost:.4f} of GoEmotions macro-F1 on a CPU."]
+        for precision, cost in card.rounding_cost.items()
+    ]
+    return document(
+        [f"# Emotion model `{card.profile}`"],
+        [f"Version `{version}`."],
+        [encoders],
+        ["## Data"],
+        table(columns, sources),
+        ["## Classes"],
+        *classes,
+        ["## Measured on dev"],
+        READ_AS,
+        *measured,
+        *costs,
+        ["## Limits"],
+        bullets(card.limits),
+        ["## Reproduce"],
+        [f"`{card.reproduce}`"],
+        ["With:"],
+        bullets(f"{name}: {value}" for name, value in card.training.items()),
+    )
 
 
 def _names(card: Card, *, authored: bool) -> str:
@@ -143,23 +156,20 @@ def _names(card: Card, *, authored: bool) -> str:
 
 
 def _figures(figures: Figures, authored: Sequence[Emotion]) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for name, value in figures.items():
         if name == "per_class" and value:
             columns = list(next(iter(value.values())))
-            lines += ["", f"| class | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
-            lines += [
-                f"| {label}{' (authored)' if label in authored else ''} "
-                f"| {' | '.join(_number(row[c]) for c in columns)} |"
+            rows = [
+                (
+                    f"{label}{' (authored)' if label in authored else ''}",
+                    *(number(row[c]) for c in columns),
+                )
                 for label, row in value.items()
             ]
+            lines += ["", *table(("class", *columns), rows)]
         elif isinstance(value, dict):
-            inner = ", ".join(f"{k} {_number(v)}" for k, v in value.items())
-            lines.append(f"- {name}: {inner}")
+            lines.append(f"- {name}: {named(value)}")
         elif value is not None:
-            lines.append(f"- {name}: {_number(value)}")
+            lines.append(f"- {name}: {number(value)}")
     return lines
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

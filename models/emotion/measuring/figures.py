@@ -11,18 +11,21 @@ import numpy.typing as npt
 
 from models.emotion.artefact.card import Card
 from models.emotion.labels import EMOTIONS, GOEMOTIONS
-from models.emotion.measuring import metrics
-from models.emotion.serving.calibration import (
-    Bools,
-    Floats,
-    expected_calibration_error,
-    reliability,
-    top_label,
-)
 from models.emotion.serving.inference import Calibrated
 from models.emotion.training.examples import Example
+from models.evaluation.scores import (
+    Bools,
+    Floats,
+    calibration_error,
+    f1,
+    pearson,
+    precision_and_recall,
+    reliability,
+)
 
 Format = Literal["goemotions", "emobank", "tsv"]
+BINS = 15
+"""Of the calibration error of the most probable label."""
 AXES = ("valence", "arousal", "dominance")
 
 
@@ -32,7 +35,7 @@ class Figures:
 
     n: labelled texts
     macro_f1, macro_f1_at_half: mean over the labels that occur, at the card's thresholds, at .5
-    ece: expected calibration error of the most probable label, 15 bins
+    ece: expected calibration error of the most probable label, BINS bins
     pearson_r: by valence, arousal, dominance
     top1, top3: share of texts with a true label first, or among the first three
     """
@@ -63,12 +66,12 @@ class Labelled:
     @property
     def reliability(self) -> list[dict[str, float]]:
         """Bins of the most probable label."""
-        return reliability(*top_label(self.probability, self.truth))
+        return reliability(*top_label(self.probability, self.truth), BINS)
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
         """(C, C) counts: row a true label, column the most probable one."""
-        return metrics.confusion(self.probability, self.truth)
+        return confusion(self.probability, self.truth)
 
 
 def label_names(form: Format) -> tuple[str, ...]:
@@ -133,16 +136,16 @@ def label_figures(part: Labelled, *, ranked: bool = False) -> Figures:
     if not len(part.truth):
         return Figures(0)
     occurs = part.truth.any(0)
-    scores = metrics.f1(part.probability >= part.threshold, part.truth)
-    at_half = metrics.f1(part.probability >= 0.5, part.truth)
+    scores = f1(part.probability >= part.threshold, part.truth)
+    at_half = f1(part.probability >= 0.5, part.truth)
     return Figures(
         n=len(part.truth),
         macro_f1=float(scores[occurs].mean()),
         macro_f1_at_half=float(at_half[occurs].mean()),
-        ece=expected_calibration_error(*top_label(part.probability, part.truth)),
-        top1=metrics.top_k(part.probability, part.truth, 1) if ranked else None,
-        top3=metrics.top_k(part.probability, part.truth, 3) if ranked else None,
-        per_class=metrics.per_class(part.names, part.probability, part.threshold, part.truth),
+        ece=top_label_error(part.probability, part.truth),
+        top1=top_k(part.probability, part.truth, 1) if ranked else None,
+        top3=top_k(part.probability, part.truth, 3) if ranked else None,
+        per_class=per_class(part.names, part.probability, part.threshold, part.truth),
     )
 
 
@@ -152,5 +155,55 @@ def _pad_figures(examples: Sequence[Example], calibrated: Calibrated) -> Figures
         return Figures(0)
     truth = np.array([examples[i].pad for i in rated])
     predicted = calibrated.pad[rated]
-    r = {a: metrics.pearson(predicted[:, k], truth[:, k]) for k, a in enumerate(AXES)}
+    r = {a: pearson(predicted[:, k], truth[:, k], flat=0.0) for k, a in enumerate(AXES)}
     return Figures(n=len(rated), pearson_r=r)
+
+
+def top_label(probability: Floats, truth: Bools) -> tuple[Floats, Bools]:
+    """Confidence of the most probable label, and whether it is among the true ones.
+
+    Args: probability, truth: (n, C).
+    """
+    best = probability.argmax(1)
+    rows = np.arange(len(best))
+    return probability[rows, best], truth[rows, best]
+
+
+def top_label_error(probability: Floats, truth: Bools) -> float:
+    """Expected calibration error of the most probable label. (n, C) each."""
+    return calibration_error(*top_label(probability, truth), BINS)
+
+
+def per_class(
+    names: Sequence[str], probability: Floats, threshold: Floats, truth: Bools
+) -> dict[str, dict[str, Any]]:
+    """Precision, recall, F1, F1 at .5, threshold and support of every label."""
+    predicted = probability >= threshold
+    scores, scores_at_half = f1(predicted, truth), f1(probability >= 0.5, truth)
+    precision, recall = precision_and_recall(predicted, truth)
+    return {
+        name: {
+            "precision": float(precision[i]),
+            "recall": float(recall[i]),
+            "f1": float(scores[i]),
+            "f1_at_half": float(scores_at_half[i]),
+            "threshold": float(threshold[i]),
+            "support": int(truth[:, i].sum()),
+        }
+        for i, name in enumerate(names)
+    }
+
+
+def top_k(probability: Floats, truth: Bools, k: int) -> float:
+    """Share of texts with a true label among the k most probable."""
+    best = np.argsort(-probability, axis=1, kind="stable")[:, :k]
+    return float(np.take_along_axis(truth, best, axis=1).any(1).mean())
+
+
+def confusion(probability: Floats, truth: Bools) -> npt.NDArray[np.int64]:
+    """(C, C) counts: row a true label, column the most probable one."""
+    table = np.zeros((truth.shape[1],) * 2, dtype=np.int64)
+    best = probability.argmax(1)
+    for row, label in zip(*np.nonzero(truth), strict=True):
+        table[label, best[row]] += 1
+    return table

@@ -1,7 +1,7 @@
 """From logits to probabilities that mean what they say.
 
-Guo et al. (2017), On Calibration of Modern Neural Networks: temperature, and the
-expected calibration error. All arrays: n texts by C labels.
+Guo et al. (2017), On Calibration of Modern Neural Networks: temperature. All arrays: n texts by C
+labels.
 """
 
 from __future__ import annotations
@@ -13,44 +13,12 @@ from scipy.optimize import minimize
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-BINS = 15
-
 
 def probabilities(logits: npt.ArrayLike, temperature: float, shift: npt.ArrayLike = 0.0) -> Floats:
     """sigmoid(logits / temperature + shift), each in [0, 1]."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature + np.asarray(shift)
     result: Floats = 1.0 / (1.0 + np.exp(-np.clip(scaled, -60, 60)))
     return result
-
-
-def reliability(confidence: Floats, correct: Bools, bins: int = BINS) -> list[dict[str, float]]:
-    """Equal-width bins that hold a text: their mean confidence, accuracy and share."""
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    rows = []
-    for b in range(bins):
-        inside = index == b
-        if inside.any():
-            rows.append(
-                {
-                    "confidence": float(confidence[inside].mean()),
-                    "accuracy": float(correct[inside].mean()),
-                    "share": float(inside.mean()),
-                }
-            )
-    return rows
-
-
-def expected_calibration_error(confidence: Floats, correct: Bools, bins: int = BINS) -> float:
-    """Mean over the bins, weighted by share, of |accuracy - confidence|; 0 is perfect."""
-    rows = reliability(confidence, correct, bins)
-    return float(sum(r["share"] * abs(r["accuracy"] - r["confidence"]) for r in rows))
-
-
-def top_label(probability: Floats, truth: Bools) -> tuple[Floats, Bools]:
-    """Confidence of the most probable label, and whether it is among the true ones."""
-    best = probability.argmax(1)
-    rows = np.arange(len(best))
-    return probability[rows, best], truth[rows, best]
 
 
 def fit_platt(logits: Floats, truth: Bools, known: Bools | None = None) -> tuple[float, Floats]:

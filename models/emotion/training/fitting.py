@@ -11,19 +11,20 @@ from models.emotion.artefact.card import Calibration, Card
 from models.emotion.artefact.card import Figures as CardFigures
 from models.emotion.cpu.precision import Precision
 from models.emotion.labels import GOEMOTIONS
-from models.emotion.measuring.figures import Format, Labelled, figures, label_figures, truth_of
-from models.emotion.measuring.metrics import f1, spearman
-from models.emotion.serving.calibration import (
-    Floats,
-    expected_calibration_error,
-    fit_platt,
-    probabilities,
-    top_label,
+from models.emotion.measuring.figures import (
+    Format,
+    Labelled,
+    figures,
+    label_figures,
+    top_label_error,
+    truth_of,
 )
+from models.emotion.serving.calibration import Floats, fit_platt, probabilities
 from models.emotion.serving.inference import Calibrated, Output, calibrate, outputs
 from models.emotion.training.examples import Example
 from models.emotion.training.sources import SplitSource
 from models.emotion.training.thresholds import f1_at_half, fit_cuts, fit_decisive
+from models.evaluation.scores import f1, spearman
 
 BATCH_TOKENS = 4_096
 FOLDS = 5
@@ -135,7 +136,7 @@ def cross_fitted(dev: Sequence[Example], raw: Output) -> CardFigures:
     return {
         "macro_f1_cross_fitted": float(f1(predicted, truth)[occurs].mean()),
         "macro_f1_at_half_cross_fitted": f1_at_half(scores, truth),
-        "ece_cross_fitted": expected_calibration_error(*top_label(scores, truth)),
+        "ece_cross_fitted": top_label_error(scores, truth),
     }
 
 
@@ -169,7 +170,7 @@ def _urgency_figures(dev: Sequence[Example], raw: Output) -> CardFigures:
     if len(graded) < 2:
         return {"n": len(graded), "spearman": None}
     truth = np.array([dev[i].urgency for i in graded], dtype=np.float64)
-    return {"n": len(graded), "spearman": spearman(raw.urgency[graded].numpy(), truth)}
+    return {"n": len(graded), "spearman": spearman(raw.urgency[graded].numpy(), truth, flat=0.0)}
 
 
 def _binary_figures(card: Card, dev: Sequence[Example], calibrated: Calibrated) -> CardFigures:

@@ -5,15 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logit
 
-from models.emotion.measuring.metrics import f1
-from models.emotion.serving.calibration import (
-    Bools,
-    Floats,
-    expected_calibration_error,
-    fit_platt,
-    probabilities,
-    top_label,
-)
+from models.emotion.measuring.figures import top_label_error
+from models.emotion.serving.calibration import Bools, Floats, fit_platt, probabilities
+from models.evaluation.scores import f1
 
 LARGEST = 3.9  # log odds: a shift of more would make up a label
 SMALLEST = 1e-6
@@ -105,7 +99,7 @@ def fit_decisive(logits: Floats, truth: Bools, most_error: float = 0.0275) -> tu
             shift = level + np.minimum(share * np.exp(-rarity * frequency), 1.0) * way
             for temperature in base * np.geomspace(0.7, 2.0, 12):
                 scores = probabilities(logits, temperature, shift)
-                error = expected_calibration_error(*top_label(scores, truth))
+                error = top_label_error(scores, truth)
                 good = error <= most_error
                 rank = (1.0, f1_at_half(scores, truth)) if good else (0.0, -error)
                 if found is None or rank > found[0]:

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.evaluation.scores import Bools
 from models.learner.behaviour.serving.forest import Floats, Forest
 from models.learner.behaviour.serving.scorer import Scorer, sigmoids
-from models.learner.behaviour.training.metrics import Bools
 
 _BINS: Final = 48
 

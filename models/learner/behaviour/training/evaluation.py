@@ -14,9 +14,10 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from models.evaluation.scores import Bools, Floats, brier
 from models.learner.behaviour.serving.artefact import NAMES, load_behaviour
 from models.learner.behaviour.training.examples import Examples, read_examples
-from models.learner.behaviour.training.metrics import Bools, Floats, brier, ece, measure
+from models.learner.behaviour.training.metrics import ece, measure
 from models.learner.behaviour.training.run import TooFewOutcomes, cross_validate
 
 

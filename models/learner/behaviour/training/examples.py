@@ -9,8 +9,8 @@ from statistics import fmean
 
 import numpy as np
 
+from models.evaluation.scores import Bools, Floats
 from models.learner.behaviour.serving.population import Population
-from models.learner.behaviour.training.metrics import Bools, Floats
 from models.learner.behaviour.training.replay import (
     Example,
     by_person,

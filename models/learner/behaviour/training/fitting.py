@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.evaluation.scores import Bools, Floats
 from models.learner.behaviour.serving.observed import FASTEST
 from models.learner.behaviour.serving.population import (
     HINT_GROUPS,
@@ -19,7 +20,6 @@ from models.learner.behaviour.serving.population import (
 )
 from models.learner.behaviour.serving.scorer import Scorer, sigmoids
 from models.learner.behaviour.training.fitting_exercises import fit_exercises
-from models.learner.behaviour.training.metrics import Bools, Floats
 from models.learner.behaviour.training.sources import BehaviourDataProblem, ProblemRow
 
 HALF_LIVES: Final = (90.0, 900.0, 1_209_600.0)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from models.evaluation.scores import Bools, Floats
 from models.learner.behaviour.serving.artefact import FORMAT, NAMES, describe
 from models.learner.behaviour.serving.features import SHRINK
 from models.learner.behaviour.serving.observed import skill_key
@@ -26,7 +27,7 @@ from models.learner.behaviour.training.fitting import (
     folds,
     logits_of,
 )
-from models.learner.behaviour.training.metrics import Bools, Figures, Floats, ece, measure
+from models.learner.behaviour.training.metrics import Figures, ece, measure
 from models.learner.behaviour.training.sources import (
     BehaviourDataProblem,
     ProblemRow,

@@ -11,6 +11,8 @@ import numpy as np
 
 from models.emotion.artefact.artefact import load as load_emotion
 from models.emotion.config import EmotionSettings
+from models.evaluation.bootstrap import Figure
+from models.evaluation.scores import auc, rmse, spearman
 from models.learner.config import NetSettings
 from models.learner.nets.fitting import figures
 from models.learner.nets.fitting.posts import embed, read_posts
@@ -78,10 +80,10 @@ def evaluate(
     return InterventionFigures(
         rows=len(posts),
         n=len(graded),
-        spearman=_finite(figures.spearman(urgency, truth)) if len(graded) > 1 else None,
-        rmse=figures.rmse(urgency, truth) if graded else None,
-        spearman_95=_interval(figures.spearman, urgency, truth, people),
-        rmse_95=_interval(figures.rmse, urgency, truth, people),
+        spearman=_finite(spearman(urgency, truth)) if len(graded) > 1 else None,
+        rmse=rmse(urgency, truth) if graded else None,
+        spearman_95=_interval(spearman, urgency, truth, people),
+        rmse_95=_interval(rmse, urgency, truth, people),
         per_level=_per_level(at_least, truth, [levels[i] for i in graded], grading),
     )
 
@@ -101,9 +103,7 @@ def _per_level(
             "called": called,
             "precision": hits / called if called else None,
             "recall": hits / support if support else None,
-            "auc_at_least": _finite(figures.auc(at_least[:, level.rank], needed))
-            if len(needed)
-            else None,
+            "auc_at_least": _finite(auc(at_least[:, level.rank], needed)) if len(needed) else None,
             "mean_probability_at_least": float(at_least[:, level.rank].mean())
             if len(needed)
             else None,
@@ -113,7 +113,7 @@ def _per_level(
 
 
 def _interval(
-    figure: figures.Figure, predicted: Floats, truth: Floats, people: list[str]
+    figure: Figure, predicted: Floats, truth: Floats, people: list[str]
 ) -> list[float] | None:
     found = figures.interval(figure, predicted, truth, people)
     return found if np.isfinite(found).all() else None

@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.evaluation.scores import auc, rmse, spearman
 from models.learner.nets.fitting import figures
 from models.learner.nets.fitting.calibrating import Calibrated, behaviour_output, sigmoid
 from models.learner.nets.fitting.matrices import Bools, matrix, trained_inputs
@@ -142,10 +143,10 @@ def fit_intervention(
         metrics={
             "urgency, posts left out of all training": {
                 "n": len(dev_grade),
-                "spearman": figures.spearman(expected, dev_grade),
-                "spearman_95": figures.interval(figures.spearman, expected, dev_grade, dev_groups),
-                "rmse": figures.rmse(expected, dev_grade),
-                "rmse_95": figures.interval(figures.rmse, expected, dev_grade, dev_groups),
+                "spearman": spearman(expected, dev_grade),
+                "spearman_95": figures.interval(spearman, expected, dev_grade, dev_groups),
+                "rmse": rmse(expected, dev_grade),
+                "rmse_95": figures.interval(rmse, expected, dev_grade, dev_groups),
             },
             **{
                 f"text: {step.value} or more, posts left out": _binary(
@@ -166,7 +167,7 @@ def fit_intervention(
         },
         baselines={
             "urgency, the mean grade": {
-                "rmse": figures.rmse(np.full(len(dev_grade), train.grade.mean()), dev_grade)
+                "rmse": rmse(np.full(len(dev_grade), train.grade.mean()), dev_grade)
             }
         },
         training={name: getattr(hyper, name) for name in Hyper.__slots__},
@@ -203,7 +204,7 @@ def _binary(scores: Floats, truth: Floats, people: Sequence[str]) -> dict[str, o
     return {
         "n": len(truth),
         "share": float(truth.mean()),
-        "auc": figures.auc(scores, truth),
-        "auc_95": figures.interval(figures.auc, scores, truth, people),
+        "auc": auc(scores, truth),
+        "auc_95": figures.interval(auc, scores, truth, people),
         "ece": figures.ece(scores, truth),
     }

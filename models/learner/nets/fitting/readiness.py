@@ -12,6 +12,7 @@ import torch
 from scipy.optimize import minimize
 from torch import nn
 
+from models.evaluation.scores import auc, brier
 from models.learner.nets.fitting import figures
 from models.learner.nets.fitting.matrices import Bools, matrix, standard, trained_inputs
 from models.learner.nets.fitting.replay import Moment
@@ -249,11 +250,11 @@ def fit(values: Floats, known: Bools, truth: Floats, hyper: Hyper) -> Fitted:
 def _figures(scores: Floats, truth: Floats, people: Sequence[str]) -> dict[str, object]:
     return {
         "n": len(truth),
-        "auc": figures.auc(scores, truth),
-        "auc_95": figures.interval(figures.auc, scores, truth, people),
+        "auc": auc(scores, truth),
+        "auc_95": figures.interval(auc, scores, truth, people),
         "ece": figures.ece(scores, truth),
         "ece_95": figures.interval(figures.ece, scores, truth, people),
-        "brier": figures.brier(scores, truth),
+        "brier": brier(scores, truth),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.artefacts import ArtefactCard
+from models.evaluation.card import bullets, document, named, number, table
 
 
 class DataSet(BaseModel):
@@ -40,27 +41,32 @@ class NetCard(ArtefactCard):
 
 def markdown(card: NetCard, version: str) -> str:
     """The card for readers."""
-    lines = [f"# {card.name}", "", f"Version `{version}`.", "", "## Data", ""]
-    lines += ["| set | licence | rows | people | teaches |", "| --- | --- | --- | --- | --- |"]
-    lines += [
-        f"| {d.name} | {d.licence} | {d.rows:,} | {d.people or ''} | {d.teaches} |"
-        for d in card.data
-    ]
-    lines += ["", "## Inputs", "", f"Trained: {', '.join(card.trained)}.", ""]
-    lines += [f"- **Not trained, and masked**: {n}: {why}" for n, why in card.untrained.items()]
-    if card.emotion_version:
-        lines += ["", f"Affect embeddings of `{card.emotion_version}` only; others are masked."]
-    for title, figures in (("Measured", card.metrics), ("Baselines", card.baselines)):
-        lines += ["", f"## {title}", ""]
-        for name, values in figures.items():
-            lines.append(f"- {name}: " + ", ".join(f"{k} {_shown(v)}" for k, v in values.items()))
-    if notes := _notes(card):
-        lines += ["", "How to read these figures:", "", *[f"- {note}" for note in notes]]
-    lines += ["", "## Limits", "", *[f"- {limit}" for limit in card.limits]]
-    lines += ["", "## May not be used for", "", *[f"- {use}" for use in card.not_for]]
-    lines += ["", "## Reproduce", "", f"`{card.reproduce}`", "", "With:", ""]
-    lines += [f"- {name}: {_shown(value)}" for name, value in card.training.items()]
-    return "\n".join(lines) + "\n"
+    sets = [(d.name, d.licence, f"{d.rows:,}", d.people or "", d.teaches) for d in card.data]
+    affect = f"Affect embeddings of `{card.emotion_version}` only; others are masked."
+    notes = [["How to read these figures:"], bullets(found)] if (found := _notes(card)) else []
+    return document(
+        [f"# {card.name}"],
+        [f"Version `{version}`."],
+        ["## Data"],
+        table(("set", "licence", "rows", "people", "teaches"), sets),
+        ["## Inputs"],
+        [f"Trained: {', '.join(card.trained)}."],
+        bullets(f"**Not trained, and masked**: {n}: {why}" for n, why in card.untrained.items()),
+        *([[affect]] if card.emotion_version else []),
+        ["## Measured"],
+        bullets(f"{name}: {named(values)}" for name, values in card.metrics.items()),
+        ["## Baselines"],
+        bullets(f"{name}: {named(values)}" for name, values in card.baselines.items()),
+        *notes,
+        ["## Limits"],
+        bullets(card.limits),
+        ["## May not be used for"],
+        bullets(card.not_for),
+        ["## Reproduce"],
+        [f"`{card.reproduce}`"],
+        ["With:"],
+        bullets(f"{name}: {number(value)}" for name, value in card.training.items()),
+    )
 
 
 def _notes(card: NetCard) -> list[str]:
@@ -77,11 +83,3 @@ def _notes(card: NetCard) -> list[str]:
             "everybody, the people that a fold leaves out included."
         )
     return notes
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_shown(v) for v in value) + "]"
-    return str(value)

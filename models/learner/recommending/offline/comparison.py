@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from models.evaluation.bootstrap import PERCENTILES, resampled_sums
+from models.evaluation.scores import Floats
+
+Estimator = Callable[[Floats], Floats]
+"""Of sums (columns, resamples): an estimate each, (resamples,)."""
+
+MIN_LEARNERS: Final = 20
+"""Below, percentiles of the few ways to draw them are far too narrow to be called 95%."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,21 @@ class Interval:
     def as_json(self) -> dict[str, float | None]:
         """value, low, high."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def resampled(columns: Floats, resamples: int, seed: int) -> Floats | None:
+    """Sums over people drawn again, (columns, resamples); None where they are too few."""
+    enough = columns.shape[1] >= MIN_LEARNERS
+    return resampled_sums(columns, resamples, seed) if enough else None
+
+
+def interval(columns: Floats, drawn: Floats | None, estimator: Estimator) -> Interval:
+    """An estimate of all people, with its interval where there are enough."""
+    value = float(estimator(columns.sum(axis=1, keepdims=True))[0])
+    if drawn is None:
+        return Interval(value, None, None)
+    low, high = np.percentile(estimator(drawn), PERCENTILES)
+    return Interval(value, float(low), float(high))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,13 @@ from typing import Final
 
 import numpy as np
 
-from models.learner.recommending.offline.bootstrap import Array, interval, resampled
-from models.learner.recommending.offline.comparison import Comparison, PolicyValue
+from models.evaluation.scores import Floats
+from models.learner.recommending.offline.comparison import (
+    Comparison,
+    PolicyValue,
+    interval,
+    resampled,
+)
 from models.learner.recommending.offline.log import LoggedDecision, reward_of
 from models.learner.recommending.offline.training import context_vector, fit_policy
 from models.learner.recommending.serving.catalogue import Catalogue
@@ -54,19 +59,19 @@ class NothingToCompare(ValueError):
 class _Sums:
     """Per learner, what the estimators add up."""
 
-    places: Array
-    answers: Array
-    weighted: Array
+    places: Floats
+    answers: Floats
+    weighted: Floats
     """Σ w · r"""
-    modelled: Array
+    modelled: Floats
     """Σ over places of Σ_a q(a) m(x, a) / places"""
-    corrected: Array
+    corrected: Floats
     """Σ w · (r - m)"""
     weights: list[float]
     unsupported: float = 0.0
     """Σ q(a) over candidates that the log gave no chance."""
 
-    def columns(self) -> Array:
+    def columns(self) -> Floats:
         """What the estimators are made of, (5, learners)."""
         return np.array([self.places, self.answers, self.weighted, self.modelled, self.corrected])
 
@@ -89,7 +94,7 @@ def compare(
         catalogue: actions with priors, outcomes, facts of the context.
         policies: by name.
         settings: how the target policies choose, and what a goal's movement weighs.
-        resamples: of the bootstrap over learners (recommending/bootstrap.py).
+        resamples: of the bootstrap over learners (models/evaluation/bootstrap.py).
         seed: of its draws.
         max_unsupported: largest share of its places, 0..1, that a policy may give to what the
             log could not show and still be estimated.
@@ -244,11 +249,11 @@ def _chances(
 # -- estimators ---------------------------------------------------------------------------
 
 
-def _ips(sums: Array) -> Array:
+def _ips(sums: Floats) -> Floats:
     _, answers, weighted, _, _ = sums
     return np.asarray(weighted / np.maximum(answers, 1))
 
 
-def _doubly_robust(sums: Array) -> Array:
+def _doubly_robust(sums: Floats) -> Floats:
     places, answers, _, modelled, corrected = sums
     return np.asarray(modelled / np.maximum(places, 1) + corrected / np.maximum(answers, 1))

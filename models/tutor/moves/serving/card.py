@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.artefacts import ArtefactCard
+from models.evaluation.card import bullets, document, number, table, with_interval
 
 LIMITS = [
     "It imitates what teachers did, not what helped: no outcome is in its target.",
@@ -95,53 +96,55 @@ class Card(ArtefactCard):
 def markdown(card: Card, version: str) -> str:
     """The card for readers."""
     source, measured = card.source, card.measured
-    lines = [
-        "# Teacher moves",
-        "",
-        f"Version `{version}`. From what stands before a teacher's turn (what was said, and the "
-        f"problem's text): the next move ({', '.join(card.moves)}). Softmax regression on features "
-        "of the dialogue's state; the moves of past turns are read from their words. No language "
-        "model.",
-        "",
-        "## Data",
-        "",
-        "| source | licence | dialogues | labelled turns | sha256 |",
-        "| --- | --- | --- | --- | --- |",
-        f"| {source.name} | {source.licence} | {source.dialogues:,} | {source.turns:,} "
-        f"| `{source.sha256[:16]}` |",
-        "",
-        f"## Measured, {card.folds}-fold cross-validation, whole problems left out",
-        "",
-        "| accuracy (95%) | macro-F1 | log loss | gain over the commonest (95%) |",
-        "| --- | --- | --- | --- |",
-        f"| {_with(measured.accuracy, measured.interval)} | {measured.macro_f1:.3f} "
-        f"| {measured.log_loss:.3f} | {_with(measured.gain, measured.gain_interval)} |",
-        "",
-        f"Intervals: bootstrap over problems. Baselines: always `{measured.baseline}` "
-        f"{measured.baseline_accuracy:.3f}, the teacher's last move again "
-        f"{card.repeat_accuracy:.3f}; that one is told which it was, the model is not.",
-        "",
-        "| move | turns | precision | recall | F1 |",
-        "| --- | --- | --- | --- | --- |",
-        *(
-            f"| {name} | {c.turns:,} | {c.precision:.3f} | {c.recall:.3f} | {c.f1:.3f} |"
-            for name, c in measured.per_class.items()
+    return document(
+        ["# Teacher moves"],
+        [
+            f"Version `{version}`. From what stands before a teacher's turn (what was said, and "
+            f"the problem's text): the next move ({', '.join(card.moves)}). Softmax regression on "
+            "features of the dialogue's state; the moves of past turns are read from their words. "
+            "No language model."
+        ],
+        ["## Data"],
+        table(
+            ("source", "licence", "dialogues", "labelled turns", "sha256"),
+            [
+                (
+                    source.name,
+                    source.licence,
+                    f"{source.dialogues:,}",
+                    f"{source.turns:,}",
+                    f"`{source.sha256[:16]}`",
+                )
+            ],
         ),
-        "",
-        "## Limits",
-        "",
-        *(f"- {limit}" for limit in card.limits),
-        "",
-        "## Not for",
-        "",
-        *(f"- {use}" for use in card.not_for),
-        "",
-        "## Reproduce",
-        "",
-        f"`{card.reproduce}` (seed {card.seed}, L2 {card.penalties})",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _with(value: float, interval: Interval) -> str:
-    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
+        [f"## Measured, {card.folds}-fold cross-validation, whole problems left out"],
+        table(
+            ("accuracy (95%)", "macro-F1", "log loss", "gain over the commonest (95%)"),
+            [
+                (
+                    with_interval(measured.accuracy, measured.interval),
+                    number(measured.macro_f1),
+                    number(measured.log_loss),
+                    with_interval(measured.gain, measured.gain_interval),
+                )
+            ],
+        ),
+        [
+            f"Intervals: bootstrap over problems. Baselines: always `{measured.baseline}` "
+            f"{measured.baseline_accuracy:.3f}, the teacher's last move again "
+            f"{card.repeat_accuracy:.3f}; that one is told which it was, the model is not."
+        ],
+        table(
+            ("move", "turns", "precision", "recall", "F1"),
+            [
+                (name, f"{c.turns:,}", number(c.precision), number(c.recall), number(c.f1))
+                for name, c in measured.per_class.items()
+            ],
+        ),
+        ["## Limits"],
+        bullets(card.limits),
+        ["## Not for"],
+        bullets(card.not_for),
+        ["## Reproduce"],
+        [f"`{card.reproduce}` (seed {card.seed}, L2 {card.penalties})"],
+    )

@@ -5,13 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.emotion.serving.calibration import (
-    expected_calibration_error,
-    fit_platt,
-    probabilities,
-    reliability,
-    top_label,
-)
+from models.emotion.measuring.figures import top_label_error
+from models.emotion.serving.calibration import fit_platt, probabilities
 
 
 def drawn(seed: int, n: int = 4_000, labels: int = 3, scale: float = 1.0):
@@ -49,17 +44,9 @@ def test_what_is_unknown_teaches_nothing() -> None:
 
 def test_calibrated_confidence_has_a_small_error_and_overconfidence_a_large_one() -> None:
     logits, truth = drawn(3, n=20_000)
-    good = expected_calibration_error(*top_label(probabilities(logits, 1.0), truth))
-    bad = expected_calibration_error(*top_label(probabilities(logits, 0.25), truth))
+    good = top_label_error(probabilities(logits, 1.0), truth)
+    bad = top_label_error(probabilities(logits, 0.25), truth)
     assert good < 0.02 < 0.05 < bad
-
-
-def test_calibration_error_by_hand() -> None:
-    confidence = np.array([0.95, 0.95, 0.15, 0.15])
-    correct = np.array([True, False, False, False])
-    # Two bins of half the texts: |.5 - .95| and |0 - .15|.
-    assert expected_calibration_error(confidence, correct) == pytest.approx(0.3)
-    assert sum(b["share"] for b in reliability(confidence, correct)) == pytest.approx(1)
 
 
 def test_a_label_is_calibrated_on_the_texts_that_know_it() -> None:

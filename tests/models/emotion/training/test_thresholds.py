@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.emotion.measuring.metrics import f1
-from models.emotion.serving.calibration import expected_calibration_error, probabilities, top_label
+from models.emotion.measuring.figures import top_label_error
+from models.emotion.serving.calibration import probabilities
 from models.emotion.training.thresholds import (
     expected_threshold,
     f1_at_half,
@@ -14,6 +14,7 @@ from models.emotion.training.thresholds import (
     fit_decisive,
     fit_threshold,
 )
+from models.evaluation.scores import f1
 from tests.models.emotion.serving.test_calibration import drawn
 
 seeds = st.integers(0, 10_000)
@@ -51,14 +52,14 @@ def test_decisive_calibration_gains_at_half_within_the_bound() -> None:
     fitted = probabilities(logits, temperature, shift)
     # Then .5 serves better than before, and the bound holds
     assert f1_at_half(fitted, truth) > f1_at_half(probabilities(logits, 1.0), truth)
-    assert expected_calibration_error(*top_label(fitted, truth)) <= 0.05
+    assert top_label_error(fitted, truth) <= 0.05
 
 
 def test_decisive_calibration_takes_the_least_error_when_the_bound_is_out_of_reach() -> None:
     logits, truth = drawn(6, n=500)
     temperature, shift = fit_decisive(logits, truth, most_error=0.0)
-    error = expected_calibration_error(*top_label(probabilities(logits, temperature, shift), truth))
-    plain = expected_calibration_error(*top_label(probabilities(logits, 1.0), truth))
+    error = top_label_error(probabilities(logits, temperature, shift), truth)
+    plain = top_label_error(probabilities(logits, 1.0), truth)
     assert error <= plain + 0.01
 
 

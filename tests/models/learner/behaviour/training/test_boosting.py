@@ -8,11 +8,12 @@ import numpy as np
 import orjson
 import pytest
 
+from models.evaluation.scores import Bools, Floats, auc
 from models.learner.behaviour.serving.forest import Forest
 from models.learner.behaviour.serving.scorer import Scorer, sigmoids
 from models.learner.behaviour.training.boosting import Boosting, fit_trees
 from models.learner.behaviour.training.fitting import calibrated, fit_logistic, logits_of
-from models.learner.behaviour.training.metrics import Bools, Floats, auc, ece
+from models.learner.behaviour.training.metrics import ece
 
 
 def either_or(rows: int, seed: int) -> tuple[Floats, Bools]:

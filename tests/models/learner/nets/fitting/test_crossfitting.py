@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from models.emotion.config import EmotionSettings
+from models.evaluation.scores import auc
 from models.learner.config import LearnerSettings, NetSettings
 from models.learner.nets.fitting import figures, readiness, run
 from models.learner.nets.fitting.calibrating import behaviour_output
@@ -58,7 +59,7 @@ def test_held_out_readiness_says_what_accuracy_says_and_is_reproducible():
     scores = np.array([m.features["readiness"].values[0] for m in found])
     truth = np.array([float(m.correct) for m in made])
 
-    assert figures.auc(scores, truth) > 0.75
+    assert auc(scores, truth) > 0.75
     assert figures.ece(scores, truth) < 0.12
     assert found == with_readiness(made, replace(QUICK, epochs=15))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from models.emotion.config import EmotionSettings
+from models.evaluation.scores import auc, rmse
 from models.learner.behaviour.training.sources import ProblemRow
 from models.learner.config import LearnerSettings, NetSettings
 from models.learner.nets.fitting import figures, intervention, need, readiness
@@ -51,7 +52,7 @@ def test_readiness_learns_what_is_there_and_numpy_reads_it_alike(tmp_path):
     served = np.array([net.read(m.features).score for m in made])
     truth = np.array([float(m.correct) for m in made])
 
-    assert figures.auc(fit.scores, truth) > 0.75
+    assert auc(fit.scores, truth) > 0.75
     assert figures.ece(served, truth) < 0.1
     assert np.corrcoef(served, fit.scores)[0, 1] > 0.95
     assert {"affect", "engagement", "pace"} <= set(fit.artefact.card.untrained)
@@ -77,7 +78,7 @@ def test_intervention_learns_both_sides_and_numpy_reads_them_alike(tmp_path):
     needs = [net.need(NetInputs(practising(a, 1 - a))) for a in (0.1, 0.9)]
 
     assert measured["spearman"] > 0.85
-    assert figures.rmse(urgency, grade[dev]) == pytest.approx(measured["rmse"], abs=0.1)
+    assert rmse(urgency, grade[dev]) == pytest.approx(measured["rmse"], abs=0.1)
     assert needs[0] is not None
     assert needs[1] is not None
     assert needs[0].urgency > needs[1].urgency
@@ -94,7 +95,7 @@ def test_calibration_undoes_an_embedding_that_knew_too_much():
 
     assert np.all(np.diff(calibrated.thresholds) > 0)
     assert abs(expected.mean() - grade.mean()) < 0.05
-    assert figures.rmse(expected, grade) < 1.02
+    assert rmse(expected, grade) < 1.02
 
 
 # -- replay -------------------------------------------------------------------------------

@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.learner.recommending.offline.bootstrap import MIN_LEARNERS, interval, resampled
-from models.learner.recommending.offline.comparison import Interval
+from models.learner.recommending.offline.comparison import (
+    MIN_LEARNERS,
+    Interval,
+    interval,
+    resampled,
+)
 from models.learner.recommending.offline.evaluation import NothingToCompare, compare
 from models.learner.recommending.offline.log import (
     Answered,
