@@ -1,22 +1,18 @@
 """Every topic about a learner -> history in MongoDB, in bulk and once.
 
-One batch at a time: nothing is acknowledged before the whole batch is stored, and the
-store takes the same batch again without a change. While MongoDB is away the stream waits; a
-document that MongoDB will never take is one dead letter.
+`agents.runtime.sink` is the loop; here is what a record is in history.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 
-from agents.runtime import envelope, metrics
-from agents.runtime.batching import batches
+from agents.runtime import envelope, sink
 from agents.runtime.in_flight import Acknowledgeable, InFlight
 from agents.runtime.ports import DeadLetters, HistoryEntry, HistoryKind, HistoryWriter, SourceRecord
-from agents.runtime.retrying import Waits, until_stored
+from agents.runtime.retrying import Waits
+from agents.runtime.sink import Sink
 from agents.runtime.topics import (
     CHAT,
     EMOTIONS,
@@ -48,11 +44,6 @@ _KEPT: Final[dict[str, tuple[HistoryKind, type[Event]]]] = {
     FEEDBACK: (HistoryKind.FEEDBACK, FeedbackReceived),
 }
 
-Step = HistoryEntry | ErasureRequested | Exception | None
-"""What a record asks for; None for a tombstone, an error for a record that cannot be read."""
-
-T = TypeVar("T")
-
 
 async def run(
     events: AsyncIterator[Acknowledgeable],
@@ -65,79 +56,24 @@ async def run(
     waits: Waits,
 ) -> None:
     """Store every record of the stream, until it ends. Raises agents.runtime.retrying.Fatal."""
-    async with batches(events, batch_size) as stream:
-        async for batch in stream:
-            await store_batch(
-                batch,
-                store=store,
-                dead_letters=dead_letters,
-                window=window,
-                logical=logical,
-                waits=waits,
-            )
+    await sink.run(
+        events,
+        Sink("history", "mongo", read=_read, write=store.write, erase=store.erase),
+        dead_letters=dead_letters,
+        window=window,
+        logical=logical,
+        batch_size=batch_size,
+        waits=waits,
+    )
 
 
-async def store_batch(
-    batch: Sequence[Acknowledgeable],
-    *,
-    store: HistoryWriter,
-    dead_letters: DeadLetters,
-    window: InFlight,
-    logical: Callable[[str], str],
-    waits: Waits,
-) -> None:
-    """Store one batch, then hand its records to the window in their order."""
-    began = time.monotonic()
-    topics = [logical(event.message.topic) for event in batch]
-    steps: list[Step] = [
-        _step(topic, event.message) for topic, event in zip(topics, batch, strict=True)
-    ]
-
-    async def insist(write: Callable[[], Awaitable[T]]) -> T:
-        return await until_stored(write, store="mongo", waits=waits)
-
-    async def write(positions: list[int], entries: list[HistoryEntry]) -> None:
-        if entries:
-            outcomes = await insist(partial(store.write, entries))
-            for position, refused in zip(positions, outcomes, strict=True):
-                if refused is not None:
-                    steps[position] = refused
-
-    positions: list[int] = []
-    entries: list[HistoryEntry] = []
-    for position, step in enumerate(steps):
-        if isinstance(step, HistoryEntry):
-            positions.append(position)
-            entries.append(step)
-        elif isinstance(step, ErasureRequested):
-            # In its place: the erasure finds everything that came before it.
-            await write(positions, entries)
-            positions, entries = [], []
-            await insist(partial(store.erase, step))
-    await write(positions, entries)
-
-    metrics.BATCH_RECORDS.labels("history").observe(len(batch))
-    metrics.STAGE_SECONDS.labels("history").observe(time.monotonic() - began)
-    for topic, event, step in zip(topics, batch, steps, strict=True):
-        await window.slot()
-        if isinstance(step, Exception):
-            metrics.RECORDS.labels(topic, "dead_letter").inc()
-            window.track(event, [await dead_letters.bury(event.message, step)])
-        else:
-            metrics.RECORDS.labels(topic, "skipped" if step is None else "stored").inc()
-            window.track(event, [])
-
-
-def _step(topic: str, record: SourceRecord) -> Step:
+def _read(topic: str, record: SourceRecord) -> HistoryEntry | ErasureRequested | None:
     if record.value is None and topic == USER_STATE:
         return None  # of who was put away, or erased: erasures come by their own topic
-    try:
-        if topic == ERASURES:
-            return envelope.read(ErasureRequested, record)
-        kind, model = _KEPT[topic]
-        event = envelope.read(model, record)
-    except Exception as error:
-        return error
+    if topic == ERASURES:
+        return envelope.read(ErasureRequested, record)
+    kind, model = _KEPT[topic]
+    event = envelope.read(model, record)
     if isinstance(event, EmotionRead):
         # It follows from the text and would outlive it here, where nobody reads it.
         event = event.model_copy(update={"affect": ()})

@@ -1,24 +1,21 @@
 """user-state, recommendations, interventions, tutor-replies -> the learners' push logs in Redis.
 
-One batch at a time: nothing is acknowledged before the whole batch is in the log, and
-the log drops what is appended again. While Redis is away the stream waits; a push that Redis
-will never take is one dead letter.
+`agents.runtime.sink` is the loop; here is what a record is on the wire. The log drops what is
+appended again.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
 
 import orjson
 
-from agents.runtime import envelope, metrics
-from agents.runtime.batching import batches
+from agents.runtime import envelope, metrics, sink
 from agents.runtime.in_flight import Acknowledgeable, InFlight
 from agents.runtime.ports import DeadLetters, NewPush, PushKind, PushLogWriter, SourceRecord
-from agents.runtime.retrying import Refused, Waits, until_stored
+from agents.runtime.retrying import Refused, Waits
+from agents.runtime.sink import Sink
 from agents.runtime.topics import (
     ERASURES,
     INTERVENTIONS,
@@ -32,11 +29,6 @@ from schemas.topics.operations import ErasureRequested
 from schemas.topics.state import UserState
 from schemas.topics.tutor import ReplyFields, TutorReplied
 
-Step = NewPush | ErasureRequested | Exception
-"""What a record asks for; an error for one that cannot be read or stored."""
-
-T = TypeVar("T")
-
 
 async def run(
     events: AsyncIterator[Acknowledgeable],
@@ -49,73 +41,36 @@ async def run(
     waits: Waits,
 ) -> None:
     """Push every record of the stream, until it ends. Raises agents.runtime.retrying.Fatal."""
-    async with batches(events, batch_size) as stream:
-        async for batch in stream:
-            await push_batch(
-                batch,
-                log=log,
-                dead_letters=dead_letters,
-                window=window,
-                logical=logical,
-                waits=waits,
-            )
+
+    async def append(pushes: Sequence[NewPush]) -> Sequence[object]:
+        outcomes = await log.append_many(pushes)
+        now = now_ms()
+        for push, outcome in zip(pushes, outcomes, strict=True):
+            if push.kind is not None and not isinstance(outcome, Refused):
+                since_ingest = max(0.0, (now - push.ingest_time) / 1000)
+                metrics.SINCE_INGEST_SECONDS.labels("push").observe(since_ingest)
+        return outcomes
+
+    async def forget(request: ErasureRequested) -> None:
+        await log.forget(request.user_id, request.ingest_time)
+
+    await sink.run(
+        events,
+        Sink("push", "redis", read=_read, write=append, erase=forget),
+        dead_letters=dead_letters,
+        window=window,
+        logical=logical,
+        batch_size=batch_size,
+        waits=waits,
+    )
 
 
-async def push_batch(
-    batch: Sequence[Acknowledgeable],
-    *,
-    log: PushLogWriter,
-    dead_letters: DeadLetters,
-    window: InFlight,
-    logical: Callable[[str], str],
-    waits: Waits,
-) -> None:
-    """Append one batch, then hand its records to the window in their order."""
-    began = time.monotonic()
-    steps = [_step(logical(event.message.topic), event.message) for event in batch]
-
-    async def insist(write: Callable[[], Awaitable[T]]) -> T:
-        return await until_stored(write, store="redis", waits=waits)
-
-    async def append(positions: list[int]) -> None:
-        pushes = [step for step in map(steps.__getitem__, positions) if isinstance(step, NewPush)]
-        outcomes = await insist(partial(log.append_many, pushes))
-        for position, outcome in zip(positions, outcomes, strict=True):
-            if isinstance(outcome, Refused):
-                steps[position] = outcome
-
-    positions: list[int] = []
-    for position, step in enumerate(steps):
-        if isinstance(step, NewPush):
-            positions.append(position)
-        elif isinstance(step, ErasureRequested):
-            # In its place: what came before it is gone, what comes after it stays.
-            await append(positions)
-            positions = []
-            try:
-                await insist(partial(log.forget, step.user_id, step.ingest_time))
-            except Refused as error:
-                steps[position] = error
-    await append(positions)
-    _measure(batch, steps, logical, time.monotonic() - began)
-
-    for event, step in zip(batch, steps, strict=True):
-        await window.slot()
-        if isinstance(step, Exception):
-            window.track(event, [await dead_letters.bury(event.message, step)])
-        else:
-            window.track(event, [])
-
-
-def _step(topic: str, record: SourceRecord) -> Step:
-    try:
-        if record.value is None and topic == USER_STATE:
-            return _tombstone(topic, record)
-        if topic == ERASURES:
-            return envelope.read(ErasureRequested, record)
-        return _PUSHES[topic](topic, record)
-    except Exception as error:
-        return error
+def _read(topic: str, record: SourceRecord) -> NewPush | ErasureRequested:
+    if record.value is None and topic == USER_STATE:
+        return _tombstone(topic, record)
+    if topic == ERASURES:
+        return envelope.read(ErasureRequested, record)
+    return _PUSHES[topic](topic, record)
 
 
 def _tombstone(topic: str, record: SourceRecord) -> NewPush:
@@ -202,21 +157,3 @@ _PUSHES: Final[dict[str, Callable[[str, SourceRecord], NewPush]]] = {
     INTERVENTIONS: _intervention,
     TUTOR_REPLIES: _reply,
 }
-
-
-def _measure(
-    batch: Sequence[Acknowledgeable],
-    steps: Sequence[Step],
-    logical: Callable[[str], str],
-    seconds: float,
-) -> None:
-    metrics.BATCH_RECORDS.labels("push").observe(len(batch))
-    metrics.STAGE_SECONDS.labels("push").observe(seconds)
-    now = now_ms()
-    for event, step in zip(batch, steps, strict=True):
-        topic = logical(event.message.topic)
-        outcome = "dead_letter" if isinstance(step, Exception) else "stored"
-        metrics.RECORDS.labels(topic, outcome).inc()
-        if isinstance(step, NewPush) and step.kind is not None:
-            since_ingest = max(0.0, (now - step.ingest_time) / 1000)
-            metrics.SINCE_INGEST_SECONDS.labels("push").observe(since_ingest)

@@ -1,37 +1,26 @@
-"""What all workers together have learned of the prompt's layers, in Redis; here a copy.
-
-As `app.tutor.usage.outcomes`: a prompt is packed by the copy, and while Redis does not answer, the
-copy stands.
-"""
+"""What all workers together have learned of the prompt's layers: `usage.shared_evidence`."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import structlog
-
-from app.tutor.metrics import STORE_FAILED
-from app.tutor.providers.errors import StoreDown
 from app.tutor.store import TutorStore
+from app.tutor.usage.shared_evidence import SEPARATOR, SharedEvidence
 from models.tutor.context.config import LearningSettings
 from models.tutor.context.material import Layer, LayerUse
-from models.tutor.context.weights import LayerCell, LayerEvidence, credited
-from models.tutor.providers.evidence import Evidence, Situation
+from models.tutor.context.weights import LayerCell, credited
+from models.tutor.providers.evidence import Situation
 
-_SEPARATOR: Final = "|"
 _SUMS: Final = "layers"
-_log = structlog.get_logger(__name__)
 
 
-class LayerOutcomes:
+class LayerOutcomes(SharedEvidence[LayerCell]):
     """Evidence of every layer.
 
     Args:
-        refresh: seconds after which the copy is read again.
-        clock: seconds since the epoch: workers share it.
+        refresh, clock: as in SharedEvidence.
     """
 
     def __init__(
@@ -41,42 +30,13 @@ class LayerOutcomes:
         refresh: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = store
+        super().__init__(store, _SUMS, _cell, failing="layers", refresh=refresh, clock=clock)
         self._settings = settings
-        self._refresh = refresh
-        self._clock = clock
-        self._key = store.keys.shared(_SUMS)
-        self._known: dict[LayerCell, Evidence] = {}
-        self._read_at = -math.inf
-
-    @property
-    def known(self) -> LayerEvidence:
-        """The copy."""
-        return self._known
-
-    def now(self) -> float:
-        """Seconds, of the clock by which evidence fades."""
-        return self._clock()
 
     async def refresh(self) -> None:
-        """Read what all have learned, if it is time to; keeps the copy while that fails."""
-        if self.now() - self._read_at < self._refresh:
-            return
-        self._read_at = self.now()  # first: others need not read it at the same time
-        try:
-            found = await self._store.fields(self._key)
-        except StoreDown as error:
-            STORE_FAILED.labels("layers").inc()
-            _log.warning("tutor.layers_stand", error=str(error))
-            return
-        known = {}
-        for name, text in found.items():
-            try:
-                known[_cell(name)] = Evidence(*map(float, text.split(" ")))
-            except (ValueError, TypeError):
-                # Of another version: a layer that this one does not know.
-                _log.debug("tutor.layer_unknown", cell=name)
-        self._known = known
+        """Read what all have learned, if it is time to."""
+        if self.stale:
+            await super().refresh()
 
     async def learn(
         self,
@@ -102,9 +62,9 @@ class LayerOutcomes:
 
 
 def _name(cell: LayerCell) -> str:
-    return _SEPARATOR.join((cell.layer, cell.task, cell.mood, "with" if cell.shown else "without"))
+    return SEPARATOR.join((cell.layer, cell.task, cell.mood, "with" if cell.shown else "without"))
 
 
 def _cell(name: str) -> LayerCell:
-    layer, task, mood, shown = name.split(_SEPARATOR)
+    layer, task, mood, shown = name.split(SEPARATOR)
     return LayerCell(Layer(layer), task, mood, shown == "with")

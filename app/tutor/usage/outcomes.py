@@ -1,43 +1,30 @@
-"""What all workers together have learned of the providers, in Redis; here a copy to choose by.
-
-A choice reads only the copy. It holds at once what this worker has learned, and what
-others have as soon as it is read again. While Redis does not answer, the copy stands.
-"""
+"""What all workers together have learned of the providers: `usage.shared_evidence`."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import structlog
-
-from app.tutor.metrics import STORE_FAILED
-from app.tutor.providers.errors import StoreDown
 from app.tutor.store import TutorStore
+from app.tutor.usage.shared_evidence import SEPARATOR, SharedEvidence
 from models.tutor.providers.evidence import (
     NOTHING,
     Cell,
-    Evidence,
-    Known,
     Quality,
     Situation,
     cells,
 )
 
-_SEPARATOR: Final = "|"
 _SUMS: Final = "outcomes"
-_log = structlog.get_logger(__name__)
 
 
-class Outcomes:
+class Outcomes(SharedEvidence[Cell]):
     """Evidence of every provider.
 
     Args:
         half_life: seconds until an outcome counts half.
-        refresh: seconds after which the copy is read again.
-        clock: seconds since the epoch: workers share it.
+        refresh, clock: as in SharedEvidence.
     """
 
     def __init__(
@@ -47,45 +34,8 @@ class Outcomes:
         refresh: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = store
+        super().__init__(store, _SUMS, _cell, failing="refresh", refresh=refresh, clock=clock)
         self._half_life = half_life
-        self._refresh = refresh
-        self._clock = clock
-        self._key = store.keys.shared(_SUMS)
-        self._known: dict[Cell, Evidence] = {}
-        self._read_at = -math.inf
-
-    @property
-    def known(self) -> Known:
-        """The copy."""
-        return self._known
-
-    @property
-    def stale(self) -> bool:
-        """Whether it is time to read again."""
-        return self.now() - self._read_at >= self._refresh
-
-    def now(self) -> float:
-        """Seconds, of the clock by which evidence fades."""
-        return self._clock()
-
-    async def refresh(self) -> None:
-        """Read what all have learned; keeps the copy while that cannot be read."""
-        self._read_at = self.now()  # first: others need not read it at the same time
-        try:
-            found = await self._store.fields(self._key)
-        except StoreDown as error:
-            STORE_FAILED.labels("refresh").inc()
-            _log.warning("tutor.outcomes_stand", error=str(error))
-            return
-        known = {}
-        for name, text in found.items():
-            try:
-                known[_cell(name)] = Evidence(*map(float, text.split(" ")))
-            except (ValueError, TypeError):
-                # Of another version: a task or quality that this one does not know.
-                _log.debug("tutor.outcome_unknown", cell=name)
-        self._known = known
 
     async def learn(
         self,
@@ -122,9 +72,9 @@ class Outcomes:
 
 
 def _name(cell: Cell) -> str:
-    return _SEPARATOR.join((cell.provider, cell.task, cell.mood, cell.quality))
+    return SEPARATOR.join((cell.provider, cell.task, cell.mood, cell.quality))
 
 
 def _cell(name: str) -> Cell:
-    provider, task, mood, quality = name.split(_SEPARATOR)
+    provider, task, mood, quality = name.split(SEPARATOR)
     return Cell(provider, task, mood, Quality(quality))

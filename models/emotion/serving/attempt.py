@@ -139,7 +139,7 @@ class ModelRunner:
 
     def try_again(self, engine: Engine) -> None:
         """The trial of a half-open breaker, with our own text."""
-        if self._breaker.try_once(self._clock()):
+        if self._breaker.state(self._clock()) is BreakerState.HALF_OPEN:
             self._tell()
             if self._probe(engine) is None:
                 self._succeeded()

@@ -14,22 +14,22 @@ class BreakerState(StrEnum):
 
 
 class Breaker:
-    """Opens after `failures` failures in a row, tries again `cooldown` seconds later."""
+    """Opens after `failures` failures in a row, and lets a trial through every `cooldown` seconds.
+
+    For one thread, which makes the trials: it asks `state` and tells how each went.
+    """
 
     def __init__(self, failures: int, cooldown: float) -> None:
         self._limit = failures
         self._cooldown = cooldown
         self._failures = 0
         self._opened_at: float | None = None
-        self._trial = False
 
     def state(self, now: float) -> BreakerState:
         """The state at `now` (monotonic seconds)."""
         if self._opened_at is None:
             return BreakerState.CLOSED
-        if self._trial or now - self._opened_at >= self._cooldown:
-            return BreakerState.HALF_OPEN
-        return BreakerState.OPEN
+        return BreakerState.OPEN if self.retry_after(now) else BreakerState.HALF_OPEN
 
     def retry_after(self, now: float) -> float:
         """Seconds until a trial is due; 0 when it is, or when the breaker is closed."""
@@ -37,22 +37,13 @@ class Breaker:
             return 0.0
         return max(0.0, self._opened_at + self._cooldown - now)
 
-    def try_once(self, now: float) -> bool:
-        """True for exactly one caller when a trial is due; that one must report its outcome."""
-        if self.state(now) is BreakerState.HALF_OPEN and not self._trial:
-            self._trial = True
-            return True
-        return False
-
     def succeeded(self) -> None:
         """The model worked."""
         self._failures = 0
         self._opened_at = None
-        self._trial = False
 
     def failed(self, now: float) -> None:
         """The model failed; a failed trial opens at once."""
         self._failures += 1
-        if self._trial or self._failures >= self._limit:
+        if self._opened_at is not None or self._failures >= self._limit:
             self._opened_at = now
-        self._trial = False
