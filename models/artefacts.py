@@ -1,4 +1,8 @@
-"""What every trained artefact's `card.json` has in common: it says of which format it is.
+"""What trained artefacts have in common: weights and a card in a folder, and the card's format.
+
+    <weights>    a safetensors file; loading it runs no code
+    card.json    what it is, and of which format: `ArtefactCard`
+    card.md      the same for readers, written from it
 
 A card without `format` is of format 1, as all were before it was asked. A release that changes
 what an artefact holds raises the number, so that an older one names it and does not guess.
@@ -9,12 +13,16 @@ Errors:
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+CARD: Final = "card.json"
+CARD_TEXT: Final = "card.md"
 CARD_FORMAT: Final = 1
 """What this version writes and reads, where a card's class names no other."""
 
@@ -49,3 +57,48 @@ class ArtefactCard(BaseModel):
         if type(found) is not int or found != reads:  # True equals 1
             raise UnknownArtefactFormat(file, found, reads)
         return cls.model_validate_json(content)
+
+
+CardT = TypeVar("CardT", bound=ArtefactCard)
+TensorsT = TypeVar("TensorsT")
+
+
+def save_artefact(
+    folder: Path, card: ArtefactCard, weights: str, save: Callable[[Path], None]
+) -> None:
+    """Write the weights, by `save`, and `card.json`. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder / weights)
+    (folder / weights).chmod(0o644)  # safetensors writes it for its owner alone
+    (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def load_artefact(
+    folder: Path,
+    card: type[CardT],
+    weights: str,
+    load: Callable[[Path], TensorsT],
+    *,
+    problem: Callable[[str], Exception],
+    advice: str,
+) -> tuple[CardT, TensorsT, str]:
+    """The card, what `load` reads from the weights, and a hash of both files' content.
+
+    Args:
+        problem: makes the exception that is raised; its text names the missing or broken file
+        advice: what to do where a file is missing
+    """
+    for name in (CARD, weights):
+        if not (folder / name).is_file():
+            raise problem(f"no {name} in {folder}; {advice}")
+    at = folder / CARD
+    try:
+        read = card.read(at)
+        at = folder / weights
+        tensors = load(at)
+        content = at.read_bytes() + (folder / CARD).read_bytes()
+    except UnknownArtefactFormat as error:
+        raise problem(str(error)) from error
+    except Exception as error:  # whatever a broken file makes its reader raise
+        raise problem(f"{at}: {error}") from error
+    return read, tensors, hashlib.sha256(content).hexdigest()[:12]

@@ -8,8 +8,6 @@ difference is small.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.artefacts import UnknownArtefactFormat
+from models.artefacts import CARD_TEXT, load_artefact, save_artefact
 from models.emotion.artefact.card import Card, markdown
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.network.encoders import Encoder
@@ -25,8 +23,6 @@ from models.emotion.network.network import EmotionNetwork, Heads
 from models.emotion.network.wide import Wide
 
 WEIGHTS = "model.safetensors"
-CARD = "card.json"
-CARD_TEXT = "card.md"
 SCALE = "#scale"
 WIDE_TABLE = "wide.table.weight"
 Tensors = dict[str, torch.Tensor]
@@ -115,10 +111,7 @@ def as_int8(name: str, values: torch.Tensor, over: list[int]) -> Tensors:
 
 def save(folder: Path, card: Card, tensors: Tensors) -> Artefact:
     """Write the three files and read them back."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS)
-    text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+    save_artefact(folder, card, WEIGHTS, lambda file: save_file(tensors, file))
     artefact = load(folder)
     (folder / CARD_TEXT).write_text(markdown(card, artefact.version), encoding="utf-8")
     return artefact
@@ -126,24 +119,12 @@ def save(folder: Path, card: Card, tensors: Tensors) -> Artefact:
 
 def load(folder: Path) -> Artefact:
     """Read an artefact. Raises ArtefactProblem that names the missing or broken file."""
-    for name in (CARD, WEIGHTS):
-        if not (folder / name).is_file():
-            raise ArtefactProblem(
-                f"emotion.artefact: no {name} in {folder}; "
-                "train one with `masterx train emotion` or set MASTERX_EMOTION__ARTEFACT"
-            )
-    try:
-        card = Card.read(folder / CARD)
-        tensors = load_file(folder / WEIGHTS)
-    except UnknownArtefactFormat as error:
-        raise ArtefactProblem(f"emotion.artefact: {error}") from error
-    except Exception as error:
-        raise ArtefactProblem(f"emotion.artefact: {folder}: {error}") from error
-    return Artefact(card, tensors, f"{card.profile}-{_content_hash(folder)}")
-
-
-def _content_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in (WEIGHTS, CARD):
-        digest.update((folder / name).read_bytes())
-    return digest.hexdigest()[:12]
+    card, tensors, content = load_artefact(
+        folder,
+        Card,
+        WEIGHTS,
+        load_file,
+        problem=lambda text: ArtefactProblem(f"emotion.artefact: {text}"),
+        advice="train one with `masterx train emotion` or set MASTERX_EMOTION__ARTEFACT",
+    )
+    return Artefact(card, tensors, f"{card.profile}-{content}")

@@ -6,7 +6,6 @@ Errors:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,11 @@ from typing import Final
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from models.artefacts import UnknownArtefactFormat
+from models.artefacts import CARD_TEXT, load_artefact, save_artefact
 from models.learner.nets.serving.card import NetCard, markdown
 from models.learner.nets.serving.inputs import Floats
 
 WEIGHTS: Final = "net.safetensors"
-CARD: Final = "card.json"
-CARD_TEXT: Final = "card.md"
 
 
 class NetProblem(ValueError):
@@ -54,11 +51,8 @@ class NetArtefact:
 
 def save(folder: Path, card: NetCard, tensors: Mapping[str, Floats]) -> NetArtefact:
     """Write the three files and read them back."""
-    folder.mkdir(parents=True, exist_ok=True)
     kept = {n: np.ascontiguousarray(t, dtype=np.float32) for n, t in sorted(tensors.items())}
-    save_file(kept, folder / WEIGHTS)
-    (folder / WEIGHTS).chmod(0o644)  # it is written for its owner alone
-    (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    save_artefact(folder, card, WEIGHTS, lambda file: save_file(kept, file))
     artefact = load(folder)
     (folder / CARD_TEXT).write_text(markdown(card, artefact.version), encoding="utf-8")
     return artefact
@@ -66,19 +60,14 @@ def save(folder: Path, card: NetCard, tensors: Mapping[str, Floats]) -> NetArtef
 
 def load(folder: Path) -> NetArtefact:
     """Read an artefact. Raises NetProblem that names the missing or broken file."""
-    digest = hashlib.sha256()
-    for name in (WEIGHTS, CARD):
-        if not (folder / name).is_file():
-            raise NetProblem(
-                f"no {name} in {folder}; train it (`masterx train readiness` or "
-                "`masterx train intervention`) or set MASTERX_LEARNER__NETS__..."
-            )
-        digest.update((folder / name).read_bytes())
-    try:
-        card = NetCard.read(folder / CARD)
-        tensors = {n: t.astype(np.float64) for n, t in load_file(folder / WEIGHTS).items()}
-    except UnknownArtefactFormat as error:
-        raise NetProblem(str(error)) from error
-    except Exception as error:
-        raise NetProblem(f"{folder}: {error}") from error
-    return NetArtefact(folder, card, tensors, f"{card.name}-{digest.hexdigest()[:12]}")
+    card, tensors, content = load_artefact(
+        folder,
+        NetCard,
+        WEIGHTS,
+        load_file,
+        problem=NetProblem,
+        advice="train it (`masterx train readiness` or `masterx train intervention`) or set "
+        "MASTERX_LEARNER__NETS__...",
+    )
+    exact = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
+    return NetArtefact(folder, card, exact, f"{card.name}-{content}")

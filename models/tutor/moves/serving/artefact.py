@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from models.artefacts import UnknownArtefactFormat
+from models.artefacts import CARD_TEXT, load_artefact, save_artefact
 from models.tutor.moves.serving.card import Card, markdown
 from models.tutor.moves.serving.dialogue import MOVES
 from models.tutor.moves.serving.model import MoveModel, Softmax, Tagger, feature_names
 
 WEIGHTS = "moves.safetensors"
-CARD = "card.json"
-CARD_TEXT = "card.md"
 SHIPPED = Path(__file__).parents[2] / "artefacts" / "moves"
 
 
@@ -27,16 +23,13 @@ class ArtefactProblem(RuntimeError):
 
 def save(folder: Path, card: Card, model: MoveModel) -> str:
     """Write the three files; returns the version."""
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {"seen": np.array(sorted(model.seen), dtype=np.uint32)}
     # The tagger's weights are many and each counts for little.
     heads = (("tagger", model.tagger.head, np.float16), ("moves", model.head, np.float32))
     for name, head, dtype in heads:
         arrays[f"{name}.weights"] = np.ascontiguousarray(head.weights, dtype=dtype)
         arrays[f"{name}.bias"] = np.ascontiguousarray(head.bias, dtype=np.float32)
-    save_file(arrays, folder / WEIGHTS)
-    text = json.dumps(card.model_dump(mode="json"), indent=1)
-    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+    save_artefact(folder, card, WEIGHTS, lambda file: save_file(arrays, file))
     version = load(folder).version
     (folder / CARD_TEXT).write_text(markdown(card, version), encoding="utf-8")
     return version
@@ -44,22 +37,7 @@ def save(folder: Path, card: Card, model: MoveModel) -> str:
 
 def load(folder: Path = SHIPPED) -> MoveModel:
     """Read an artefact. Raises ArtefactProblem that names the missing, broken or stale file."""
-    card = load_card(folder)
-    try:
-        content = (folder / WEIGHTS).read_bytes()
-        arrays = load_file(folder / WEIGHTS)
-        tagger, head = Tagger(_head(arrays, "tagger")), _head(arrays, "moves")
-        seen = frozenset(arrays["seen"].tolist())
-    except Exception as error:
-        raise ArtefactProblem(f"tutor moves: {folder / WEIGHTS}: {error}") from error
-    digest = hashlib.sha256(content + (folder / CARD).read_bytes()).hexdigest()[:12]
-    model = MoveModel(tagger, head, seen, f"moves-{digest}")
-    if (wrong := _mismatch(card, model)) is not None:
-        raise ArtefactProblem(
-            f"tutor moves: {folder}: {wrong} of the artefact are not this code's; "
-            "train again with `masterx train tutor-moves`"
-        )
-    return model
+    return _read(folder)[1]
 
 
 @lru_cache(maxsize=1)
@@ -70,12 +48,30 @@ def shipped() -> MoveModel:
 
 def load_card(folder: Path = SHIPPED) -> Card:
     """Raises ArtefactProblem."""
-    try:
-        return Card.read(folder / CARD)
-    except UnknownArtefactFormat as error:
-        raise ArtefactProblem(f"tutor moves: {error}") from error
-    except (OSError, ValueError) as error:
-        raise ArtefactProblem(f"tutor moves: {folder / CARD}: {error}") from error
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[Card, MoveModel]:
+    card, (tagger, head, seen), content = load_artefact(
+        folder,
+        Card,
+        WEIGHTS,
+        _heads,
+        problem=lambda text: ArtefactProblem(f"tutor moves: {text}"),
+        advice="train one with `masterx train tutor-moves`",
+    )
+    model = MoveModel(Tagger(tagger), head, seen, f"moves-{content}")
+    if (wrong := _mismatch(card, model)) is not None:
+        raise ArtefactProblem(
+            f"tutor moves: {folder}: {wrong} of the artefact are not this code's; "
+            "train again with `masterx train tutor-moves`"
+        )
+    return card, model
+
+
+def _heads(file: Path) -> tuple[Softmax, Softmax, frozenset[int]]:
+    arrays = load_file(file)
+    return _head(arrays, "tagger"), _head(arrays, "moves"), frozenset(arrays["seen"].tolist())
 
 
 def _head(arrays: dict[str, np.ndarray], name: str) -> Softmax:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.artefacts import CARD
 from models.learner.config import NetSettings
-from models.learner.nets.serving.artefact import CARD, WEIGHTS, NetProblem, load, save
+from models.learner.nets.serving.artefact import WEIGHTS, NetProblem, load, save
 from models.learner.nets.serving.grades import TABLE, load_grading
 from models.learner.nets.serving.intervention import InterventionNet
 from models.learner.nets.serving.readiness import LearningReadinessNet

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from models.tutor.moves.serving.artefact import CARD, WEIGHTS, ArtefactProblem, load, load_card
+from models.artefacts import CARD
+from models.tutor.moves.serving.artefact import WEIGHTS, ArtefactProblem, load, load_card
 from models.tutor.moves.serving.dialogue import MOVES, Move
 from models.tutor.moves.serving.model import move_features, stack
 from models.tutor.moves.training.evaluation import evaluate, write
