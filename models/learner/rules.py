@@ -36,7 +36,7 @@ BEHAVIOUR_FACTS: Final = (
     "engagement",
     "fatigue",
 )
-"""Estimates of models/learner/behaviour/serving/estimates.py."""
+"""Estimates of models/learner/behaviour/serving/estimating.py."""
 EMOTION_FACTS: Final = tuple(f"emotions.{emotion.value}" for emotion in Emotion)
 SLOPE_FACT: Final = "trajectory.slope"
 TRAJECTORY_FACT: Final = "trajectory"

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from models.learner import trajectory
-from models.learner.behaviour.serving.estimates import BehaviourEstimates
-from models.learner.behaviour.serving.estimating import estimate
+from models.learner.behaviour.serving.estimating import BehaviourEstimates, estimate
 from models.learner.config import LearnerSettings
 from models.learner.evidence import (
     EMOTION_WEIGHT,

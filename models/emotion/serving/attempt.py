@@ -17,7 +17,7 @@ from models.emotion.serving.breaker import Breaker, BreakerState
 from models.emotion.serving.errors import ModelUnavailable, unreadable
 from models.emotion.serving.inference import Output
 from models.emotion.serving.observer import Observer
-from models.emotion.serving.work import Entry, Prepared
+from models.emotion.serving.pipeline import Entry, Prepared
 
 if TYPE_CHECKING:
     from models.emotion.serving.engine import Engine

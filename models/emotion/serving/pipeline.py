@@ -11,20 +11,43 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from models.emotion.reading import Reading
 from models.emotion.serving.batching import Pool
 from models.emotion.serving.errors import ModelUnavailable, unreadable
 from models.emotion.serving.observer import Observer
-from models.emotion.serving.work import Entry, Outcome, Prepared
 
 if TYPE_CHECKING:
     from models.emotion.serving.attempt import ModelRunner
     from models.emotion.serving.engine import Engine
-    from models.emotion.serving.inference import Output
+    from models.emotion.serving.inference import Batch, Output, TokenisedText
 
 CHUNK = 256  # texts tokenised at once; bounds how long the pool waits for the tokeniser
+
+Outcome = Reading | Exception
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A text on its way. `cancelled` is asked before work is spent on it."""
+
+    text: str
+    cancelled: Callable[[], bool]
+    deliver: Callable[[Outcome], None]
+    tokens: TokenisedText = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that lies ready, with the engine that tokenised it."""
+
+    engine: Engine
+    entries: list[Entry]
+    batch: Batch
+
 
 Settle = Callable[[Sequence[tuple[Entry, Outcome]]], None]
 

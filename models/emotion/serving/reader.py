@@ -18,8 +18,7 @@ from models.emotion.serving.breaker import Breaker, BreakerState
 from models.emotion.serving.cache import ReadingCache, normalise
 from models.emotion.serving.errors import ModelUnavailable, NothingToRead, ReaderStopped
 from models.emotion.serving.observer import Observer
-from models.emotion.serving.pipeline import Pipeline
-from models.emotion.serving.work import Entry, Outcome
+from models.emotion.serving.pipeline import Entry, Outcome, Pipeline
 
 if TYPE_CHECKING:
     from models.emotion.serving.attempt import ModelRunner

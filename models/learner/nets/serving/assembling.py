@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.learner.affect import AffectMean
-from models.learner.behaviour.serving.estimates import BehaviourEstimates
+from models.learner.behaviour.serving.estimating import BehaviourEstimates
 from models.learner.behaviour.serving.record import BehaviourRecord
 from models.learner.evidence import Evidence
 from models.learner.nets.serving.inputs import Feature, NetInputs, practice_of, time_feature

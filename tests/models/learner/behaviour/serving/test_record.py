@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.behaviour.serving.estimates import BehaviourEstimates
-from models.learner.behaviour.serving.estimating import estimate
+from models.learner.behaviour.serving.estimating import BehaviourEstimates, estimate
 from models.learner.behaviour.serving.observed import Observed
 from models.learner.behaviour.serving.record import BUCKETS, NO_BEHAVIOUR, BehaviourRecord, add
 from schemas.topics.state import Estimate, Source
