@@ -1,5 +1,4 @@
 """Kafka: the clients, the topics, the table behind a changelog, dead letters.
 
-Records enter and leave as bytes. Any room of app/ may import it; it imports no other room but
-`app.process`.
+Records enter and leave as bytes. Any room of app/ may import it.
 """

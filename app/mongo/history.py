@@ -304,7 +304,7 @@ class HistoryStore:
     ) -> dict[int, Refused]:
         """Insert what is not there yet; the positions that were refused."""
         collection = self._database[kind]
-        refused = await self._insert_new(collection, [document for _, document in documents])
+        refused, _ = await self._insert_new(collection, [document for _, document in documents])
         return {documents[index][0]: error for index, error in refused.items()}
 
     def _places(self, entry: HistoryEntry) -> list[tuple[str, str]]:
@@ -329,32 +329,31 @@ class HistoryStore:
         if not documents:
             return refused
         collection = self._database[name]
-        inserted = await self._insert_new(collection, [document for _, document in documents])
-        refused |= {documents[index][0].position: error for index, error in inserted.items()}
+        failed, known = await self._insert_new(collection, [document for _, document in documents])
+        refused |= {documents[index][0].position: error for index, error in failed.items()}
         # Two steps instead of an upsert that fails on a newer version: see above. Filters make
         # the second safe; two of them, because the embedded store scans for an `$or`.
         taken = [
-            (state, document, older)
-            for index, (state, document) in enumerate(documents)
-            if index not in inserted
-            for older in state.older
+            (*documents[index], older) for index in known for older in documents[index][0].older
         ]
         if taken:
             replacements = [ReplaceOne[Any]({"_id": d["_id"], **older}, d) for _, d, older in taken]
             write = collection.bulk_write(replacements, ordered=False)
-            replaced = await self._refusals(write, [str(one["_id"]) for _, one, _ in taken])
+            replaced, _ = await self._refusals(write, [str(one["_id"]) for _, one, _ in taken])
             refused |= {taken[index][0].position: error for index, error in replaced.items()}
         return refused
 
     async def _insert_new(
         self, collection: AsyncCollection[dict[str, Any]], documents: Sequence[RawBSONDocument]
-    ) -> dict[int, Refused]:
-        """Insert those whose `_id` is new; the indexes of those that were refused."""
+    ) -> tuple[dict[int, Refused], list[int]]:
+        """Insert those whose `_id` is new; the refused, and the indexes of those that are there."""
         write = collection.insert_many(documents, ordered=False)
         return await self._refusals(write, [document["_id"] for document in documents])
 
-    async def _refusals(self, write: Awaitable[object], keys: Sequence[str]) -> dict[int, Refused]:
-        """The indexes of the documents, by their keys, that a bulk write did not take.
+    async def _refusals(
+        self, write: Awaitable[object], keys: Sequence[str]
+    ) -> tuple[dict[int, Refused], list[int]]:
+        """What a bulk write did not take: refused for good, and those whose `_id` is there.
 
         Raises BulkWriteError when a document failed for a reason that may pass.
         """
@@ -362,12 +361,13 @@ class HistoryStore:
             await write
         except BulkWriteError as error:
             refused: dict[int, Refused] = {}
+            known: list[int] = []
             may_pass = bool(error.details.get("writeConcernErrors"))
             for failure in error.details["writeErrors"]:
                 code, index = failure["code"], failure["index"]
                 if code == _DUPLICATE:
-                    continue
-                if code in _DENIED or code in _FULL:
+                    known.append(index)
+                elif code in _DENIED or code in _FULL:
                     may_pass = True  # not about this document; the caller tells them apart
                 elif code in _REFUSED or self._tried_enough(keys[index]):
                     reason = f"the store refused the document (code {code})"
@@ -376,8 +376,8 @@ class HistoryStore:
                     may_pass = True
             if may_pass:
                 raise
-            return refused
-        return {}
+            return refused, known
+        return {}, []
 
     def _tried_enough(self, key: str) -> bool:
         self._unexplained[key] += 1

@@ -37,10 +37,8 @@ def client_context(
     Raises:
         UnusableFile
     """
-    context = ssl.create_default_context()
+    context = _trusting(f"{prefix}CA_FILE", ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_file is not None:
-        context = _trusting(f"{prefix}CA_FILE", ca_file)
     if certificate_file is not None:
         # Never OpenSSL's own question on the terminal: a service has none.
         password = "" if key_password is None else key_password.get_secret_value()
@@ -53,16 +51,16 @@ def client_context(
     return context
 
 
-def _trusting(setting: str, ca_file: Path) -> ssl.SSLContext:
-    """A context that trusts these authorities and no others."""
+def _trusting(setting: str, ca_file: Path | None) -> ssl.SSLContext:
+    """A context that trusts these authorities and no others; None: those of the system."""
+    if ca_file is None:
+        return ssl.create_default_context()
     try:
-        context = ssl.create_default_context(cafile=str(ca_file))
+        return ssl.create_default_context(cafile=str(ca_file))
     except ssl.SSLError as error:
         raise UnusableFile(f"{setting}: {ca_file} holds no PEM certificate") from error
     except OSError as error:
         raise UnusableFile(f"{setting}: cannot read {ca_file}: {error.strerror}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def _of_chain(

@@ -1,7 +1,7 @@
 """How masterx spells its Redis keys, so that one learner's keys lie in one slot of a cluster.
 
-    masterx:push:{ada}:log          area "push", learner ada, name "log"
-    masterx:{tutor}:parked          area "tutor", of all learners
+    mx:push:{ada}:log          area "push", learner ada, name "log"
+    mx:{tutor}:parked          area "tutor", of all learners
 
 Redis Cluster hashes what stands between the first pair of braces. A user id may hold braces of its
 own, so they are escaped.

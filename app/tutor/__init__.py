@@ -6,5 +6,5 @@ prompt/     what the model is told
 providers/  one model asked, with its limits, failures and dialects
 usage/      what attempts cost and how they turned out
 
-Only `app.worker.roles.tutor` and erasure import it.
+The tutor role and erasure import it, and `app.settings` its settings.
 """

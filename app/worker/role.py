@@ -1,9 +1,8 @@
 """What a worker role is, and the registry of all of them.
 
 A role is one module in `app/worker/roles/` that sets `ROLE`. Whoever has to know the roles asks
-here: the command line, the gateway's readiness, erasure, `masterx up`, tests. So adding a role
-takes that one file; what is written for people and orchestrators (compose, Procfile, the pages)
-is checked against the registry by tests.
+here: the command line, the gateway's readiness, erasure, `masterx up`, tests. What is written for
+people and orchestrators (compose, Procfile, the pages) is checked against the registry by tests.
 
 Light to import: a declaration imports names of topics only, and `build` what the role needs,
 when it runs.

@@ -62,14 +62,29 @@ class Fuzzed:
     why: tuple[str, ...] = field(default=())
 
     @property
-    def skipped(self) -> bool:
-        """A tombstone where an erasure leaves one: neither work nor a dead letter."""
+    def tombstone(self) -> bool:
+        """Where an erasure leaves one."""
         return self.topic == USER_STATE and self.value is None
+
+    def skipped_by(self, role: str) -> bool:
+        """A tombstone that is no dead letter.
+
+        The push worker forgets the learner's versions, so it has to read whose they are.
+        """
+        return self.tombstone and (role != "push" or _is_text(self.key or b""))
 
     @property
     def spoken(self) -> Fuzzed:
         """The same, or with an empty value where there is neither key nor value."""
         return replace(self, value=b"") if self.key is None and self.value is None else self
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def good(topic: str, number: int) -> Fuzzed:

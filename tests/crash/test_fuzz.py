@@ -126,9 +126,9 @@ def check_letters(letters: list[Record], placed: dict[Place, Fuzzed]) -> None:
     wanted = {
         (role, *place): record
         for place, record in placed.items()
-        if record.broken and not record.skipped
+        if record.broken
         for role, topics in READS.items()
-        if record.topic in topics
+        if record.topic in topics and not record.skipped_by(role)
     }
     seen: Counter[tuple[str, str, int, int]] = Counter()
     for letter in letters:
@@ -157,7 +157,7 @@ async def check_processed(settings: Settings, placed: dict[Place, Fuzzed]) -> No
     """What came of each good record, in the role that comes last for its topic."""
     fine: dict[str, dict[Place, Fuzzed]] = defaultdict(dict)
     for place, record in placed.items():
-        if not record.broken and not record.skipped:
+        if not record.broken and not record.tombstone:
             fine[record.topic][place] = record
     assert all(len(fine[topic]) > 30 for topic in TOPICS)
     users = {topic: {record.user for record in fine[topic].values()} for topic in TOPICS}

@@ -91,8 +91,9 @@ class RateLimit:
 
         Whoever acts for a learner shares that learner's rate. Raises Refusal (RATE_LIMITED).
         """
-        acts = user_id is not None and principal.may_act_as(user_id)
-        key = user_id if acts and user_id is not None else principal.subject
+        key = principal.subject
+        if user_id is not None and principal.may_act_as(user_id):
+            key = user_id
         wait = self._buckets.take(key, self._clock())
         if wait:
             raise Refusal(ErrorCode.RATE_LIMITED, f"too many {self._what}", retry_after=wait)

@@ -1,4 +1,4 @@
 """How well a trained emotion model reads: figures, curves, confusions.
 
-Only `masterx evaluate`, training and the tests import it.
+`masterx evaluate`, training and the nets' fitting import it; nothing that serves does.
 """

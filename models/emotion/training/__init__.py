@@ -1,4 +1,4 @@
 """Training the emotion model: data, losses, the run, calibration.
 
-Only `masterx train` imports it.
+`masterx train`, `measuring` and the nets' fitting import it; nothing that serves does.
 """
