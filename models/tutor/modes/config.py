@@ -70,7 +70,9 @@ class ModeSettings(BaseModel):
     high_load: Share = Field(0.75, description="cognitive load from which an example is worked")
     low_readiness: Share = Field(0.3, description="readiness up to which an example is worked")
     telling_at: Share = Field(
-        0.5, description="probability that a teacher would tell now, from which help is direct"
+        # From here on teachers told in two of three turns left out (docs/tutor.md has the table).
+        0.55,
+        description="probability that a teacher would tell now, from which help is direct",
     )
     tired_at: Share = Field(0.8, description="fatigue from which help is direct")
     focusing_lead: Share = Field(
