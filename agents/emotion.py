@@ -110,7 +110,7 @@ class EmotionAgent:
         source = pending.event.message
         if pending.chat is None:
             assert isinstance(pending.outcome, Exception)
-            return await self._bury(source, pending.outcome)
+            return await self._dead_letter(source, pending.outcome)
         try:
             reading, outcome = await self._outcome(pending)
             # A reading that its schema refuses is a fault of this one record, too.
@@ -119,7 +119,7 @@ class EmotionAgent:
         except ReaderStopped:
             raise
         except Exception as error:
-            return await self._bury(source, error)
+            return await self._dead_letter(source, error)
         metrics.RECORDS.labels(CHAT, outcome).inc()
         metrics.STAGE_SECONDS.labels("emotion").observe(time.monotonic() - pending.since)
         metrics.SINCE_INGEST_SECONDS.labels("emotion").observe(
@@ -170,9 +170,9 @@ class EmotionAgent:
             except ModelUnavailable as error:
                 outcome = error
 
-    async def _bury(self, source: SourceRecord, error: Exception) -> Future[Any]:
+    async def _dead_letter(self, source: SourceRecord, error: Exception) -> Future[Any]:
         metrics.RECORDS.labels(CHAT, "dead_letter").inc()
-        return await self._dead_letters.bury(source, error)
+        return await self._dead_letters.send(source, error)
 
     def _message(
         self, source: SourceRecord, chat: ChatReceived, reading: Reading | None

@@ -231,7 +231,7 @@ class LearnerAgent:
             # So it is with a corrupt one: its learner's events wait in `dead-letters`, whole and
             # in order, until the learner is erased; every other learner goes on.
             metrics.RECORDS.labels(topic, "dead_letter").inc()
-            return _Applied(event, await self._dead_letters.bury(source, error), None)
+            return _Applied(event, await self._dead_letters.send(source, error), None)
         metrics.RECORDS.labels(topic, step.effect).inc()
         metrics.DUPLICATES.labels(topic).inc(step.duplicates)
         metrics.LATE.inc(step.late)

@@ -188,7 +188,7 @@ class TutorAgent:
             work = self._work(topic, source)
         except Exception as error:
             metrics.RECORDS.labels(topic, "dead_letter").inc()
-            return await self._dead_letters.bury(source, error)
+            return await self._dead_letters.send(source, error)
         metrics.RECORDS.labels(topic, "skipped" if work is None else "taken").inc()
         # Not the task itself: one that is cancelled at the end of the process has not failed.
         done: Future[None] = asyncio.get_running_loop().create_future()
@@ -201,7 +201,7 @@ class TutorAgent:
             # Delivered again after a rebalance, while it is still worked on here; but perhaps
             # another worker has taken it in between, and died.
             coroutine = _behind(before, coroutine)
-        task = self._spawn(name, self._or_bury(source, coroutine))
+        task = self._spawn(name, self._or_dead_letter(source, coroutine))
 
         def ended(task: Task[None]) -> None:
             if task.cancelled() or done.done():
@@ -237,7 +237,7 @@ class TutorAgent:
             return place, self._tutor.rate(feedback)
         return place, self._tutor.forget(envelope.read(ErasureRequested, source))
 
-    async def _or_bury(self, source: SourceRecord, work: Coroutine[Any, Any, None]) -> None:
+    async def _or_dead_letter(self, source: SourceRecord, work: Coroutine[Any, Any, None]) -> None:
         """Work on a record; one at which that fails must not come again for ever."""
         try:
             await work
@@ -245,8 +245,8 @@ class TutorAgent:
             raise
         except Exception as error:
             metrics.RECORDS.labels(self._logical(source.topic), "dead_letter").inc()
-            buried = await self._dead_letters.bury(source, error)
-            await asyncio.shield(buried)
+            sent = await self._dead_letters.send(source, error)
+            await asyncio.shield(sent)
 
     async def _reply(self, request: TutorRequested, source: SourceRecord | None) -> None:
         send = partial(self._send, source)

@@ -60,7 +60,7 @@ class Outbox(Protocol):
 class DeadLetters(Protocol):
     """Where a record goes that cannot be processed."""
 
-    async def bury(self, record: SourceRecord, error: Exception) -> Future[Any]:
+    async def send(self, record: SourceRecord, error: Exception) -> Future[Any]:
         """Send original bytes, position and reason to `dead-letters`."""
         ...
 

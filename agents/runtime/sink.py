@@ -80,7 +80,7 @@ async def run(
                 await window.slot()
                 if isinstance(step, Exception):
                     metrics.RECORDS.labels(topic, "dead_letter").inc()
-                    window.track(event, [await dead_letters.bury(event.message, step)])
+                    window.track(event, [await dead_letters.send(event.message, step)])
                 else:
                     metrics.RECORDS.labels(topic, "skipped" if step is None else "stored").inc()
                     window.track(event, [])

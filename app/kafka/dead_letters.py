@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from agents.runtime import envelope
-from agents.runtime.metrics import DEAD_LETTERS as BURIED
+from agents.runtime.metrics import DEAD_LETTERS as SENT
 from agents.runtime.ports import Outbox, SourceRecord
 from agents.runtime.topics import DEAD_LETTERS
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, logical
@@ -33,7 +33,7 @@ _SHORT_TEXT: Final = 512
 """Characters of a reason and of a field's path, which may hold a record's own keys."""
 
 
-class Graveyard:
+class DeadLetterQueue:
     """Sends to topic `dead-letters`, same key and partition, so that order is kept.
 
     Args:
@@ -53,7 +53,7 @@ class Graveyard:
         # The producer refuses what is larger, whatever the topic would take.
         self._room = min(max_bytes, MAX_DEAD_LETTER_BYTES) - _OVERHEAD
 
-    async def bury(self, record: SourceRecord, error: Exception) -> Future[Any]:
+    async def send(self, record: SourceRecord, error: Exception) -> Future[Any]:
         """Send the record and why it failed; the future is done when Kafka has it.
 
         The reason of a DecodeError names the field and never quotes the input; of any
@@ -70,7 +70,7 @@ class Graveyard:
             field=field,
             failed_at=now_ms(),
         )
-        BURIED.labels(letter.topic, letter.error).inc()
+        SENT.labels(letter.topic, letter.error).inc()
         key, value = self._fitted(letter, record)
         log.warning(
             "dead_letters.sent",

@@ -58,7 +58,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter with the key of its record; the last one, if a record was buried twice."""
+    """A dead letter with the key of its record; the last one, if a record was sent there twice."""
 
     key: bytes | None
     letter: DeadLetter

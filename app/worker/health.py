@@ -31,7 +31,7 @@ Place = tuple[str, int]
 """Topic and partition."""
 
 
-class Watch:
+class WorkerHealth:
     """State and progress of one role.
 
     While `waits` holds a store, standing still is no fault of the worker's own, and

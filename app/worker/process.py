@@ -136,7 +136,7 @@ async def _serve(roles: Sequence[Role], settings: Settings, stop: asyncio.Event)
     # before the next function it enters, and so before the write.
     signal.signal(signal.SIGCONT, awake)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(Status(settings, [one.watch for one in running]))
+        await stack.enter_async_context(Status(settings, [one.health for one in running]))
         # All are built before the first one consumes: to import what a role needs, or to load a
         # model, may keep the event loop for seconds.
         for one in running:

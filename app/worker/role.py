@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agents.runtime.in_flight import InFlight
     from agents.runtime.ports import DeadLetters, Outbox
     from app.settings import Settings
-    from app.worker.health import Watch
+    from app.worker.health import WorkerHealth
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
 _LOWEST: Final = 19
@@ -46,7 +46,7 @@ class Parts:
     outbox: Outbox
     dead_letters: DeadLetters
     window: InFlight
-    watch: Watch
+    health: WorkerHealth
 
 
 @dataclass(frozen=True, slots=True)

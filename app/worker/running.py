@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from agents.runtime.in_flight import InFlight
 from agents.runtime.retrying import Fatal
-from app.kafka.dead_letters import Graveyard
+from app.kafka.dead_letters import DeadLetterQueue
 from app.kafka.producer import Producer
 from app.kafka.quirks import Quirks
 from app.kafka.topics import physical
@@ -26,7 +26,7 @@ from app.process.exits import Exit, end_now
 from app.redis.heartbeats import client_id, static_name
 from app.settings import Settings
 from app.worker import faust_seams
-from app.worker.health import Watch
+from app.worker.health import WorkerHealth
 from app.worker.lease import Lease
 from app.worker.role import Agent, Parts, Role
 from app.worker.transport import LeasedTransport
@@ -57,7 +57,7 @@ class RunningRole:
             fail=lambda error: self._end_by(error, f"an output was not delivered: {error!r}"),
         )
         reads = None if role.reads is None else role.reads()
-        self.watch = Watch(role.name, instance, settings, self._window, reads)
+        self.health = WorkerHealth(role.name, instance, settings, self._window, reads)
         self._agent: Agent | None = None
         self._app: faust.App | None = None
         self._stack = AsyncExitStack()
@@ -70,7 +70,7 @@ class RunningRole:
         Raises what the role's `build` raises, and aiokafka.errors.KafkaError.
         """
         role, settings = self.role, self._settings
-        await self._stack.enter_async_context(self.watch)
+        await self._stack.enter_async_context(self.health)
         producer = Producer(
             settings,
             client_id=f"{settings.worker.group_prefix}-{role.name}",
@@ -81,9 +81,9 @@ class RunningRole:
             role=role,
             settings=settings,
             outbox=producer,
-            dead_letters=Graveyard(producer, role.name, settings, letter_bytes),
+            dead_letters=DeadLetterQueue(producer, role.name, settings, letter_bytes),
             window=self._window,
-            watch=self.watch,
+            health=self.health,
         )
         self._agent = await self._stack.enter_async_context(role.build(parts))
 
@@ -91,7 +91,7 @@ class RunningRole:
         """Join the group and consume; returns once the group has given it partitions."""
         assert self._agent is not None, "open it first"
         self._app = self._faust_app(self._agent)
-        self.watch.follow(self._app)
+        self.health.follow(self._app)
         try:
             await self._app.start()
         except KafkaError as error:
@@ -122,7 +122,7 @@ class RunningRole:
         app = faust.App(
             f"{worker.group_prefix}-{name}",
             broker=f"kafka://{settings.kafka.bootstrap}".replace(",", ";"),
-            broker_client_id=client_id(worker.group_prefix, name, self.watch.instance),
+            broker_client_id=client_id(worker.group_prefix, name, self.health.instance),
             # Faust wants a folder for tables; ours are in Kafka.
             datadir=Path(tempfile.gettempdir()),
             consumer_group_instance_id=(
@@ -181,7 +181,7 @@ class RunningRole:
         async def assigned(_app: Any, assigned: Any, **_: Any) -> None:
             first = physical(settings, self.role.topics[0])
             agent.on_assigned({tp.partition for tp in assigned if tp.topic == first})
-            self.watch.assigned()
+            self.health.assigned()
 
         app.on_partitions_revoked.connect(revoked, weak=False)
         app.on_partitions_assigned.connect(assigned, weak=False)  # type: ignore[arg-type]

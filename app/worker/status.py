@@ -29,7 +29,7 @@ from app.process.status_server import Answer, StatusServer
 from app.redis.client import connect
 from app.redis.heartbeats import Beat, beat, retire, roles
 from app.settings import Settings
-from app.worker.health import Place, Watch
+from app.worker.health import Place, WorkerHealth
 
 log = structlog.get_logger(__name__)
 
@@ -45,9 +45,9 @@ class Status:
     Ends the process when one of its roles makes no progress, or was given no partitions.
     """
 
-    def __init__(self, settings: Settings, watches: Sequence[Watch]) -> None:
+    def __init__(self, settings: Settings, healths: Sequence[WorkerHealth]) -> None:
         self._settings = settings
-        self._watches = watches
+        self._healths = healths
         self._redis = connect(settings.redis, "heartbeat")
         self._ticked_at = time.monotonic()
         self._measured: set[Place] = set()
@@ -77,7 +77,7 @@ class Status:
         if self._server is not None:
             self._server.close()
         try:
-            for one in self._watches:
+            for one in self._healths:
                 await retire(self._redis, self._settings.redis, one.role, one.instance)
         except RedisError as failed:
             log.debug("heartbeat.retire_failed", reason=type(failed).__name__)
@@ -100,17 +100,17 @@ class Status:
     def _look(self) -> None:
         self._ticked_at = time.monotonic()
         lags: Counter[Place] = Counter()
-        for one in self._watches:
+        for one in self._healths:
             one.look()
             # Two roles of a process may read one topic: what waits for either is told as a sum.
             lags.update(one.lags)
-        metrics.IN_FLIGHT.set(sum(one.in_flight for one in self._watches))
+        metrics.IN_FLIGHT.set(sum(one.in_flight for one in self._healths))
         for gone in self._measured - lags.keys():
             metrics.LAG.remove(*gone)
         for place, lag in lags.items():
             metrics.LAG.labels(*place).set(lag)
         self._measured = set(lags)
-        for one in self._watches:
+        for one in self._healths:
             hopeless = one.hopeless
             if hopeless is not None:
                 code, reason = hopeless
@@ -118,17 +118,17 @@ class Status:
 
     def _beats(self) -> list[Beat]:
         address = "" if self._server is None else self._server.address
-        return [one.beat(address) for one in self._watches]
+        return [one.beat(address) for one in self._healths]
 
     def _healthz(self, _query: str) -> Answer:
         silent = time.monotonic() - self._ticked_at
-        stalled = max(one.stalled_seconds for one in self._watches)
+        stalled = max(one.stalled_seconds for one in self._healths)
         # A little before the worker would end itself: a probe may be faster.
         alive = max(silent, stalled) < self._settings.worker.stall_timeout
         return 200 if alive else 503, {**self._document(), "loopSilentSeconds": round(silent, 1)}
 
     def _readyz(self, _query: str) -> Answer:
-        ready = all(one.state == "ready" for one in self._watches)
+        ready = all(one.state == "ready" for one in self._healths)
         return 200 if ready else 503, self._document()
 
     def _document(self) -> dict[str, Any]:

@@ -65,13 +65,13 @@ class Event:
 
 
 @dataclass(slots=True)
-class Graveyard:
-    """Keeps what was buried."""
+class DeadLetterQueue:
+    """Keeps what was sent to it."""
 
-    buried: list[tuple[Record, Exception]] = field(default_factory=list)
+    sent: list[tuple[Record, Exception]] = field(default_factory=list)
 
-    async def bury(self, record: Record, error: Exception) -> asyncio.Future[None]:
-        self.buried.append((record, error))
+    async def send(self, record: Record, error: Exception) -> asyncio.Future[None]:
+        self.sent.append((record, error))
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -82,7 +82,7 @@ class Around:
 
     def __init__(self) -> None:
         self.acknowledged: list[Event] = []
-        self.graveyard = Graveyard()
+        self.dead_letters = DeadLetterQueue()
         self.window = InFlight(512, fail=self._failed)
         self.waits = Waits()
         self._offsets: dict[str, int] = {}

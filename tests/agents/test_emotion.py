@@ -46,7 +46,7 @@ async def test_messages_become_readings_in_the_order_of_their_offsets(
     async with WorkerProcess("emotion", topics, tmp_path / "log"):
         # When they are produced
         await produce(topics, CHAT, records)
-        # Then each is read once, in order, and the broken one is buried
+        # Then each is read once, in order, and the broken one is a dead letter
         readings = await eventually(
             lambda: read_all(topics, EMOTIONS), lambda seen: len(seen) >= 60
         )
@@ -151,7 +151,7 @@ def agent(around: Around, outbox: Sent, source: Source) -> EmotionAgent:
     return EmotionAgent(
         source=source,
         outbox=outbox,
-        dead_letters=around.graveyard,
+        dead_letters=around.dead_letters,
         window=around.window,
         settings=EmotionSettings(),
     )
@@ -172,7 +172,7 @@ async def test_a_reading_that_its_schema_refuses_is_one_dead_letter() -> None:
     events = [around.event(CHAT, "ada", chat("ada", text)) for text in texts]
     await agent(around, outbox, Source(REFUSED)).run(stream(events))
     assert [reading.source_offset for reading in outbox.readings] == [0, len(texts) - 1]
-    assert [record.offset for record, _ in around.graveyard.buried] == [1, 2, 3, 4, 5]
+    assert [record.offset for record, _ in around.dead_letters.sent] == [1, 2, 3, 4, 5]
     assert around.positions == [(CHAT, n) for n in range(len(texts))]
 
 
@@ -192,12 +192,12 @@ async def test_a_worker_that_cannot_send_ends_while_no_message_comes() -> None:
     assert around.acknowledged == []
 
 
-async def test_a_reader_that_is_stopped_buries_nothing() -> None:
+async def test_a_reader_that_is_stopped_makes_no_dead_letter() -> None:
     for answer in ("cancelled", ReaderStopped("no"), (ReaderStopped("no"),)):
         around = Around()
         event = around.event(CHAT, "ada", chat("ada", "hello"))
         async with asyncio.timeout(5):
             with pytest.raises(ReaderStopped):
                 await agent(around, Sent(), Source({"hello": answer})).run(stream([event]))
-        assert around.graveyard.buried == []
+        assert around.dead_letters.sent == []
         assert around.acknowledged == []

@@ -60,7 +60,7 @@ async def run(
     await history.run(
         stream(events),
         store=store,
-        dead_letters=around.graveyard,
+        dead_letters=around.dead_letters,
         window=around.window,
         logical=str,
         batch_size=batch_size,
@@ -130,7 +130,7 @@ async def test_poison_among_others_costs_only_itself(store, database, around: Ar
         around.event(CHAT, "ada", message(CHAT, "ada", 2)),
     ]
     await run(events, store, around)
-    assert [type(error).__name__ for _, error in around.graveyard.buried] == [
+    assert [type(error).__name__ for _, error in around.dead_letters.sent] == [
         "InvalidJson",
         "InvalidMessage",
         "Refused",

@@ -107,7 +107,7 @@ async def test_a_restarted_worker_goes_on_from_the_changelog(
     assert len(await read_all(topics, LEARNER_CHANGELOG)) == 6
 
 
-async def test_poison_is_buried_and_its_neighbours_go_through(
+async def test_poison_is_a_dead_letter_and_its_neighbours_go_through(
     topics: Settings, tmp_path: Path
 ) -> None:
     # Given 61 good batches with three bad records among them
@@ -132,7 +132,7 @@ async def test_poison_is_buried_and_its_neighbours_go_through(
     assert max(s.document["version"] for s in states) == 61
 
 
-async def test_a_record_of_an_unknown_format_ends_the_worker_and_no_event_is_buried(
+async def test_a_record_of_an_unknown_format_ends_the_worker_and_no_event_is_a_dead_letter(
     topics: Settings, tmp_path: Path
 ) -> None:
     # Given a release after this one wrote a learner's record, and an event of it waits

@@ -57,7 +57,7 @@ async def run(events: list[Event], log: PushLog, around: Around, batch_size: int
     await push.run(
         stream(events),
         log=log,
-        dead_letters=around.graveyard,
+        dead_letters=around.dead_letters,
         window=around.window,
         logical=str,
         batch_size=batch_size,
@@ -111,7 +111,7 @@ async def test_poison_among_others_costs_only_itself(log: PushLog, around: Aroun
     await run(events, log, around)
     assert [item.kind for item in await pushes(log, "ada")] == ["user_state_update"] * 2
     assert (await log.head("bob")).offset == 0
-    assert [type(error).__name__ for _, error in around.graveyard.buried] == [
+    assert [type(error).__name__ for _, error in around.dead_letters.sent] == [
         "InvalidJson",
         "InvalidMessage",
         "InvalidMessage",
@@ -190,7 +190,7 @@ async def test_a_learner_whose_keys_are_broken_costs_one_dead_letter(
         around.event(USER_STATE, "bob", message(USER_STATE, "bob", 1)),
     ]
     await asyncio.wait_for(run(events, log, around), 10)
-    assert [(record.key, type(error)) for record, error in around.graveyard.buried] == [
+    assert [(record.key, type(error)) for record, error in around.dead_letters.sent] == [
         (b"eve", Refused),
         (b"mal", Refused),
     ]
@@ -212,7 +212,7 @@ async def test_a_redis_that_refuses_this_user_ends_the_stream_with_a_reason(
         with pytest.raises(Fatal, match=r"can.t run this command.*MASTERX_REDIS__URL"):
             await asyncio.wait_for(run([event], PushLog(client, settings), around), 10)
     assert around.acknowledged == []
-    assert around.graveyard.buried == []
+    assert around.dead_letters.sent == []
 
 
 async def test_a_full_redis_is_waited_for(

@@ -57,7 +57,7 @@ class Learners:
         self.agent = LearnerAgent(
             table=self.table,
             outbox=producer,
-            dead_letters=self.around.graveyard,
+            dead_letters=self.around.dead_letters,
             window=self.around.window,
             settings=settings.learner,
             logical=str,
@@ -156,13 +156,13 @@ async def pushed(settings: Settings) -> None:
             await push.run(
                 stream(events),
                 log=log,
-                dead_letters=around.graveyard,
+                dead_letters=around.dead_letters,
                 window=around.window,
                 logical=str,
                 batch_size=7,
                 waits=around.waits,
             )
-            assert around.graveyard.buried == []
+            assert around.dead_letters.sent == []
 
         events = await outputs(settings, USER_STATE, RECOMMENDATIONS)
         await run(events)
@@ -187,13 +187,13 @@ async def stored(settings: Settings) -> None:
             await history.run(
                 stream(order),
                 store=store,
-                dead_letters=around.graveyard,
+                dead_letters=around.dead_letters,
                 window=around.window,
                 logical=str,
                 batch_size=5,
                 waits=around.waits,
             )
-            assert around.graveyard.buried == []
+            assert around.dead_letters.sent == []
             profile = await store.profile("ada")
             assert profile is not None
             assert profile["version"] == 2

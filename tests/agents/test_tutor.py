@@ -91,7 +91,7 @@ async def agent(desk: Desk, around: Around) -> AsyncIterator[TutorAgent]:
         tutor=desk,
         hearer=desk,
         outbox=NoOutbox(),
-        dead_letters=around.graveyard,
+        dead_letters=around.dead_letters,
         window=around.window,
         message_window=around.window.beside(),
         logical=str,
@@ -171,7 +171,7 @@ async def test_poison_among_others_costs_only_itself(agent: TutorAgent, around: 
         around.event(CHAT, "ada", None),
     )
     await stream.close()
-    errors = [type(error).__name__ for _, error in around.graveyard.buried]
+    errors = [type(error).__name__ for _, error in around.dead_letters.sent]
     assert sorted(errors) == ["InvalidJson", "InvalidMessage", "InvalidMessage"]
     assert len(around.acknowledged) == 3
 
@@ -217,7 +217,7 @@ async def test_messages_are_heard_while_requests_take_every_place(desk: Desk, ar
         tutor=desk,
         hearer=desk,
         outbox=NoOutbox(),
-        dead_letters=around.graveyard,
+        dead_letters=around.dead_letters,
         window=narrow,
         message_window=narrow.beside(),
         logical=str,
@@ -272,7 +272,7 @@ async def test_at_the_end_of_the_process_what_is_under_way_is_not_acknowledged(
     assert around.acknowledged == []
 
 
-async def test_a_request_that_cannot_be_worked_on_is_ended_and_buried(
+async def test_a_request_that_cannot_be_worked_on_is_ended_and_a_dead_letter(
     agent: TutorAgent, desk: Desk, around: Around
 ):
     desk.fault, request = RuntimeError("a fault of ours"), asked()
@@ -280,20 +280,20 @@ async def test_a_request_that_cannot_be_worked_on_is_ended_and_buried(
     stream.put(around.event(TUTOR_REQUESTS, "ada", request))
     stream.put(around.event(CHAT, "ada", message(CHAT, "ada", 1)))
     await stream.close()
-    assert [str(error) for _, error in around.graveyard.buried] == ["a fault of ours"]
+    assert [str(error) for _, error in around.dead_letters.sent] == ["a fault of ours"]
     assert ("give up", request.reply_id) in desk.noted
     assert ("hear", f"{CHAT}-ada-1") in desk.noted
     assert len(around.acknowledged) == 2
 
 
-async def test_one_that_cannot_even_be_ended_is_buried_too(
+async def test_one_that_cannot_even_be_ended_is_a_dead_letter_too(
     agent: TutorAgent, desk: Desk, around: Around
 ):
     desk.fault, desk.gives_up_badly = RuntimeError("a fault of ours"), RuntimeError("another")
     stream = Stream(agent)
     stream.put(around.event(TUTOR_REQUESTS, "ada", asked()))
     await stream.close()
-    assert [str(error) for _, error in around.graveyard.buried] == ["a fault of ours"]
+    assert [str(error) for _, error in around.dead_letters.sent] == ["a fault of ours"]
 
 
 async def test_a_fault_in_a_retry_ends_that_request_and_others_are_tried(
@@ -317,7 +317,7 @@ async def test_what_kafka_does_not_take_is_no_fault_of_the_record(
     stream = Stream(agent)
     stream.put(around.event(TUTOR_REQUESTS, "ada", asked()))
     await stream.close()
-    assert around.graveyard.buried == []
+    assert around.dead_letters.sent == []
     assert around.acknowledged == []
     # Nor is it in a retry, where it ends the agent
     desk.waiting.append(asked())

@@ -90,7 +90,7 @@ async def test_poison_in_batches_of_64(topics: Settings, tmp_path: Path) -> None
     async with WorkerProcess("emotion", topics, tmp_path / "second"):
         out = await masterx(topics, "dead-letters", "replay", "--all")
         assert out.count("replayed") >= len(poison), out
-        # Then the text is read, and what was never a message is buried again
+        # Then the text is read, and what was never a message is a dead letter again
         await eventually(lambda: lag(topics, "emotion"), lambda left: left == 0, within=60)
         again = [record.document for record in await read_all(topics, EMOTIONS)]
         assert sorted(r["eventId"] for r in again) == sorted({*good, raising.event_id})

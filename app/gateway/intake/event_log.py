@@ -1,7 +1,7 @@
 """Kafka as the gateway sees it: append a record, know when every replica has it.
 
 Errors:
-    Unavailable    Kafka does not take records at the moment
+    EventLogUnavailable    Kafka does not take records at the moment
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _LOOK_AGAIN: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Unavailable(Exception):
+class EventLogUnavailable(Exception):
     """Kafka does not take records at the moment."""
 
 
 _Place = tuple[str, int | None]
 """A topic by its logical name, and a partition; None: not yet known."""
-_EXPECTED: Final = (KafkaError, OperatorError, Unavailable, OSError)
+_EXPECTED: Final = (KafkaError, OperatorError, EventLogUnavailable, OSError)
 
 
 class EventLog:
@@ -56,9 +56,9 @@ class EventLog:
     follows. So a failure discards the producer; a new one has numbers of its own.
 
     A partition without a leader (its brokers are away) is refused by itself: its learners
-    get Unavailable, and the others go on. Records that were waiting for its leader fail after
-    `kafka.request_timeout` and leave a hole in that partition alone, so the producer is
-    discarded only when the leader is back.
+    get EventLogUnavailable, and the others go on. Records that were waiting for its leader
+    fail after `kafka.request_timeout` and leave a hole in that partition alone, so the producer
+    is discarded only when the leader is back.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -117,35 +117,37 @@ class EventLog:
             A future, done when all in-sync replicas have the record.
 
         Raises:
-            Unavailable: it is certain that the record is not buffered.
+            EventLogUnavailable: it is certain that the record is not buffered.
         """
         producer = self._producer
         if producer is None:
-            raise Unavailable(self.trouble or "not connected")
+            raise EventLogUnavailable(self.trouble or "not connected")
         place = self._place(producer, topic, key)
         try:
             delivery = await producer.send(
                 topic, key=key, value=value, partition=place[1], headers=headers
             )
         except (MessageSizeTooLargeError, KafkaTimeoutError) as error:
-            raise Unavailable(type(error).__name__) from error
+            raise EventLogUnavailable(type(error).__name__) from error
         except (KafkaError, OSError, RuntimeError) as error:
             self._failed(producer, error)
-            raise Unavailable(type(error).__name__) from error
+            raise EventLogUnavailable(type(error).__name__) from error
         delivery.add_done_callback(lambda done: self._delivered(producer, place, done))
         return delivery
 
     def _place(self, producer: Producer, topic: str, key: bytes) -> _Place:
-        """Topic and partition of a key. Raises Unavailable while nobody leads it."""
+        """Topic and partition of a key. Raises EventLogUnavailable while nobody leads it."""
         partition = producer.partition_of(topic, key)
         if partition is None:
             return topic, None  # the first record of a topic: the producer asks before it sends
         if not producer.has_leader(topic, partition):
             self._look_again(producer)
-            raise Unavailable(f"partition {partition} of {topic} has no leader")
+            raise EventLogUnavailable(f"partition {partition} of {topic} has no leader")
         if (topic, partition) in self._holes:
-            self._failed(producer, Unavailable(f"partition {partition} of {topic} is led again"))
-            raise Unavailable("connecting anew")
+            self._failed(
+                producer, EventLogUnavailable(f"partition {partition} of {topic} is led again")
+            )
+            raise EventLogUnavailable("connecting anew")
         return topic, partition
 
     def _look_again(self, producer: Producer) -> None:
@@ -202,7 +204,7 @@ class EventLog:
         # Ask first: a produce to a missing topic may create it with one partition.
         missing = [t.physical for t in await list_topics(self._settings) if not t.partitions]
         if missing:
-            raise Unavailable(f"no topic {', '.join(missing)}; run `masterx topics create`")
+            raise EventLogUnavailable(f"no topic {', '.join(missing)}; run `masterx topics create`")
         producer = Producer(self._settings, client_id="masterx-gateway")
         async with asyncio.timeout(self._settings.kafka.request_timeout):
             await producer.start()

@@ -25,7 +25,7 @@ import structlog
 from agents.runtime import envelope
 from app.gateway.auth.admission import Sender
 from app.gateway.intake import trace
-from app.gateway.intake.event_log import EventLog, Unavailable
+from app.gateway.intake.event_log import EventLog, EventLogUnavailable
 from app.gateway.intake.events import Batch, Plan, Submission, plan
 from app.gateway.intake.refusal import Refusal
 from app.gateway.intake.retries import RetryMemory
@@ -154,7 +154,7 @@ class Intake:
                     outcomes.add(await self._produce(planned, new, sender))
                     settling = True
                 return duplicates, outcomes
-        except Unavailable as error:
+        except EventLogUnavailable as error:
             raise Refusal.unavailable(f"Kafka does not take records ({error})") from error
         finally:
             if not settling:

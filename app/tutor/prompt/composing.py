@@ -16,7 +16,7 @@ from app.tutor.config import TutorSettings
 from app.tutor.metrics import PREPARED_SECONDS
 from app.tutor.prompt.layers import LayerOutcomes
 from app.tutor.prompt.reply_contract import Asked, Danger, Worded
-from app.tutor.providers.errors import Reason, Unavailable
+from app.tutor.providers.errors import NoAnswer, Reason
 from app.tutor.providers.router import Router
 from app.tutor.providers.router_types import (
     Answer,
@@ -79,9 +79,9 @@ class Composer:
         return _danger(self._screen.message(text, reading))
 
     async def answer(self, asked: Asked, listener: Listener) -> Worded:
-        """The words. Raises app.tutor.providers.errors.Unavailable; what `listener` raises."""
+        """The words. Raises app.tutor.providers.errors.NoAnswer; what `listener` raises."""
         if not self._router.enabled:
-            raise Unavailable(Reason.OFF)
+            raise NoAnswer(Reason.OFF)
         await self._layers.refresh()
         request = asked.request
         choice = self._choice(asked)
@@ -129,7 +129,7 @@ class Composer:
                 ),
                 Unheard(),
             )
-        except Unavailable:
+        except NoAnswer:
             return extractive
         return by_model_answer(answer.text, extractive, settings, self._count)
 

@@ -80,7 +80,7 @@ class ReplyContract(Protocol):
         ...
 
     async def answer(self, asked: Asked, listener: Listener) -> Worded:
-        """The words. Raises app.tutor.providers.errors.Unavailable; what `listener` raises."""
+        """The words. Raises app.tutor.providers.errors.NoAnswer; what `listener` raises."""
         ...
 
     async def summarised(

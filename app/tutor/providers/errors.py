@@ -1,7 +1,7 @@
 """What can go wrong between a request and its answer.
 
 TutorError
-  Unavailable        the request ends without an answer; says why, and when to try again
+  NoAnswer           the request ends without an answer; says why, and when to try again
   ProviderFailure    one provider failed once
   Shut               one provider is not to be asked now
   OverBudget         the learner has used what a day allows
@@ -152,7 +152,7 @@ class StoreDown(TutorError):
         self.error = error
 
 
-class Unavailable(TutorError):
+class NoAnswer(TutorError):
     """The request ends without an answer; the learner is told that there is none now.
 
     Attributes:

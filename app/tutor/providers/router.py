@@ -1,11 +1,11 @@
-"""A request goes in; its answer comes back in pieces and then whole, or Unavailable is raised.
+"""A request goes in; its answer comes back in pieces and then whole, or NoAnswer is raised.
 
 In order, all of it within the overall deadline:
 1. Which providers may be asked now? (health: circuit, cooldown, free streams)
 2. Which of them first? (choice: learned from outcomes)
 3. Ask it; where it fails in a way that may pass, once more, as late as it says (Retry-After).
 4. If its first text is later than usual and hedging is on, ask the second as well.
-5. If they failed, go to 1 with those not asked yet; with none left, Unavailable.
+5. If they failed, go to 1 with those not asked yet; with none left, NoAnswer.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from app.tutor.providers.circuit import ProviderCircuit
 from app.tutor.providers.client import ProviderClient
 from app.tutor.providers.errors import (
     FailureKind,
+    NoAnswer,
     OverBudget,
     ProviderFailure,
     Reason,
     Shut,
     StoreDown,
-    Unavailable,
 )
 from app.tutor.providers.hedging import Allowance, race
 from app.tutor.providers.provider_attempt import ProviderAttempt
@@ -85,7 +85,7 @@ class Router:
     async def answer(self, request: Request, listener: Listener) -> Answer:
         """Have it answered; `listener` hears the pieces as they come.
 
-        Raises Unavailable, not later than the deadline. What `listener` raises goes through.
+        Raises NoAnswer, not later than the deadline. What `listener` raises goes through.
         """
         loop = asyncio.get_running_loop()
         pursuit = Pursuit(request, SpeakerLock(listener), loop.time())
@@ -96,7 +96,7 @@ class Router:
                 answer = await self._in_time(pursuit)
             outcome = _ANSWERED
             return answer
-        except Unavailable as error:
+        except NoAnswer as error:
             outcome = error.reason
             raise
         except asyncio.CancelledError:
@@ -136,16 +136,16 @@ class Router:
 
     async def _in_time(self, pursuit: Pursuit) -> Answer:
         if not self._providers:
-            raise Unavailable(Reason.OFF)
+            raise NoAnswer(Reason.OFF)
         if self._in_flight > self._settings.max_in_flight:
-            raise Unavailable(Reason.BUSY)
+            raise NoAnswer(Reason.BUSY)
         try:
             async with asyncio.timeout(self._settings.timeouts.overall) as deadline:
                 return await self._pursue(pursuit)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            raise Unavailable(Reason.DEADLINE, shown=pursuit.floor.shown) from None
+            raise NoAnswer(Reason.DEADLINE, shown=pursuit.floor.shown) from None
         except OverBudget as error:
             raise self._ended(pursuit, Reason.BUDGET, error.wait) from None
         except StoreDown as error:
@@ -180,13 +180,13 @@ class Router:
 
     def _ended(
         self, pursuit: Pursuit, reason: Reason, retry_after: float | None = None
-    ) -> Unavailable:
-        return Unavailable(reason, retry_after=retry_after, shown=pursuit.floor.shown)
+    ) -> NoAnswer:
+        return NoAnswer(reason, retry_after=retry_after, shown=pursuit.floor.shown)
 
     # -- 1, 2 ------------------------------------------------------------------------------
 
     async def _order(self, pursuit: Pursuit, left: dict[str, Provider]) -> list[Provider]:
-        """Providers that may be asked now, the best first. Raises Unavailable if none will be."""
+        """Providers that may be asked now, the best first. Raises NoAnswer if none will be."""
         loop = asyncio.get_running_loop()
         patient_until = loop.time() + self._settings.retries.patience
         while (soonest := min((waits := await self._health.waits(list(left))).values())) > 0:

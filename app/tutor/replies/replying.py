@@ -32,7 +32,7 @@ from app.redis.client import errors_told_apart
 from app.tutor.config import ReplySettings
 from app.tutor.metrics import FEEDBACK, LOST, PUT_OFF, REPLIES
 from app.tutor.prompt.reply_contract import Asked, ReplyContract, Worded
-from app.tutor.providers.errors import Reason, StoreDown, Unavailable
+from app.tutor.providers.errors import NoAnswer, Reason, StoreDown
 from app.tutor.replies.chat_text_cache import ChatTextCache, TextUnreachable
 from app.tutor.replies.conversations import Conversations, encoded
 from app.tutor.replies.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
@@ -243,7 +243,7 @@ class Replying:
             return await self._asked(case)
         except TextUnreachable:
             return await self._without(case, "kafka", None)
-        except Unavailable as error:
+        except NoAnswer as error:
             return await self._without(case, error.reason, error.retry_after)
 
     async def _read(self, case: _Case) -> Worded | None:
@@ -281,7 +281,7 @@ class Replying:
         return None
 
     async def _asked(self, case: _Case) -> Worded:
-        """What a model says. Raises Unavailable."""
+        """What a model says. Raises NoAnswer."""
         request = case.request
         before = await self._insist(partial(self._conversations.load, request.user_id))
         # A request that was put off is told where it is answered, behind what came since.

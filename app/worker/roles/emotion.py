@@ -28,7 +28,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     except (ArtefactProblem, EncoderNotFound) as problem:
         end_now(Exit.CONFIG, str(problem))
     following = asyncio.create_task(follow(reader, parts.settings.emotion))
-    parts.watch.degraded = lambda: None if reader.status == "ok" else f"model {reader.status}"
+    parts.health.degraded = lambda: None if reader.status == "ok" else f"model {reader.status}"
     try:
         agent = EmotionAgent(
             source=reader,

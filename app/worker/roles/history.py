@@ -37,7 +37,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             window=parts.window,
             logical=partial(logical, settings),
             batch_size=settings.worker.batch_size,
-            waits=parts.watch.waits,
+            waits=parts.health.waits,
         )
         yield stateless(parts, run)
     finally:

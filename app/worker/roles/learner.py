@@ -44,7 +44,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
         parts.settings, LEARNER_CHANGELOG, parts.outbox, version_of, on_unknown=refuse
     )
     record_format = RecordFormat(parts.role.name, parts.settings, previous=PREVIOUS, current=FORMAT)
-    parts.watch.recovering = lambda: table.recovering
+    parts.health.recovering = lambda: table.recovering
     metrics.TABLE_RECORDS.set_function(lambda: len(table))
     agent = LearnerAgent(
         table=table,

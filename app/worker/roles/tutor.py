@@ -73,7 +73,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             texts=texts,
             words=composer,
             quiet=quiet,
-            waits=parts.watch.waits,
+            waits=parts.health.waits,
         )
         replying = Replying(
             tutor.replies,
@@ -86,7 +86,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             hearing=hearing,
             words=composer,
             pushes=PushLog(redis, settings.redis),
-            waits=parts.watch.waits,
+            waits=parts.health.waits,
         )
         stack.push_async_callback(replying.close)
         agent = TutorAgent(

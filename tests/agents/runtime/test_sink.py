@@ -52,7 +52,7 @@ async def run(events, store: Store, around: Around, batch_size: int = 16) -> Non
     await sink.run(
         stream(events),
         Sink("push", "redis", read=store.read, write=store.write, erase=store.erase),
-        dead_letters=around.graveyard,
+        dead_letters=around.dead_letters,
         window=around.window,
         logical=str,
         batch_size=batch_size,
@@ -87,9 +87,9 @@ async def test_what_cannot_be_read_or_is_refused_is_one_dead_letter_each(
     store.refuses = {f"{CHAT}-ada-2", f"{ERASURES}-ada-3"}
     await run(batch, store, around)
 
-    buried = [record.offset for record, _ in around.graveyard.buried]
-    assert buried == [batch[n].message.offset for n in (1, 3, 4)]
-    assert [type(error).__name__ for _, error in around.graveyard.buried][1:] == ["Refused"] * 2
+    sent = [record.offset for record, _ in around.dead_letters.sent]
+    assert sent == [batch[n].message.offset for n in (1, 3, 4)]
+    assert [type(error).__name__ for _, error in around.dead_letters.sent][1:] == ["Refused"] * 2
     assert len(around.acknowledged) == len(batch)  # the stream moves on
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.runtime.topics import CHAT, DEAD_LETTERS
-from app.kafka.dead_letters import Graveyard
+from app.kafka.dead_letters import DeadLetterQueue
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES
 from app.settings import Settings
 from schemas.base import InvalidMessage, UnknownVersion
@@ -39,14 +39,14 @@ class Sent:
     async def flush(self) -> None: ...
 
 
-def bury(key=b"ada", value=b"{", headers=None, error=None, **more):
+def letter_of(key=b"ada", value=b"{", headers=None, error=None, **more):
     """What is sent: key, letter, and the size of both with the headers."""
 
     async def run():
         outbox = Sent()
-        graveyard = Graveyard(outbox, "emotion", Settings(), **more)
+        dead_letters = DeadLetterQueue(outbox, "emotion", Settings(), **more)
         record = Record(CHAT, 3, 7, key, value, headers)
-        await graveyard.bury(record, error or InvalidMessage("is wrong", "text"))
+        await dead_letters.send(record, error or InvalidMessage("is wrong", "text"))
         ((sent_key, sent, sent_headers),) = outbox.records
         size = len(sent_key or b"") + len(sent) + sum(map(len, sent_headers.values()))
         return sent_key, DeadLetter.parse(sent), size
@@ -73,7 +73,7 @@ PAIRS = st.lists(st.tuples(st.text(max_size=9), st.none() | st.binary(max_size=9
 @given(st.none() | st.binary(max_size=9), st.none() | st.binary(max_size=9), PAIRS)
 def test_key_value_and_headers_are_exact(key, value, headers):
     headers = tuple((name.encode(errors="replace").decode(), data) for name, data in headers)
-    sent_key, letter, _ = bury(key, value, headers)
+    sent_key, letter, _ = letter_of(key, value, headers)
     assert original(sent_key, letter) == (key, value, headers)
     assert letter.key_base64 == (None if key is None else base64.b64encode(key).decode())
     assert letter.omitted_bytes is None
@@ -81,7 +81,7 @@ def test_key_value_and_headers_are_exact(key, value, headers):
 
 def test_binary_and_repeated_headers_are_exact_and_readable():
     headers = [("x", b"\xff\xfe"), ("a", b"1"), ("n", None), ("a", b"2"), ("long", b"y" * 5000)]
-    _, letter, _ = bury(headers=headers)
+    _, letter, _ = letter_of(headers=headers)
     assert letter.raw_headers == (
         ("x", "//4="),
         ("a", "MQ=="),
@@ -105,7 +105,7 @@ def test_binary_and_repeated_headers_are_exact_and_readable():
     ids=["value", "key", "half and half", "header", "escaped names", "trace"],
 )
 def test_the_largest_record_fits_with_every_byte(key, value, headers):
-    sent_key, letter, size = bury(key, value, headers)
+    sent_key, letter, size = letter_of(key, value, headers)
     assert size < MAX_DEAD_LETTER_BYTES
     if letter.omitted_bytes is None:
         assert original(sent_key, letter) == (key, value, tuple(headers or ()))
@@ -125,7 +125,7 @@ def test_the_largest_record_fits_with_every_byte(key, value, headers):
     ids=["value", "key", "headers"],
 )
 def test_what_fits_no_letter_is_named_without_its_bytes(key, value, headers):
-    sent_key, letter, size = bury(key, value, headers)
+    sent_key, letter, size = letter_of(key, value, headers)
     assert size < 10_000
     assert sent_key == (key if len(key) < 100 else None)
     assert (letter.value_base64, letter.raw_headers, letter.headers) == (None, None, {})
@@ -134,22 +134,24 @@ def test_what_fits_no_letter_is_named_without_its_bytes(key, value, headers):
 
 
 def test_a_topic_that_takes_less_gets_smaller_letters():
-    _, letter, size = bury(value=b"z" * 100_000, max_bytes=100_000)
+    _, letter, size = letter_of(value=b"z" * 100_000, max_bytes=100_000)
     assert size < 10_000
     assert letter.omitted_bytes > 100_000
 
 
 def test_a_field_of_megabytes_is_cut():
-    _, letter, size = bury(error=InvalidMessage("is wrong", "probabilities." + "x" * 3_000_000))
+    _, letter, size = letter_of(
+        error=InvalidMessage("is wrong", "probabilities." + "x" * 3_000_000)
+    )
     assert size < 5_000
     assert letter.field.startswith("probabilities.xxx")
 
 
 def test_an_unknown_version_is_told_in_words_for_a_machine():
-    _, letter, _ = bury(error=UnknownVersion("schemaVersion"))
+    _, letter, _ = letter_of(error=UnknownVersion("schemaVersion"))
     assert (letter.error, letter.reason) == ("UnknownVersion", "unknown_version")
 
 
 def test_the_words_of_other_errors_are_not_told():
-    _, letter, _ = bury(error=RuntimeError("the learner's words"))
+    _, letter, _ = letter_of(error=RuntimeError("the learner's words"))
     assert "words" not in orjson.dumps(letter.document()).decode()

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.runtime.topics import CHAT, DEAD_LETTERS, EMOTIONS, USER_STATE
-from app.kafka.dead_letters import Graveyard
+from app.kafka.dead_letters import DeadLetterQueue
 from app.kafka.producer import Producer
 from app.kafka.redrive import REPLAY_OF, Result, read, replay
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, physical
@@ -17,7 +17,7 @@ from schemas.topics.operations import DeadLetter
 pytestmark = pytest.mark.services
 
 
-def buried(topic, partition, offset, value, **more):
+def letter_of(topic, partition, offset, value, **more):
     return DeadLetter(
         topic=topic,
         partition=partition,
@@ -58,7 +58,7 @@ async def produce(settings, topic, key, value, partition, headers=None, **option
         )
 
 
-async def bury(settings, letter, key=b"ann"):
+async def send_letter(settings, letter, key=b"ann"):
     await produce(settings, DEAD_LETTERS, key, letter.json_bytes(), letter.partition)
 
 
@@ -77,18 +77,18 @@ async def records(settings, topic, partition):
     return found
 
 
-async def test_a_letter_is_listed_once_however_often_it_was_buried(topics):
-    letter = buried(CHAT, 2, 7, b"\xff not json")
-    await bury(topics, letter)
-    await bury(topics, letter)
-    await bury(topics, buried(CHAT, 1, 3, b"x"))
+async def test_a_letter_is_listed_once_however_often_it_was_sent(topics):
+    letter = letter_of(CHAT, 2, 7, b"\xff not json")
+    await send_letter(topics, letter)
+    await send_letter(topics, letter)
+    await send_letter(topics, letter_of(CHAT, 1, 3, b"x"))
     letters = await read(topics)
     assert sorted(one.id for one in letters) == [f"{CHAT}:1:3", f"{CHAT}:2:7"]
     assert await read(topics, since_ms=now_ms() + 3_600_000) == []
 
 
 async def test_replay_sends_the_original_to_its_own_partition_and_only_once(topics):
-    await bury(topics, buried(CHAT, 2, 7, b"\x00\xff original bytes"))
+    await send_letter(topics, letter_of(CHAT, 2, 7, b"\x00\xff original bytes"))
 
     first = await replay(topics, await read(topics))
     assert [one.result for one in first] == [Result.REPLAYED]
@@ -107,13 +107,13 @@ async def test_replay_sends_the_original_to_its_own_partition_and_only_once(topi
 
 
 async def test_a_replay_that_fails_again_is_a_letter_of_its_own(topics):
-    await bury(topics, buried(CHAT, 0, 7, b"still wrong"))
+    await send_letter(topics, letter_of(CHAT, 0, 7, b"still wrong"))
     await replay(topics, await read(topics))
     (sent,) = await records(topics, CHAT, 0)
-    failed_again = buried(CHAT, 0, sent.offset, b"still wrong").model_copy(
+    failed_again = letter_of(CHAT, 0, sent.offset, b"still wrong").model_copy(
         update={"headers": {k: v.decode() for k, v in sent.headers}}
     )
-    await bury(topics, failed_again)
+    await send_letter(topics, failed_again)
 
     results = await replay(topics, await read(topics))
 
@@ -136,7 +136,7 @@ async def test_for_a_reading_its_chat_message_is_sent(topics):
         source_partition=3,
         source_offset=chat.offset,
     )
-    await bury(topics, buried(EMOTIONS, 3, 0, reading.json_bytes()))
+    await send_letter(topics, letter_of(EMOTIONS, 3, 0, reading.json_bytes()))
 
     (outcome,) = await replay(topics, await read(topics))
     assert outcome.result is Result.REPLAYED
@@ -149,15 +149,15 @@ async def test_for_a_reading_its_chat_message_is_sent(topics):
 @pytest.mark.parametrize(
     ("letter", "reason"),
     [
-        (buried(USER_STATE, 0, 4, b"{}"), "compacted"),
-        (buried(EMOTIONS, 0, 4, b"not json"), "no reading"),
-        (buried("no-such-topic", 0, 4, b"{}"), "not in the catalogue"),
-        (buried(EMOTIONS, 0, 4, b'{"schemaVersion": 2}'), "version"),
-        (buried(EMOTIONS, 0, 4, READING_OF_ANOTHER_TOPIC), "not read from a chat message"),
+        (letter_of(USER_STATE, 0, 4, b"{}"), "compacted"),
+        (letter_of(EMOTIONS, 0, 4, b"not json"), "no reading"),
+        (letter_of("no-such-topic", 0, 4, b"{}"), "not in the catalogue"),
+        (letter_of(EMOTIONS, 0, 4, b'{"schemaVersion": 2}'), "version"),
+        (letter_of(EMOTIONS, 0, 4, READING_OF_ANOTHER_TOPIC), "not read from a chat message"),
     ],
 )
 async def test_what_cannot_be_sent_again_says_why(topics, letter, reason):
-    await bury(topics, letter)
+    await send_letter(topics, letter)
     (outcome,) = await replay(topics, await read(topics))
     assert outcome.result is Result.REFUSED
     assert reason in outcome.reason
@@ -165,7 +165,7 @@ async def test_what_cannot_be_sent_again_says_why(topics, letter, reason):
 
 async def test_a_letter_of_two_megabytes_can_be_read_and_sent(topics):
     value = bytes(range(256)) * 8_192
-    await bury(topics, buried(CHAT, 1, 0, value))
+    await send_letter(topics, letter_of(CHAT, 1, 0, value))
     (outcome,) = await replay(topics, await read(topics))
     assert outcome.result is Result.REPLAYED
     (sent,) = await records(topics, CHAT, 1)
@@ -183,13 +183,13 @@ async def test_a_letter_of_two_megabytes_can_be_read_and_sent(topics):
     ],
     ids=["headers", "nulls", "no utf-8", "large", "large key"],
 )
-async def test_what_was_buried_comes_back_with_every_byte(topics, key, value, headers):
-    # Given a record on a topic, buried by a worker's own code
+async def test_what_is_a_dead_letter_comes_back_with_every_byte(topics, key, value, headers):
+    # Given a record on a topic, made a dead letter by a worker's own code
     await produce(topics, CHAT, key, value, 2, headers)
     (source,) = await records(topics, CHAT, 2)
     async with Producer(topics, client_id="test") as producer:
-        graveyard = Graveyard(producer, "emotion", topics)
-        await (await graveyard.bury(source, InvalidMessage("is wrong")))
+        dead_letters = DeadLetterQueue(producer, "emotion", topics)
+        await (await dead_letters.send(source, InvalidMessage("is wrong")))
     # When it is replayed
     (letter,) = await read(topics)
     (outcome,) = await replay(topics, [letter])
@@ -207,9 +207,9 @@ async def test_a_record_that_fitted_no_letter_is_taken_from_its_topic(topics):
     place = await produce(topics, CHAT, b"ann", b"z" * 100_000, 1, [("a", b"\xff")])
     (source,) = await records(topics, CHAT, 1)
     async with Producer(topics, client_id="test") as producer:
-        graveyard = Graveyard(producer, "emotion", topics, max_bytes=50_000)
-        await (await graveyard.bury(source, InvalidMessage("is wrong")))
-    await bury(topics, buried(CHAT, 1, 7, None, omitted_bytes=9_000_000))
+        dead_letters = DeadLetterQueue(producer, "emotion", topics, max_bytes=50_000)
+        await (await dead_letters.send(source, InvalidMessage("is wrong")))
+    await send_letter(topics, letter_of(CHAT, 1, 7, None, omitted_bytes=9_000_000))
     # When they are replayed
     outcomes = {one.letter.letter.offset: one for one in await replay(topics, await read(topics))}
     # Then the first is there again, and of the other it is said that it is gone
@@ -225,15 +225,15 @@ async def test_one_that_its_topic_does_not_take_stops_no_other(topics):
     await produce(topics, CHAT, b"ann", b"z" * 5_000_000, 1, compression_type="gzip")
     (source,) = await records(topics, CHAT, 1)
     async with Producer(topics, client_id="test") as producer:
-        graveyard = Graveyard(producer, "emotion", topics)
-        await (await graveyard.bury(source, InvalidMessage("is wrong")))
-    await bury(topics, buried(CHAT, 1, 99, b"small"))
+        dead_letters = DeadLetterQueue(producer, "emotion", topics)
+        await (await dead_letters.send(source, InvalidMessage("is wrong")))
+    await send_letter(topics, letter_of(CHAT, 1, 99, b"small"))
     results = [one.result for one in await replay(topics, await read(topics))]
     assert results == [Result.REFUSED, Result.REPLAYED]
 
 
 async def test_a_letter_of_an_earlier_release_is_replayed_with_its_headers_as_text(topics):
-    await bury(topics, buried(CHAT, 1, 0, b"x", headers={"schema": "ChatReceived/1"}))
+    await send_letter(topics, letter_of(CHAT, 1, 0, b"x", headers={"schema": "ChatReceived/1"}))
     await replay(topics, await read(topics))
     (sent,) = await records(topics, CHAT, 1)
     assert sent.headers[0] == ("schema", b"ChatReceived/1")

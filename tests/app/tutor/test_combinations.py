@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from app.tutor.config import BudgetSettings
-from app.tutor.providers.errors import FailureKind, Reason, Unavailable
+from app.tutor.providers.errors import FailureKind, NoAnswer, Reason
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
 from tests.app.tutor.conftest import TIMEOUTS
@@ -78,8 +78,8 @@ async def one_pair(bench, first: Case, second: Case) -> None:
     async with asyncio.timeout(TIMEOUTS.overall + 10):
         try:
             answer = await router.answer(asked, ear)
-        except Unavailable as error:
-            failed: Unavailable | None = error
+        except NoAnswer as error:
+            failed: NoAnswer | None = error
         else:
             failed = None
             ear.check(answer)

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, LeaderNotAvailableError
 from aiokafka.partitioner import DefaultPartitioner
 
 from agents.runtime.topics import CHAT
-from app.gateway.intake.event_log import EventLog, Unavailable
+from app.gateway.intake.event_log import EventLog, EventLogUnavailable
 from app.kafka.admin import create_topics
 from app.kafka.producer import Producer
 from app.kafka.topics import physical
@@ -53,7 +53,7 @@ async def test_after_a_record_that_the_broker_refuses_the_next_ones_go_through(
                     try:
                         await append(log, value)
                         break
-                    except (Unavailable, KafkaError):
+                    except (EventLogUnavailable, KafkaError):
                         await asyncio.sleep(0.05)
     finally:
         await log.close(5)
@@ -119,7 +119,9 @@ async def test_a_partition_without_a_leader_costs_its_own_learners_only(
         assert isinstance(waiting.exception(), LeaderNotAvailableError)
         await asyncio.wait_for(sent(other, b"3"), 1)
         assert time.monotonic() - began < 15
-        with pytest.raises(Unavailable, match=f"partition {lost} of chat-messages has no leader"):
+        with pytest.raises(
+            EventLogUnavailable, match=f"partition {lost} of chat-messages has no leader"
+        ):
             await sent(key, b"refused")
         assert log._producer is producer
         assert log.trouble is None
@@ -130,7 +132,7 @@ async def test_a_partition_without_a_leader_costs_its_own_learners_only(
                 try:
                     await sent(key, b"4")
                     break
-                except Unavailable:
+                except EventLogUnavailable:
                     await asyncio.sleep(0.1)
         await sent(other, b"5")
     finally:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from app.tutor.config import BudgetSettings, HedgeSettings
-from app.tutor.providers.errors import Unavailable
+from app.tutor.providers.errors import NoAnswer
 from app.tutor.providers.hedging import Allowance
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
@@ -120,7 +120,7 @@ async def test_a_winner_that_breaks_off_is_superseded(bench):
 async def test_both_silent_end_in_one_failure(bench):
     router, (a, _), (b, _) = await two(bench, silence(), stall("Half"))
     ear = Ear()
-    with pytest.raises(Unavailable, match="exhausted"):
+    with pytest.raises(NoAnswer, match="exhausted"):
         await router.answer(request(), ear)
     assert ear.void == {1}
     await router.close()

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from app.tutor.config import BudgetSettings
-from app.tutor.providers.errors import Reason, Unavailable
+from app.tutor.providers.errors import NoAnswer, Reason
 from app.tutor.providers.router_types import Ending
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
@@ -81,7 +81,7 @@ async def test_thoughts_are_life_up_to_a_bound(bench: Bench, behaviour: Behaviou
     short = SHORT.model_copy(update={"thinking": 3.0})
     router = await bench.router({(provider := name()): endpoint}, timeouts=short)
     began = asyncio.get_running_loop().time()
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(NoAnswer) as caught:
         await router.answer(request(), Ear())
     assert caught.value.reason is Reason.EXHAUSTED, why
     assert asyncio.get_running_loop().time() - began < TIMEOUTS.overall / 2
@@ -111,7 +111,7 @@ async def test_a_limit_spent_on_thoughts_is_booked_and_not_tried_again(bench: Be
     router = await bench.router({(provider := name()): endpoint}, each={"output_price": 100})
     asked = request()
     for _ in range(6):  # the threshold of the circuit, and one more
-        with pytest.raises(Unavailable):
+        with pytest.raises(NoAnswer):
             await router.answer(asked, Ear())
     await router.close()
     assert len(endpoint.seen) == 6, "once each, and its circuit stays closed"

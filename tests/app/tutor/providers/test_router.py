@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from app.tutor.config import BudgetSettings
-from app.tutor.providers.errors import Reason, Unavailable
+from app.tutor.providers.errors import NoAnswer, Reason
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
 from models.tutor.providers.evidence import Situation
@@ -23,8 +23,8 @@ def name() -> str:
     return f"p{uuid4().hex[:10]}"
 
 
-async def refusal(router, asked=None, ear=None) -> Unavailable:
-    with pytest.raises(Unavailable) as caught:
+async def refusal(router, asked=None, ear=None) -> NoAnswer:
+    with pytest.raises(NoAnswer) as caught:
         await router.answer(asked or request(), ear or Ear())
     return caught.value
 

@@ -139,7 +139,7 @@ async def test_however_a_page_sends_it_the_agent_calls_a_person(bench, store):
         tutor=NobodyAsks(),
         hearer=made.hearing,
         outbox=outbox,
-        dead_letters=around.graveyard,
+        dead_letters=around.dead_letters,
         window=around.window,
         message_window=around.window.beside(),
         logical=str,
@@ -153,7 +153,7 @@ async def test_however_a_page_sends_it_the_agent_calls_a_person(bench, store):
     for topic in (INTERVENTIONS, TUTOR_REPLIES):
         causes = [cause for each in outbox.sent[topic] for cause in each["causedBy"]]
         assert sorted(texts_of[cause] for cause in causes) == sorted(AS_PAGES_SEND_IT)
-    assert around.graveyard.buried == []
+    assert around.dead_letters.sent == []
     # What is kept of a message is what the learner wrote
     assert [await made.texts.find(1, n) for n in range(len(chats))] == chats
 
