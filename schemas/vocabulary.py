@@ -41,6 +41,13 @@ class Level(StrEnum):
 _RANKS: Final = {level: rank for rank, level in enumerate(Level)}
 
 
+class Speaker(StrEnum):
+    """Who said a turn of a dialogue."""
+
+    TEACHER = "teacher"
+    STUDENT = "student"
+
+
 class Task(StrEnum):
     """What the learner is helped with; the tutor's modes."""
 

@@ -20,8 +20,8 @@ from app.mongo.client import connect
 from app.mongo.history import ERASURES, SUMMARIES
 from app.mongo.settings import MongoSettings
 from models.tutor.context.material import Said, Summary
-from models.tutor.moves.serving.dialogue import Speaker
 from schemas.topics.tutor import ReplyStatus
+from schemas.vocabulary import Speaker
 
 _NEWEST_FIRST: Final = -1
 

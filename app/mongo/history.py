@@ -20,8 +20,8 @@ returns begins with version 1 again, months later).
 `expiresAt` is set when a document is written: a changed setting holds for later ones.
 
 Only plain inserts, replaces and deletes are used; MongoDB-wire servers differ beyond that
-(FerretDB v1 answers a failed upsert in a way that PyMongo cannot read, and has no TTL
-index: there expired documents are deleted between writes).
+(FerretDB v1 answers a failed upsert in a way that PyMongo cannot read; `app.mongo.expiry`
+deletes what has expired where a server has no TTL index).
 
 `write` and `erase` raise agents.runtime.retrying.Retriable and Fatal; what reads raises
 pymongo.errors.PyMongoError as it comes.
@@ -31,11 +31,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import bson
@@ -56,6 +54,7 @@ from pymongo.errors import (
 from agents.runtime.ports import HistoryEntry, HistoryKind
 from agents.runtime.retrying import Fatal, Refused, Retriable, StoreError
 from app.mongo.client import SETTING, connect, trouble
+from app.mongo.expiry import Expiry, expires_at
 from app.mongo.field_names import original, stored
 from app.mongo.settings import MongoSettings
 from schemas.topics.operations import ErasureRequested
@@ -75,9 +74,6 @@ _TIMEOUT: Final = 3.0
 """Seconds to find the server; the caller decides whether to try again."""
 _SOCKET_TIMEOUT: Final = 20.0
 _DUPLICATE: Final = 11000
-_NOT_IMPLEMENTED: Final = 238
-_SWEEP_INTERVAL: Final = 60.0
-"""Seconds between deletions of expired documents, where the server has no TTL index; as MongoDB."""
 
 # Codes by which a server refuses this document, now and for ever: BadValue, FailedToParse,
 # TypeMismatch, InvalidBSON, DollarPrefixedFieldName, EmptyFieldName, DottedFieldName,
@@ -147,26 +143,15 @@ class HistoryStore:
             settings.database, write_concern=WriteConcern(w="majority", j=True)
         )
         self._prepared = False
-        self._sweeps = False
-        self._swept_at = 0.0
+        self._expiry = Expiry(self._database, (*HistoryKind, STATES, SUMMARIES, ERASURES))
         # Failures of single documents since the last write that went through.
         self._unexplained: Counter[str] = Counter()
 
     async def prepare(self) -> None:
         """Create the indexes; nothing happens when they are there. `write` does it too."""
-        for name in (*HistoryKind, STATES, SUMMARIES, ERASURES):
-            collection = self._database[name]
-            if name not in (STATES, SUMMARIES):
-                await collection.create_index([("userId", 1), ("eventTime", 1)])
-            try:
-                await collection.create_index("expiresAt", expireAfterSeconds=0)
-            except OperationFailure as error:
-                if error.code != _NOT_IMPLEMENTED:
-                    raise
-                await collection.create_index("expiresAt")
-                self._sweeps = True
-        if self._sweeps:
-            log.warning("history.no_ttl_index")
+        for name in (*HistoryKind, ERASURES):
+            await self._database[name].create_index([("userId", 1), ("eventTime", 1)])
+        await self._expiry.prepare()
         self._prepared = True
 
     async def write(self, entries: Sequence[HistoryEntry]) -> list[Refused | None]:
@@ -216,7 +201,7 @@ class HistoryStore:
             for position, refused in result.items():
                 outcomes[position] = refused
         self._unexplained.clear()
-        await self._sweep()
+        await self._expiry.sweep()
         return outcomes
 
     async def erase(self, request: ErasureRequested) -> None:
@@ -235,7 +220,7 @@ class HistoryStore:
             await self.prepare()
         audit = {
             "_id": f"{request.user_id}\n{request.event_id}",
-            "expiresAt": _expiry(request.ingest_time, self._settings.history_days),
+            "expiresAt": expires_at(request.ingest_time, self._settings.history_days),
             **request.document(),
         }
         # By whoever comes first: `masterx forget` and the history worker both erase.
@@ -286,7 +271,7 @@ class HistoryStore:
         days = settings.chat_days if entry.kind in _TEXTS else settings.history_days
         document = {
             "_id": key,
-            "expiresAt": _expiry(entry.ingest_time, days),
+            "expiresAt": expires_at(entry.ingest_time, days),
             **stored(entry.document),
         }
         try:
@@ -382,16 +367,3 @@ class HistoryStore:
     def _tried_enough(self, key: str) -> bool:
         self._unexplained[key] += 1
         return self._unexplained[key] >= _TRIES
-
-    async def _sweep(self) -> None:
-        if self._sweeps and time.monotonic() - self._swept_at > _SWEEP_INTERVAL:
-            for name in (*HistoryKind, STATES, SUMMARIES, ERASURES):
-                await self._database[name].delete_many({"expiresAt": {"$lt": datetime.now(UTC)}})
-            self._swept_at = time.monotonic()
-
-
-def _expiry(ingest_time: int, days: float) -> datetime:
-    try:
-        return datetime.fromtimestamp(ingest_time / 1000, UTC) + timedelta(days=days)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC)

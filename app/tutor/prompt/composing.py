@@ -47,14 +47,13 @@ from models.tutor.context.tokens import counter
 from models.tutor.modes.choice import ModeChoice, choose
 from models.tutor.modes.config import MODES
 from models.tutor.modes.signs import mood_of, signs
-from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
 from models.tutor.providers.evidence import Situation
 from models.tutor.safety.screening import Screen, Screening
 from schemas.topics.emotions import Emotion
 from schemas.topics.tutor import Latency, ReplyStatus, RequestKind, TokenUsage, TutorRequested
-from schemas.vocabulary import Mood, Task
+from schemas.vocabulary import Mood, Speaker, Task
 
 
 class Composer:

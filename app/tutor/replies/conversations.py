@@ -27,7 +27,7 @@ from app.tutor.config import ReplySettings
 from app.tutor.replies.conversation_scripts import FILL, FOLD, LOAD
 from app.tutor.store import AREA
 from models.tutor.context.material import Said, Summary
-from models.tutor.moves.serving.dialogue import Speaker
+from schemas.vocabulary import Speaker
 
 log = structlog.get_logger(__name__)
 

@@ -42,11 +42,11 @@ from app.tutor.screening.proactive_mute import ProactiveMute
 from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.usage.budget import Budgets
 from models.tutor.context.material import Said
-from models.tutor.moves.serving.dialogue import Speaker
 from schemas.base import now_ms
 from schemas.topics.actions import FeedbackReceived
 from schemas.topics.operations import ErasureRequested
 from schemas.topics.tutor import ReplyMode, ReplyStatus, RequestKind, TutorReplied, TutorRequested
+from schemas.vocabulary import Speaker
 
 log = structlog.get_logger(__name__)
 

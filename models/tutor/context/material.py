@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.providers.evidence import Situation
+from schemas.vocabulary import Speaker
 
 
 class Layer(StrEnum):

@@ -39,8 +39,8 @@ from models.tutor.context.rendering import (
 )
 from models.tutor.context.tokens import Counter
 from models.tutor.context.weights import SHARING, LayerEvidence, shares, withheld
-from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.instructions import Instructions
+from schemas.vocabulary import Speaker
 
 Item = Note | Said | Summary
 

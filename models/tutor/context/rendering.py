@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.tutor.context.material import Layer, Note, Occasion, PromptTurn, Role, Said, Summary
-from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.sanitising import Fence, fenced, harmless, one_line
+from schemas.vocabulary import Speaker
 
 UNASKED = "The learner has not written since. You write first."
 LEFT_OUT = "What was said before is left out."

@@ -18,10 +18,10 @@ from models.tutor.context.material import Compressor, PromptTurn, Role, Said, Su
 from models.tutor.context.tokens import Counter
 from models.tutor.modes.problem import states_a_problem
 from models.tutor.moves.serving import text as cues
-from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.instructions import summary_instructions
 from models.tutor.prompts.sanitising import Fence, fenced
 from models.tutor.prompts.templates import Templates
+from schemas.vocabulary import Speaker
 
 _PROBLEM, _MISTAKE, _PROGRESS, _OPEN, _BEFORE = "problem", "mistake", "progress", "open", "before"
 _KINDS = (_BEFORE, _PROBLEM, _PROGRESS, _MISTAKE, _OPEN)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from models.tutor.context.material import Said
 from models.tutor.modes.config import ModeSettings
 from models.tutor.moves.serving import text as cues
-from models.tutor.moves.serving.dialogue import Speaker
+from schemas.vocabulary import Speaker
 
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 

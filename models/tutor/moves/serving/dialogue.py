@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from schemas.vocabulary import Speaker
+
 
 class Move(StrEnum):
     """What a teacher's turn does (MathDial's four)."""
@@ -16,13 +18,6 @@ class Move(StrEnum):
 
 
 MOVES: tuple[Move, ...] = tuple(Move)
-
-
-class Speaker(StrEnum):
-    """Who said a turn."""
-
-    TEACHER = "teacher"
-    STUDENT = "student"
 
 
 @dataclass(frozen=True, slots=True)

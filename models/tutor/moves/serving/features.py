@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.tutor.moves.serving import text
-from models.tutor.moves.serving.dialogue import MOVES, Context, Speaker
+from models.tutor.moves.serving.dialogue import MOVES, Context
+from schemas.vocabulary import Speaker
 
 Floats = NDArray[np.float64]
 Features = dict[str, float]

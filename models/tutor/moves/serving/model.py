@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.tutor.moves.serving import text
-from models.tutor.moves.serving.dialogue import MOVES, Context, Move, Speaker
+from models.tutor.moves.serving.dialogue import MOVES, Context, Move
 from models.tutor.moves.serving.features import Features, Floats, dialogue_state
+from schemas.vocabulary import Speaker
 
 
 @dataclass(frozen=True, slots=True)

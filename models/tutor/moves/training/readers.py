@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.tutor.moves.serving.dialogue import MOVES, Context, Move, Speaker, Turn
+from models.tutor.moves.serving.dialogue import MOVES, Context, Move, Turn
+from schemas.vocabulary import Speaker
 
 END_OF_TURN = "|EOM|"
 SPOKEN = re.compile(r"([^:\n]{1,60}):\s?(.*)", re.DOTALL)

@@ -22,10 +22,10 @@ from app.tutor.replies.conversation_prefetch import ConversationPrefetch
 from app.tutor.replies.conversations import Conversation, Conversations, encoded
 from app.tutor.replies.ledger import Claim, Ledger
 from models.tutor.context.material import Said, Summary
-from models.tutor.moves.serving.dialogue import Speaker
 from schemas.base import now_ms
 from schemas.topics.operations import ErasureRequested
 from schemas.topics.tutor import RequestKind, TutorReplied
+from schemas.vocabulary import Speaker
 from tests.app.tutor.asking import a_chat, a_request, keys
 from tests.topics import eventually
 

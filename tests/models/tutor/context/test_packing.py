@@ -27,12 +27,11 @@ from models.tutor.context.material import (
 from models.tutor.context.packing import BudgetTooSmall, pack
 from models.tutor.context.tokens import counter
 from models.tutor.context.weights import ON_TRIAL, withheld
-from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.sanitising import harmless, one_line
 from models.tutor.prompts.templates import load
 from models.tutor.providers.evidence import Situation
-from schemas.vocabulary import Mood, Task
+from schemas.vocabulary import Mood, Speaker, Task
 
 BASE = ContextSettings(learning=LearningSettings(trial=0))
 COUNT = counter(BASE.tokenizer, BASE.tokenizer_margin)

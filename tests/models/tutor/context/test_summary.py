@@ -7,8 +7,8 @@ from models.tutor.context.config import ContextSettings, SummarySettings
 from models.tutor.context.material import Compressor, Role, Said, Summary
 from models.tutor.context.summary import by_model_answer, by_model_request, compress
 from models.tutor.context.tokens import counter
-from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.templates import load
+from schemas.vocabulary import Speaker
 
 COUNT = counter(ContextSettings().tokenizer, 1.25)
 SETTINGS = SummarySettings()

@@ -9,10 +9,10 @@ from models.tutor.modes.choice import choose, rung_of
 from models.tutor.modes.config import MODES, ModeSettings
 from models.tutor.modes.problem import is_a_try, states_a_problem, tries
 from models.tutor.modes.signs import Signs, mood_of, signs
-from models.tutor.moves.serving.dialogue import Move, Speaker
+from models.tutor.moves.serving.dialogue import Move
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Source, Trajectory, TrajectoryCall
-from schemas.vocabulary import Mood, Task
+from schemas.vocabulary import Mood, Speaker, Task
 from tests.models.tutor.context.test_notes import BEHAVIOUR, estimate, state
 
 SETTINGS = ModeSettings()

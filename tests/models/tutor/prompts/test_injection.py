@@ -24,12 +24,11 @@ from models.tutor.context.packing import pack
 from models.tutor.context.recall import Exchange, recall
 from models.tutor.context.summary import by_model_request, compress
 from models.tutor.context.tokens import counter
-from models.tutor.moves.serving.dialogue import Speaker
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.sanitising import harmless
 from models.tutor.prompts.templates import load
 from models.tutor.providers.evidence import Situation
-from schemas.vocabulary import Mood, Task
+from schemas.vocabulary import Mood, Speaker, Task
 from tests.models.tutor.prompts.attempts import ATTEMPTS, FENCES, HIDDEN, ROLES, TOKENS
 
 SETTINGS = ContextSettings()

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from models.tutor.moves.serving import text
 from models.tutor.moves.serving.artefact import shipped
-from models.tutor.moves.serving.dialogue import Context, Speaker, Turn
+from models.tutor.moves.serving.dialogue import Context, Turn
 from models.tutor.moves.serving.features import dialogue_state
 from models.tutor.moves.serving.model import move_features
+from schemas.vocabulary import Speaker
 
 TURNS = st.builds(
     Turn,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 
 from models.tutor.moves.serving.artefact import SHIPPED, load_card, shipped
-from models.tutor.moves.serving.dialogue import MOVES, Context, Move, Speaker, Turn
+from models.tutor.moves.serving.dialogue import MOVES, Context, Move, Turn
+from schemas.vocabulary import Speaker
 
 from .test_features import CONTEXTS
 

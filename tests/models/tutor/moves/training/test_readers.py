@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from models.tutor.moves.serving.dialogue import Move, Speaker, Turn
+from models.tutor.moves.serving.dialogue import Move, Turn
 from models.tutor.moves.training.readers import DataProblem, read
+from schemas.vocabulary import Speaker
 from tests.models.tutor.moves.dialogues import mathdial_row, write_mathdial
 
 SECRET = "only known afterwards"
