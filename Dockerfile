@@ -1,16 +1,14 @@
-# One image for the gateway and every worker role; the command says which.
+# Two images for the gateway and every worker role; the command says which role.
 #
-# PyPI's torch brings CUDA. For a CPU build, give pip the folder or index that has one:
-#   docker build --build-arg PIP_FIND_LINKS=... .
-FROM python:3.11-slim
+#   docker build --target masterx -t masterx .            # runs on a processor; no torch
+#   docker build --target masterx-gpu -t masterx-gpu .    # with torch and CUDA: several GB
+FROM python:3.11-slim AS masterx
 
-ARG TORCH=torch==2.13.0
-ARG PIP_FIND_LINKS=
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PYTHONUNBUFFERED=1 \
     PATH=/opt/venv/bin:$PATH
 
-RUN python -m venv /opt/venv && pip install --no-cache-dir "$TORCH"
+RUN python -m venv /opt/venv
 
 WORKDIR /srv/masterx
 COPY requirements/lock.txt requirements/lock.txt
@@ -29,3 +27,13 @@ WORKDIR /var/lib/masterx
 
 ENTRYPOINT ["masterx"]
 CMD ["gateway"]
+
+
+FROM masterx AS masterx-gpu
+
+ARG TORCH=torch==2.13.0
+USER root
+RUN pip install --no-cache-dir "$TORCH"
+COPY requirements/gpu.txt /srv/masterx/requirements/gpu.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes -r /srv/masterx/requirements/gpu.txt
+USER masterx

@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # On its own and without hashes, so that a CPU build offered by PIP_FIND_LINKS fits as well.
 TORCH ?= torch==2.13.0
+# With an NVIDIA GPU the emotion model runs there: yes or no. By default: where there is its driver.
+GPU ?= $(if $(shell command -v nvidia-smi),yes,no)
 # Tests at a time, each on servers of its own; more help on more than two cores.
 JOBS ?= 2
 # What `make run` runs on: embedded, or real (Apache Kafka, redis-server, FerretDB).
@@ -25,7 +27,7 @@ $(error SERVICES is "$(SERVICES)"; set it to real or embedded)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real test-long services services-stop lint format types lock schemas install install-dev local-llm clean
+.PHONY: help run test test-real test-long services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -71,23 +73,35 @@ clean: ## remove caches and builds; .venv and the data in .masterx stay
 
 # -- installing ------------------------------------------------------------------------------
 
-install: $(STAMPS)/masterx
+install: $(STAMPS)/masterx $(if $(filter yes,$(GPU)),$(STAMPS)/gpu) ## what serving needs; with a GPU torch, too
+install-gpu: $(STAMPS)/masterx $(STAMPS)/gpu ## torch and transformers, to run the emotion model on a GPU
+install-train: $(STAMPS)/masterx $(STAMPS)/train ## what training, measuring and exporting need
 local-llm: $(STAMPS)/local-llm ## install the language model that runs on this machine
-install-dev: $(STAMPS)/dev $(STAMPS)/masterx
+install-dev: $(STAMPS)/dev $(STAMPS)/train $(STAMPS)/masterx
 
 $(STAMPS)/venv:
 	@echo "making .venv ..."
 	@$(PYTHON) -m venv .venv
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/torch: | $(STAMPS)/venv
-	@echo "installing torch (the largest part, once) ..."
-	@$(PIP) install --progress-bar on "$(TORCH)"
-	@touch $@
-
-$(STAMPS)/lock: requirements/lock.txt $(STAMPS)/torch
+$(STAMPS)/lock: requirements/lock.txt | $(STAMPS)/venv
 	@echo "installing the locked dependencies ..."
 	@$(PIP) install --quiet --progress-bar on --no-deps --require-hashes -r requirements/lock.txt
+	@touch $@
+
+$(STAMPS)/torch: $(STAMPS)/lock
+	@echo "installing torch (several GB, once) ..."
+	@$(PIP) install --quiet --progress-bar on "$(TORCH)"
+	@touch $@
+
+$(STAMPS)/gpu: requirements/gpu.txt $(STAMPS)/torch
+	@echo "installing what runs the emotion model on a GPU ..."
+	@$(PIP) install --quiet --progress-bar on --no-deps --require-hashes -r requirements/gpu.txt
+	@touch $@
+
+$(STAMPS)/train: requirements/train.txt $(STAMPS)/gpu
+	@echo "installing what training needs ..."
+	@$(PIP) install --quiet --progress-bar on --no-deps --require-hashes -r requirements/train.txt
 	@touch $@
 
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/lock
@@ -106,14 +120,23 @@ $(STAMPS)/masterx: pyproject.toml $(STAMPS)/lock
 	@touch $@
 
 # -- locking ---------------------------------------------------------------------------------
-# torch and its CUDA stack stay out: they are installed by themselves, see TORCH above.
+# torch and its CUDA stack stay out: they are installed by themselves, see TORCH above. Each layer
+# holds what the layers before it lack.
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
 RUNTIME := pyproject.toml --extra embedded --group build
 
+known = $$(cat $(1) | sed -nE 's/^([A-Za-z0-9._-]+)==.*/--no-emit-package \1/p')
+torch = $$($(COMPILE) pyproject.toml --extra gpu | sed -nE 's/^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==.*/--no-emit-package \1/p')
+CORE := requirements/lock.txt
+GPU_LAYERS := $(CORE) requirements/gpu.txt
+ALL_LAYERS := $(GPU_LAYERS) requirements/train.txt
+UPGRADE ?= --upgrade
+
 lock: install-dev ## pin every dependency by hash
-	@unlocked=$$($(COMPILE) $(RUNTIME) | sed -nE 's/^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==.*/--no-emit-package \1/p'); \
-	$(COMPILE) $(RUNTIME) $$unlocked --upgrade -o requirements/lock.txt; \
-	$(COMPILE) --group dev -c requirements/lock.txt --upgrade -o requirements/dev.txt
+	@$(COMPILE) $(RUNTIME) $(UPGRADE) -o $(CORE)
+	@$(COMPILE) pyproject.toml --extra gpu -c $(CORE) $(call known,$(CORE)) $(torch) $(UPGRADE) -o requirements/gpu.txt
+	@$(COMPILE) pyproject.toml --extra train $(addprefix -c ,$(GPU_LAYERS)) $(call known,$(GPU_LAYERS)) $(torch) $(UPGRADE) -o requirements/train.txt
+	@$(COMPILE) --group dev $(addprefix -c ,$(ALL_LAYERS)) $(call known,$(ALL_LAYERS)) $(UPGRADE) -o requirements/dev.txt
 	@touch $(STAMPS)/torch

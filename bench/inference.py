@@ -8,8 +8,7 @@ one after the other, each three times (the median counts). Ratios count, not abs
 figures: they depend on the machine.
 
 Texts are GoEmotions' dev rows where the data sets are at hand, else made up with the
-same lengths. `same` is ours in float32, as the peers run; `configured` is as served, but
-for the threads: two here, one by default (docs/emotion.md says why).
+same lengths. Ours is as served, but for the threads: two here, one by default.
 On a GPU (`--device cuda`) all run in bfloat16; `--artefact` measures another profile.
 """
 
@@ -18,10 +17,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import importlib.util
 import json
 import platform
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +39,6 @@ from models.emotion.artefact.card import Card
 from models.emotion.config import EmotionSettings
 from models.emotion.network.encoders import locate
 from models.emotion.serving import EmotionReader, Observer
-from models.emotion.serving.inference import TokeniseTexts
 from models.emotion.training.examples import goemotions
 
 T = TypeVar("T")
@@ -143,6 +143,29 @@ def sentence_transformers(card: Card, device: str) -> Callable[[Sequence[str]], 
     )
 
 
+def sentence_transformers_onnx(card: Card, device: str) -> Callable[[Sequence[str]], Any]:
+    """The same on its ONNX backend, dynamic int8. ImportError where `optimum` is not installed."""
+    from sentence_transformers import (  # noqa: PLC0415
+        SentenceTransformer,
+        export_dynamic_quantized_onnx_model,
+    )
+
+    if device == "cuda":
+        raise ImportError("int8 is for processors")
+    if importlib.util.find_spec("optimum") is None:
+        raise ImportError("optimum")
+    folder = tempfile.mkdtemp()
+    model = SentenceTransformer(locate(card.encoders[0]), backend="onnx")
+    model.save_pretrained(folder)
+    export_dynamic_quantized_onnx_model(model, "avx512_vnni", folder)
+    model = SentenceTransformer(
+        folder, backend="onnx", model_kwargs={"file_name": "onnx/model_qint8_avx512_vnni.onnx"}
+    )
+    return lambda texts: model.encode(
+        list(texts), batch_size=PEER_BATCH, show_progress_bar=False, normalize_embeddings=False
+    )
+
+
 def infinity(card: Card, device: str) -> Callable[[Sequence[str]], Any]:
     """`infinity-emb`'s engine, embeddings only. ImportError where it is not installed."""
     from infinity_emb import AsyncEmbeddingEngine, EngineArgs  # noqa: PLC0415
@@ -221,27 +244,6 @@ async def waiting(
     )
 
 
-def matmul_bound(card: Card, texts: Sequence[str], device: str, dtype: torch.dtype) -> float:
-    """Texts a second if the encoder's matrix products were all there is to do.
-
-    Two operations a weight and token, at the rate of a feed-forward layer's product.
-    """
-    network = load(get_settings().emotion.artefact).network()
-    products = sum(
-        p.numel() for n, p in network.encoders.named_parameters() if p.dim() == 2 and ".layer." in n
-    )
-    tokens = sum(len(t[0]) for t in TokeniseTexts(card.encoders, 128)(texts))
-    left = torch.ones(2048, 384, device=device, dtype=dtype)
-    right = torch.ones(384, 1536, device=device, dtype=dtype)
-    best = 1e9
-    for _ in range(20):
-        started = time.perf_counter()
-        (left @ right)[0, 0].item()
-        best = min(best, time.perf_counter() - started)
-    rate = 2 * 2048 * 384 * 1536 / best
-    return rate / (2 * products * tokens / len(texts))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--texts", type=int, default=2048)
@@ -269,6 +271,7 @@ def main() -> None:
     for name, build in (
         ("transformers pipeline", pipeline),
         ("sentence-transformers", sentence_transformers),
+        ("sentence-transformers int8", sentence_transformers_onnx),
         ("infinity-emb", infinity),
     ):
         try:
@@ -276,28 +279,20 @@ def main() -> None:
         except ImportError:
             continue
         gc.collect()
-    plain = "bfloat16" if options.device == "cuda" else "float32"
-    same = asyncio.run(ours("ours, same", settings.model_copy(update={"dtype": plain}), texts))
-    configured = asyncio.run(ours("ours, configured", settings, texts))
+    served = asyncio.run(ours("ours", settings, texts))
     loads = [
         asyncio.run(waiting(settings, texts, float(rate), options.seconds))
         for rate in options.loads.split(",")
         if rate
     ]
-    slowest, *others = (peer.texts_per_second for peer in peers)
-    bound = alone(lambda: matmul_bound(card, texts, device, peer_dtype(device)))
     report = {
         "machine": f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, "
         + (torch.cuda.get_device_name() if options.device == "cuda" else platform.processor()),
         "texts": len(texts),
-        "throughput": [asdict(t) for t in (*peers, same, configured)],
-        "matmul_bound": bound,
+        "throughput": [asdict(t) for t in (*peers, served)],
         "ratios": {
-            "configured to pipeline": configured.texts_per_second / slowest,
-            "configured to best other": configured.texts_per_second / max(others, default=slowest),
-            "same to pipeline": same.texts_per_second / slowest,
-            "same to best other": same.texts_per_second / max(others, default=slowest),
-            "same to matmul bound": same.texts_per_second / bound,
+            f"ours to {peer.name}": served.texts_per_second / peer.texts_per_second
+            for peer in peers
         },
         "waiting": [asdict(w) for w in loads],
     }
@@ -305,12 +300,11 @@ def main() -> None:
         print(json.dumps(report, indent=1))
         return
     print(report["machine"])
-    for t in (*peers, same, configured):
+    for t in (*peers, served):
         outside = "" if t.outside_model is None else f"  {t.outside_model:.0%} outside the model"
-        print(f"{t.name:24}{t.texts_per_second:10.0f} texts/s{outside}")
-    print(f"{'matmul bound':24}{bound:10.0f} texts/s")
+        print(f"{t.name:28}{t.texts_per_second:10.0f} texts/s{outside}")
     for name, ratio in report["ratios"].items():
-        print(f"{name:28}{ratio:6.2f}x")
+        print(f"{name:36}{ratio:6.2f}x")
     for w in loads:
         print(
             f"at {w.texts_per_second:.0f}/s: p50 {w.p50:.1f} ms, p99 {w.p99:.1f} ms"

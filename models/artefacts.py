@@ -14,9 +14,9 @@ Errors:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,6 +39,9 @@ class ArtefactCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    older: ClassVar[frozenset[int]] = frozenset()
+    """Formats of earlier releases that the class reads too."""
+
     # Left out while it is 1: versions are hashes of cards, and those of before stay as they are.
     format: int = Field(CARD_FORMAT, exclude=True)
 
@@ -54,7 +57,8 @@ class ArtefactCard(BaseModel):
         document = orjson.loads(content)
         found = document.get("format", CARD_FORMAT) if isinstance(document, dict) else None
         reads = cls.model_fields["format"].default
-        if type(found) is not int or found != reads:  # True equals 1
+        known = {reads, *cls.older}
+        if type(found) is not int or found not in known:  # True equals 1
             raise UnknownArtefactFormat(file, found, reads)
         return cls.model_validate_json(content)
 
@@ -70,6 +74,11 @@ def save_artefact(
     folder.mkdir(parents=True, exist_ok=True)
     save(folder / weights)
     (folder / weights).chmod(0o644)  # safetensors writes it for its owner alone
+    write_card(folder, card)
+
+
+def write_card(folder: Path, card: ArtefactCard) -> None:
+    """Write `card.json`. Raises OSError."""
     (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
@@ -81,12 +90,14 @@ def load_artefact(
     *,
     problem: Callable[[str], Exception],
     advice: str,
+    also: Sequence[str] = (),
 ) -> tuple[CardT, TensorsT, str]:
-    """The card, what `load` reads from the weights, and a hash of both files' content.
+    """The card, what `load` reads from the weights, and a hash of the files' content.
 
     Args:
         problem: makes the exception that is raised; its text names the missing or broken file
         advice: what to do where a file is missing
+        also: patterns of further files that the hash covers, where they are
     """
     for name in (CARD, weights):
         if not (folder / name).is_file():
@@ -96,9 +107,11 @@ def load_artefact(
         read = card.read(at)
         at = folder / weights
         tensors = load(at)
-        content = at.read_bytes() + (folder / CARD).read_bytes()
+        content = hashlib.sha256(at.read_bytes() + (folder / CARD).read_bytes())
+        for at in sorted(file for pattern in also for file in folder.glob(pattern)):
+            content.update(at.read_bytes())
     except UnknownArtefactFormat as error:
         raise problem(str(error)) from error
     except Exception as error:  # whatever a broken file makes its reader raise
         raise problem(f"{at}: {error}") from error
-    return read, tensors, hashlib.sha256(content).hexdigest()[:12]
+    return read, tensors, content.hexdigest()[:12]

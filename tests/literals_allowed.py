@@ -49,7 +49,10 @@ ALLOWED: Final = (
         (f"{_EMOTION}.serving.attempt:LEAST_TOKENS", "32"),
         (f"{_EMOTION}.serving.attempt:MOST_PATIENCE", "1024"),
         (f"{_EMOTION}.serving.batching:MOST_PADDING", "0.25"),
+        (f"{_EMOTION}.serving.engine:AT_ONCE", "256"),
+        (f"{_EMOTION}.serving.engine:M_ARENA_MAX", "-8"),
         (f"{_EMOTION}.serving.engine:WARM_TEXTS", "3"),
+        (f"{_EMOTION}.serving.gpu:LENGTH_STEP", "4"),
         (f"{_EMOTION}.serving.pipeline:CHUNK", "256"),
         (f"{_CONTEXT}.tokens:_CACHED", "512"),
         (f"{_TUTOR}.providers.answer_reader:_MOST_BYTES", "20"),
@@ -97,10 +100,6 @@ ALLOWED: Final = (
         "a line cut to fewer characters says nothing and is left out of the summary; which lines "
         "are told is decided by tutor.context.summary",
         (f"{_CONTEXT}.summary:_SHORTEST", "8"),
-    ),
-    *_allow(
-        "fits or measures what the card then says; runs in training and evaluation only",
-        (f"{_EMOTION}.serving.calibration:fit_platt", "*"),
     ),
     *_allow(
         "numeric guard: keeps a logarithm, a quotient or an exponential finite",

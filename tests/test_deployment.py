@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import get_args
 
@@ -31,6 +32,8 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 OURS = {name: service for name, service in COMPOSE.items() if service["image"] == "masterx"}
 ALWAYS = {name: service for name, service in OURS.items() if "profiles" not in service}
 LAG = "masterx_lag_records"
+BASE_IMAGE_MB = 130
+"""Of python:3.11-slim, unpacked."""
 SECRET = "a secret of thirty-two characters"
 
 
@@ -139,7 +142,7 @@ def test_the_command_line_knows_every_role():
 
 
 def test_locks_pin_by_hash_and_name_no_address():
-    for name in ("lock.txt", "dev.txt"):
+    for name in ("lock.txt", "gpu.txt", "train.txt", "dev.txt"):
         text = (ROOT / "requirements" / name).read_text()
         pins = re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE | re.IGNORECASE)
         assert pins
@@ -150,18 +153,60 @@ def test_locks_pin_by_hash_and_name_no_address():
 
 
 def test_direct_dependencies_are_locked():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    lock = (ROOT / "requirements" / "lock.txt").read_text()
-    wanted = (
-        project["project"]["dependencies"] + project["project"]["optional-dependencies"]["embedded"]
-    )
-    for requirement in wanted:
-        name = re.match(r"[a-z0-9_-]+", requirement, re.IGNORECASE).group()
-        if name == "torch":
-            assert f"TORCH ?= {requirement}\n" in (ROOT / "Makefile").read_text()
-            assert f"ARG TORCH={requirement}\n" in (ROOT / "Dockerfile").read_text()
-            continue
-        assert re.search(rf"^{re.escape(name).replace('_', '[-_]')}==", lock, re.MULTILINE), name
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    optional = project["optional-dependencies"]
+    layers = {
+        "lock.txt": project["dependencies"] + optional["embedded"],
+        "gpu.txt": optional["gpu"],
+        "train.txt": optional["train"],
+    }
+    known = ""
+    for layer, wanted in layers.items():
+        known += (ROOT / "requirements" / layer).read_text()
+        for requirement in wanted:
+            name = re.match(r"[a-z0-9_-]+", requirement, re.IGNORECASE).group()
+            if name == "torch":
+                assert f"TORCH ?= {requirement}\n" in (ROOT / "Makefile").read_text()
+                assert f"ARG TORCH={requirement}\n" in (ROOT / "Dockerfile").read_text()
+            elif name != "masterx":
+                pattern = rf"^{re.escape(name).replace('_', '[-_]')}=="
+                assert re.search(pattern, known, re.MULTILINE), name
+
+
+def names_in(layer: str) -> set[str]:
+    text = (ROOT / "requirements" / layer).read_text()
+    return set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE | re.IGNORECASE))
+
+
+def test_layers_hold_nothing_twice_and_the_first_none_of_what_trains():
+    layers = [names_in(name) for name in ("lock.txt", "gpu.txt", "train.txt", "dev.txt")]
+    assert len(set.union(*layers)) == sum(map(len, layers))
+    assert not layers[0] & {"torch", "transformers", "scipy", "scikit-learn", "onnx"}
+
+
+def test_the_image_without_torch_stays_small():
+    """By the files of its layers: what pip installs of the lock, and what COPY copies."""
+    installed = {
+        re.sub(r"[-_.]+", "-", found.name).lower(): found for found in distributions() if found.name
+    }
+    megabytes = 0.0
+    for name in names_in("lock.txt"):
+        # Packages for other platforms are locked and not installed.
+        files = installed[name].files if name in installed else None
+        megabytes += sum(f.size or 0 for f in files or ()) / 1e6
+    ours = ("app", "agents", "models", "schemas")
+    copied = sum(f.stat().st_size for top in ours for f in (ROOT / top).rglob("*") if f.is_file())
+    assert "onnxruntime" in installed
+    assert BASE_IMAGE_MB + megabytes + copied / 1e6 < 600
+    assert megabytes > 150, "the lock is not what is installed here"
+
+
+def test_each_image_is_a_stage_and_the_gpu_worker_has_its_own():
+    stages = re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for name, service in OURS.items():
+        wanted = "masterx-gpu" if name.endswith("-gpu") else "masterx"
+        assert (service["image"], service["build"]["target"]) == (wanted, wanted)
+        assert wanted in stages
 
 
 def test_ci_runs_every_proof():

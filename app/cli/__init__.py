@@ -1,13 +1,14 @@
 """The command line, `masterx`.
 
 A command imports what it needs when it runs: `masterx token` answers at once, and
-only the emotion worker ever loads torch.
+only training and a GPU's emotion worker ever load torch.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from typing import Final
 
 import typer
 
@@ -49,6 +50,13 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 
+_INSTALLED_BY: Final = dict.fromkeys(
+    ("torch", "transformers", "onnx", "onnxscript", "scipy", "sklearn", "bayesianbandits"),
+    "make install-train",
+)
+"""What serving does without, and the command that adds it."""
+
+
 def main() -> None:
     """Run a command. What an operator can put right is told without a traceback."""
     # What a client library says of a failed connection, we say ourselves.
@@ -57,4 +65,9 @@ def main() -> None:
         app()
     except OperatorError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (command := _INSTALLED_BY.get((error.name or "").partition(".")[0])) is None:
+            raise
+        print(f"error: {error.name} is not installed; run `{command}`", file=sys.stderr)
         sys.exit(1)

@@ -32,7 +32,7 @@ from models.learner.behaviour.serving.artefact import BehaviourArtefactProblem
 from models.learner.nets.serving.artefact import NetProblem
 from models.learner.rules import PolicyError
 
-_PACKAGES = ("faust-streaming", "aiokafka", "torch", "transformers", "fastapi", "redis", "pymongo")
+_PACKAGES = ("faust-streaming", "aiokafka", "onnxruntime", "fastapi", "redis", "pymongo")
 _FREE_BYTES = 500_000_000
 
 

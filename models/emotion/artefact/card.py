@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from models.artefacts import ArtefactCard
 from models.evaluation.card import bullets, document, named, number, table
@@ -64,6 +64,10 @@ class Source(BaseModel):
 class Card(ArtefactCard):
     """Written by the training run; nothing in it is typed by hand afterwards."""
 
+    format: int = 2
+    older: ClassVar[frozenset[int]] = frozenset({1})
+    """Those of 0.2, without a graph: `masterx models export` adds it."""
+
     profile: str
     encoders: list[str]
     tune: str
@@ -75,16 +79,23 @@ class Card(ArtefactCard):
     )
     absent: list[Emotion] = Field(default_factory=list, description="of the 41, without any data")
     calibration: Calibration = Calibration()
-    rounding_cost: dict[str, float] = Field(
+    graph: dict[str, Figures] = Field(
         default_factory=dict,
-        description="GoEmotions macro-F1 that products in each coarser precision cost on dev; "
-        "absent: not measured",
+        description="what the graph for a processor costs beside the float32 network, on dev",
     )
     sources: list[Source] = Field(default_factory=list)
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Figures] = Field(default_factory=dict)
     limits: list[str] = Field(default_factory=list)
     reproduce: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_format_1(cls, document: object) -> object:
+        """Cards of format 1 said what coarser numbers cost; nothing is run in them any more."""
+        if isinstance(document, dict) and document.get("format", 1) == 1:
+            return {k: v for k, v in document.items() if k != "rounding_cost"} | {"format": 2}
+        return document
 
 
 LIMITS = [
@@ -103,6 +114,13 @@ READ_AS = [
     "other four, and are the better guess at unseen rows. `goemotions` is its own head of 28 "
     "labels; what readings carry is the head of 41, measured on the labels of GoEmotions that are "
     "among them, and on the authored corpus (classes marked authored are known from nowhere else).",
+]
+
+
+GRAPH = [
+    "A processor runs `model.onnx`: int8 weights with a scale for each output, activations made "
+    "int8 as they come. Each figure is the graph's less the float32 network's on the same texts; "
+    "`dp` is how far one probability of one reading moves.",
 ]
 
 
@@ -126,10 +144,7 @@ def markdown(card: Card, version: str) -> str:
         for name, figures in card.metrics.items()
         for part in ([f"### {name}"], _figures(figures, card.authored))
     ]
-    costs = [
-        [f"{precision} products cost {cost:.4f} of GoEmotions macro-F1 on a CPU."]
-        for precision, cost in card.rounding_cost.items()
-    ]
+    costs = [part for name, figures in card.graph.items() for part in _costs(name, figures)]
     return document(
         [f"# Emotion model `{card.profile}`"],
         [f"Version `{version}`."],
@@ -141,7 +156,7 @@ def markdown(card: Card, version: str) -> str:
         ["## Measured on dev"],
         READ_AS,
         *measured,
-        *costs,
+        *(["## What a processor's graph costs"], GRAPH, *costs) if costs else (),
         ["## Limits"],
         bullets(card.limits),
         ["## Reproduce"],
@@ -149,6 +164,10 @@ def markdown(card: Card, version: str) -> str:
         ["With:"],
         bullets(f"{name}: {value}" for name, value in card.training.items()),
     )
+
+
+def _costs(name: str, figures: Figures) -> list[list[str]]:
+    return [[f"### {name}"], [f"- {key}: {value:+.4f}" for key, value in figures.items()]]
 
 
 def _names(card: Card, *, authored: bool) -> str:

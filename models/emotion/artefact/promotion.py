@@ -50,7 +50,6 @@ def promote(folder: Path, pointer: Path, read_by: Mapping[str, str] | None = Non
     left = {name: of for name, of in (read_by or {}).items() if of != artefact.version}
     if left:
         raise ReadersLeftBehind(left, artefact.version)
-    artefact.network()  # its weights must fit its encoders here, before any worker tries them
     pointer.parent.mkdir(parents=True, exist_ok=True)
     partial = pointer.with_name(f"{pointer.name}.{os.getpid()}.part")
     partial.write_text(f"{folder.resolve()}\n{artefact.version}\n", encoding="utf-8")

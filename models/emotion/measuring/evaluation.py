@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from models.emotion.artefact.artefact import Artefact, load
 from models.emotion.config import EmotionSettings
-from models.emotion.cpu.precision import PrecisionChoice, choose_device
 from models.emotion.measuring import plots
 from models.emotion.measuring.figures import (
     AXES,
@@ -24,7 +22,8 @@ from models.emotion.measuring.figures import (
     label_names,
     labelled_part,
 )
-from models.emotion.serving.inference import Calibrated, Output, calibrate, outputs
+from models.emotion.serving.engine import build_engine, read_all
+from models.emotion.serving.inference import Calibrated, Output, calibrate
 from models.emotion.training import examples as readers
 from models.emotion.training.examples import DataProblem, Example
 
@@ -110,22 +109,12 @@ def read(data: Path, form: Format) -> list[Example]:
 
 
 def as_served(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings) -> Output:
-    """Raw outputs, cut, batched and rounded as serving would."""
-    device = choose_device(settings)
-    return outputs(
-        artefact,
-        texts,
-        encoders=settings.encoders,
-        max_tokens=settings.max_tokens,
-        batch_tokens=settings.batch_tokens,
-        device=device,
-        precision=PrecisionChoice(settings, artefact.card, device).made(),
-    )
+    """Raw outputs, cut and rounded as serving would, on the device that serving would choose."""
+    return read_all(build_engine(artefact, settings), texts, artefact.card)
 
 
 def predict(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings) -> Calibrated:
-    """Calibrated probabilities, on the device and in the precision that serving would choose."""
-    torch.set_num_threads(max(settings.threads, torch.get_num_threads()))
+    """Calibrated probabilities, as served."""
     return calibrate(artefact.card, as_served(artefact, texts, settings))
 
 

@@ -1,4 +1,7 @@
-"""Finding a text encoder (an installed package, a folder, a hub id), its tokeniser and weights."""
+"""Finding a text encoder (an installed package, a folder, a hub id), its tokeniser and weights.
+
+Training and GPUs need this; a processor runs the artefact's graph.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.emotion.artefact.artefact import EncoderNotFound
+
 Tokens = list[int]
-
-
-class EncoderNotFound(RuntimeError):
-    """The encoder's name is no installed package, no folder, and no hub id that can be loaded."""
 
 
 def locate(name: str) -> str:
@@ -36,21 +37,16 @@ def locate(name: str) -> str:
     return name
 
 
-class Tokeniser:
-    """Texts to token ids, cut at `max_tokens`; safe to call from one thread at a time."""
+def write_tokenizer(encoder: str, file: Path) -> None:
+    """The encoder's tokeniser as a `tokenizer.json`, with the id that it pads with."""
+    from transformers import AutoTokenizer  # noqa: PLC0415 (seconds to import)
 
-    def __init__(self, encoder: str, max_tokens: int) -> None:
-        from transformers import AutoTokenizer  # noqa: PLC0415 (seconds to import)
-
-        loaded = AutoTokenizer.from_pretrained(locate(encoder))
-        self._tokenizer = loaded.backend_tokenizer
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_tokens)
-        self.padding_id: int = loaded.pad_token_id or 0
-
-    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
-        """Token ids of each text, special tokens included: at least 2, at most `max_tokens`."""
-        return [e.ids for e in self._tokenizer.encode_batch_fast(list(texts))]
+    loaded = AutoTokenizer.from_pretrained(locate(encoder))
+    backend = loaded.backend_tokenizer
+    backend.no_truncation()
+    backend.enable_padding(pad_id=loaded.pad_token_id or 0, pad_token=loaded.pad_token or "[PAD]")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    backend.save(str(file))
 
 
 class Encoder(nn.Module):

@@ -10,8 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-MIXED = 0xFFFFFFFF
-BITS = 32
+from models.emotion.network.wide_table import BITS, FACTOR, MIXED, PAIR
 
 
 class Wide(nn.Module):
@@ -35,9 +34,8 @@ class Wide(nn.Module):
 
 def grams(ids: torch.Tensor, mask: torch.Tensor, buckets: int) -> torch.Tensor:
     """Buckets of each text's pieces and pairs: (n, 2 * length - 1); `buckets` where padding is."""
-    pairs = ids[:, :-1] * 1_000_003 + ids[:, 1:] + 1
-    # Multiplicative hashing (Knuth, 6.4): the upper bits of a product are the mixed ones.
-    mixed = torch.cat([ids, pairs], 1) * 2_654_435_761 & MIXED
+    pairs = ids[:, :-1] * PAIR + ids[:, 1:] + 1
+    mixed = torch.cat([ids, pairs], 1) * FACTOR & MIXED
     shift = BITS - (buckets.bit_length() - 1)
     kept = torch.cat([mask, mask[:, 1:]], 1).bool()
     return torch.where(kept, mixed >> shift, buckets)

@@ -9,9 +9,7 @@ When memory runs out, batches are halved; they grow again once full ones have pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
-
-import torch
+from typing import TYPE_CHECKING, Final
 
 from models.emotion.serving.breaker import Breaker, BreakerState
 from models.emotion.serving.errors import ModelUnavailable, unreadable
@@ -28,6 +26,7 @@ GROW_AFTER = 32
 """Full batches without trouble after which the bound doubles again."""
 MOST_PATIENCE = 1_024
 """The same, at most, where memory ran out each time that the bound had grown."""
+_NO_MEMORY: Final = ("can't allocate memory", "Failed to allocate memory", "bad_alloc")
 Answered = tuple[list[Entry], Output | Exception]
 
 
@@ -82,13 +81,11 @@ class ModelRunner:
         observer: Observer,
         clock: Callable[[], float],
         batch_tokens: int,
-        threads: int,
         changed: Callable[[BreakerState], None],
     ) -> None:
         self._breaker = breaker
         self._observer = observer
         self._clock = clock
-        self._threads = threads
         self._changed = changed
         self._known = BreakerState.CLOSED
         self._bound = TokenBound(batch_tokens)
@@ -108,11 +105,6 @@ class ModelRunner:
         """Seconds until the model is tried again."""
         return self._breaker.retry_after(self._clock())
 
-    def warm(self, engine: Engine) -> None:
-        """First calls are slow; make them now. Raises what the model raises."""
-        torch.set_num_threads(self._threads)
-        engine.warm()
-
     def run(self, prepared: Prepared) -> Iterator[Answered]:
         """Answer every entry of the batch, in parts: with outputs, or with an exception."""
         engine, entries = prepared.engine, prepared.entries
@@ -122,12 +114,12 @@ class ModelRunner:
             failure = error  # `except` unbinds its name
         else:
             self._succeeded()
-            if self._bound.passed(_padded(entries)):
+            if self._bound.passed(prepared.batch.padded):
                 self._observer.batches_grew(self.batch_tokens)
             yield entries, output
             return
         if out_of_memory(failure) and len(entries) > 1:
-            self._shrink()
+            self._shrink(engine)
             yield from self._halves(engine, entries)
         elif (cause := self._probe(engine)) is not None:
             self._failed()
@@ -166,7 +158,7 @@ class ModelRunner:
         started = self._clock()
         output = engine.run(batch)
         taken = self._clock() - started
-        self._observer.batch(len(entries), sum(map(_length, entries)), _padded(entries), taken)
+        self._observer.batch(len(entries), sum(map(_length, entries)), batch.padded, taken)
         return output
 
     def _probe(self, engine: Engine) -> Exception | None:
@@ -176,11 +168,10 @@ class ModelRunner:
             return error
         return None
 
-    def _shrink(self) -> None:
+    def _shrink(self, engine: Engine) -> None:
         self._bound.ran_out()
         self._observer.out_of_memory(self.batch_tokens)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        engine.release_memory()
 
     def _succeeded(self) -> None:
         self._breaker.succeeded()
@@ -201,13 +192,12 @@ def _length(entry: Entry) -> int:
     return max(len(ids) for ids in entry.tokens)
 
 
-def _padded(entries: list[Entry]) -> int:
-    return len(entries) * max(map(_length, entries))
-
-
 def out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, on a device or in the process."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    """Whether memory ran out, on a device or in the process.
+
+    torch's error for a GPU has a class of its own; ONNX Runtime's and torch's for the processor
+    tell it in words alone.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    # The CPU allocator raises a plain RuntimeError.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return any(words in str(error) for words in _NO_MEMORY)

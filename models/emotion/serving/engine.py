@@ -1,24 +1,29 @@
-"""One loaded model: the steps that the reader schedules. torch is imported only from here on."""
+"""One loaded model: the steps that the reader schedules, on a processor or on a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Final
+
+import numpy as np
 
 from models.emotion.artefact.artefact import Artefact, load
+from models.emotion.artefact.card import Card
 from models.emotion.config import EmotionSettings
-from models.emotion.cpu.hardware import share_heaps
-from models.emotion.cpu.precision import PrecisionChoice, choose_device
+from models.emotion.serving import gpu
 from models.emotion.serving.inference import (
     Collate,
+    Output,
     Post,
     PostReadings,
     Run,
-    RunNetwork,
     Tokenise,
-    TokeniseTexts,
+    TokenisedText,
+    empty,
 )
+from models.emotion.serving.tokenising import TokeniseTexts
 
 # Known-good texts of several lengths: they warm the model, and tell a failing model
 # from a failing text.
@@ -28,23 +33,31 @@ WARM_TEXTS = (
     "I have tried this exercise five times now and I still do not see where the minus comes from. "
     * 3,
 )
+AT_ONCE: Final = 256
+"""Tokens that each thread of a processor reads before readings are handed on (some 15 ms)."""
+M_ARENA_MAX: Final = -8
+"""Of glibc's malloc.h."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The steps of one model version; tests replace single ones."""
+    """The steps of one model version; tests replace single ones.
+
+    batch_tokens: what one batch may hold, padding included
+    length_step: lengths are padded to a multiple; over 1, only equal ones share a batch
+    """
 
     tokenise: Tokenise
     collate: Collate
     run: Run
     post: Post
     version: str
-    length_step: int = 1  # see Precision.length_step
-    meet_sizes: Callable[[], None] = lambda: None  # of batches
+    batch_tokens: int
+    length_step: int = 1
+    release_memory: Callable[[], None] = lambda: None
 
     def warm(self) -> None:
-        """What makes first calls slow. Raises what the model raises."""
-        self.meet_sizes()
+        """Make the first calls, which are slow. Raises what the model raises."""
         self.try_texts(WARM_TEXTS)
 
     def try_texts(self, texts: Sequence[str]) -> None:
@@ -54,7 +67,7 @@ class Engine:
 
 
 def load_engine(settings: EmotionSettings) -> Engine:
-    """Load the settings' artefact and its encoders onto the device (some seconds).
+    """Load the settings' artefact: on a GPU where there is one, else on the processor.
 
     Raises ArtefactProblem, EncoderNotFound, or torch's error for a device that is not there.
     """
@@ -63,21 +76,106 @@ def load_engine(settings: EmotionSettings) -> Engine:
 
 
 def build_engine(artefact: Artefact, settings: EmotionSettings) -> Engine:
-    """The engine of an artefact in memory."""
-    device = choose_device(settings)
-    choice = PrecisionChoice(settings, artefact.card, device)
-    network = artefact.network(settings.encoders)
-    precision = choice.made()
-    tokenise = TokeniseTexts(
-        settings.encoders or artefact.card.encoders, settings.max_tokens, precision.length_step
-    )
-    run = RunNetwork(network, device, precision)
+    """The engine of an artefact."""
+    if gpu.is_wanted(settings):
+        dtype = "bfloat16" if settings.dtype == "auto" else settings.dtype
+        return network_engine(
+            artefact,
+            device="cuda",
+            dtype=dtype,
+            max_tokens=settings.max_tokens,
+            batch_tokens=settings.batch_tokens,
+            encoders=settings.encoders,
+        )
+    # Here and not above: a machine with a GPU needs no runtime for processors.
+    from models.emotion.serving.cpu import Alone, RunGraph  # noqa: PLC0415
+
     return Engine(
-        tokenise,
-        tokenise.collate,
-        run,
+        TokeniseTexts(artefact, settings.max_tokens),
+        Alone,
+        RunGraph(artefact, settings.threads),
         PostReadings(artefact.card, artefact.version),
         artefact.version,
-        precision.length_step,
-        partial(run.warm, max(settings.batch_tokens, settings.max_tokens)),
+        min(settings.batch_tokens, AT_ONCE * settings.threads),
     )
+
+
+def network_engine(
+    artefact: Artefact,
+    *,
+    device: str,
+    dtype: str = "float32",
+    max_tokens: int,
+    batch_tokens: int,
+    encoders: Sequence[str] = (),
+) -> Engine:
+    """The engine of an artefact's network in torch: on a GPU, or to train and to compare with.
+
+    Raises ArtefactProblem, EncoderNotFound, or torch's error for a device that is not there.
+    """
+    tokenise = TokeniseTexts(artefact, max_tokens)
+    step = gpu.length_step(dtype)
+    return Engine(
+        tokenise,
+        gpu.Pad(tokenise.padding_ids, step),
+        gpu.RunNetwork(artefact, device, dtype, encoders),
+        PostReadings(artefact.card, artefact.version),
+        artefact.version,
+        batch_tokens,
+        step,
+        gpu.release_memory,
+    )
+
+
+def read_all(
+    engine: Engine,
+    texts: Sequence[str],
+    card: Card,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Output:
+    """Raw outputs of many texts in their order, in batches of equal or similar length."""
+    tokenised = engine.tokenise(texts)
+    order = sorted(range(len(texts)), key=lambda i: -_longest(tokenised[i]))
+    rows: list[Output] = []
+    done = 0
+    for chosen in _batches(engine, tokenised, order):
+        progress(done, len(order))
+        rows.append(engine.run(engine.collate([tokenised[i] for i in chosen])))
+        done += len(chosen)
+    if not rows:
+        return empty(card)
+    back = np.empty(len(order), dtype=np.int64)
+    back[order] = np.arange(len(order))
+    return Output(*(np.concatenate(column)[back] for column in zip(*rows, strict=True)))
+
+
+def _batches(
+    engine: Engine, tokenised: Sequence[TokenisedText], order: Sequence[int]
+) -> Iterator[list[int]]:
+    """Places of the texts of each batch; `order`: the longest first."""
+    step = engine.length_step
+    chosen: list[int] = []
+    room = longest = 0
+    for i in order:
+        length = -(-_longest(tokenised[i]) // step) * step
+        if len(chosen) == room or (step > 1 and length != longest):
+            if chosen:
+                yield chosen
+            chosen, longest, room = [], length, max(1, engine.batch_tokens // length)
+        chosen.append(i)
+    if chosen:
+        yield chosen
+
+
+def _longest(text: TokenisedText) -> int:
+    return max(map(len, text))
+
+
+def share_heaps() -> None:
+    """Let the threads of this process share two heaps (glibc; elsewhere nothing happens).
+
+    glibc gives each thread one, and each keeps the room that its largest texts once took: a tenth
+    of a gigabyte in all.
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(M_ARENA_MAX, 2)

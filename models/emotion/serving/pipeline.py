@@ -190,7 +190,7 @@ class Pipeline:
 
     def _model(self) -> None:
         try:
-            self._runner.warm(self._engine)
+            self._engine.warm()
         except BaseException as error:
             self.warmed.set_exception(error)
             return

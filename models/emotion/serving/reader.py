@@ -1,6 +1,6 @@
 """The emotion model for an event loop: submit texts, get futures of readings.
 
-One reader a process; start it in the process that uses it (torch does not survive a fork).
+One reader a process; start it in the process that uses it (its threads do not survive a fork).
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,24 +25,10 @@ if TYPE_CHECKING:
 
 
 def _load(settings: EmotionSettings) -> Engine:
-    # Here and not above: only the process that serves the model pays for importing torch.
+    # Here and not above: only the process that serves the model pays for its runtime.
     from models.emotion.serving.engine import load_engine  # noqa: PLC0415
 
     return load_engine(settings)
-
-
-async def _in_own_thread(work: Callable[[], Engine]) -> Engine:
-    """Like `asyncio.to_thread`, but the thread ends with its work.
-
-    OpenMP gives each thread that computed a team of its own, kept until that thread ends. With
-    more team members than cores none waits actively any more, and every step of the model's
-    thread would begin with waking its team: a quarter of the throughput.
-    """
-    executor = ThreadPoolExecutor(1)
-    try:
-        return await asyncio.get_running_loop().run_in_executor(executor, work)
-    finally:
-        executor.shutdown(wait=False)
 
 
 class EmotionReader:
@@ -106,14 +91,13 @@ class EmotionReader:
         self._loop = asyncio.get_running_loop()
         self._set_status("starting")
         try:
-            engine = await _in_own_thread(lambda: self._load(self._settings))
+            engine = await asyncio.to_thread(self._load, self._settings)
             breaker = Breaker(self._settings.breaker_failures, self._settings.breaker_cooldown)
             self._runner = ModelRunner(
                 breaker,
                 observer=self._observer,
                 clock=self._clock,
-                batch_tokens=self._settings.batch_tokens,
-                threads=self._settings.threads,
+                batch_tokens=engine.batch_tokens,
                 changed=self._breaker_changed,
             )
             self._pipeline = Pipeline(
@@ -201,7 +185,7 @@ class EmotionReader:
             engine.warm()
             return engine
 
-        engine = await _in_own_thread(load_and_warm)
+        engine = await asyncio.to_thread(load_and_warm)
         pipeline = self._pipeline
         if pipeline is None:
             raise ReaderStopped("the reader is not running")

@@ -12,8 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from models.emotion.artefact.artefact import Artefact
-from models.emotion.cpu.precision import Precision
-from models.emotion.serving.inference import CPU, outputs
+from models.emotion.serving.engine import network_engine, read_all
 
 BATCH_TOKENS = 4_096
 
@@ -32,8 +31,8 @@ def rated_by(
     texts: Sequence[str],
     kept: Path,
     *,
-    device: torch.device = CPU,
-    precision: Precision = Precision.FLOAT32,
+    device: str = "cpu",
+    dtype: str = "float32",
     progress: Report = lambda _done, _all: None,
 ) -> Ratings:
     """How the teacher reads each text.
@@ -44,16 +43,15 @@ def rated_by(
     name = {"of": hashlib.sha256("\n".join([teacher.version, *texts]).encode()).hexdigest()}
     if (known := _read(kept, name)) is not None:
         return known
-    raw = outputs(
+    engine = network_engine(
         teacher,
-        texts,
+        device=device,
+        dtype=dtype,
         max_tokens=teacher.card.max_tokens,
         batch_tokens=BATCH_TOKENS,
-        device=device,
-        precision=precision,
-        progress=progress,
     )
-    ratings = Ratings(torch.sigmoid(raw.pad), torch.sigmoid(raw.goemotions))
+    raw = read_all(engine, texts, teacher.card, progress)
+    ratings = Ratings(*(torch.sigmoid(torch.from_numpy(t)) for t in (raw.pad, raw.goemotions)))
     kept.parent.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(".part")
     save_file(ratings._asdict(), partial, metadata=name)

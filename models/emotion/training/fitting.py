@@ -9,7 +9,6 @@ import numpy as np
 from models.emotion.artefact.artefact import Artefact
 from models.emotion.artefact.card import Calibration, Card
 from models.emotion.artefact.card import Figures as CardFigures
-from models.emotion.cpu.precision import Precision
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.measuring.figures import (
     Format,
@@ -19,16 +18,15 @@ from models.emotion.measuring.figures import (
     top_label_error,
     truth_of,
 )
-from models.emotion.serving.calibration import Floats, fit_platt, probabilities
-from models.emotion.serving.inference import Calibrated, Output, calibrate, outputs
+from models.emotion.serving.engine import network_engine, read_all
+from models.emotion.serving.inference import Calibrated, Floats, Output, calibrate, probabilities
 from models.emotion.training.examples import Example
 from models.emotion.training.sources import SplitSource
-from models.emotion.training.thresholds import f1_at_half, fit_cuts, fit_decisive
+from models.emotion.training.thresholds import f1_at_half, fit_cuts, fit_decisive, fit_platt
 from models.evaluation.scores import f1, spearman
 
 BATCH_TOKENS = 4_096
 FOLDS = 5
-ROUNDED = (Precision.BFLOAT16, Precision.INT8)
 SERVED = "the 41 on goemotions (dev)"
 """Figures of the head that readings carry; GoEmotions' own 28 labels have a head of their own."""
 
@@ -36,20 +34,21 @@ SERVED = "the 41 on goemotions (dev)"
 def fit_card(
     artefact: Artefact, sources: Sequence[SplitSource], phase: Callable[[str], None]
 ) -> Card:
-    """The card with calibration and figures, all from the sources' dev parts."""
+    """The card with calibration and figures of the float32 network, from the sources' dev parts."""
     phase("calibrating")
     card = artefact.card
     dev = [example for source in sources for example in source.dev]
-    raw = outputs(
-        artefact, [e.text for e in dev], max_tokens=card.max_tokens, batch_tokens=BATCH_TOKENS
+    engine = network_engine(
+        artefact, device="cpu", max_tokens=card.max_tokens, batch_tokens=BATCH_TOKENS
     )
+    raw = read_all(engine, [e.text for e in dev], card)
     card = card.model_copy(update={"calibration": fit_calibration(card, dev, raw)})
-    phase("measuring coarser numbers")
-    costs = {p: rounding_cost(artefact, card, dev, raw, p) for p in ROUNDED}
-    card = card.model_copy(
-        update={"rounding_cost": {str(p): c for p, c in costs.items() if c is not None}}
-    )
-    measured: dict[str, CardFigures] = {}
+    return card.model_copy(update={"metrics": measured(card, sources, raw)})
+
+
+def measured(card: Card, sources: Sequence[SplitSource], raw: Output) -> dict[str, CardFigures]:
+    """The card's figures. raw: of all sources' dev texts, one source after the other."""
+    found: dict[str, CardFigures] = {}
     at = 0
     for source in sources:
         rows = slice(at, at + len(source.dev))
@@ -58,26 +57,26 @@ def fit_card(
         part = calibrate(card, own)
         form = _format(source.name)
         if form and source.dev:
-            measured[f"{source.name} (dev)"] = figures(card, form, source.dev, part).as_json()
+            found[f"{source.name} (dev)"] = figures(card, form, source.dev, part).as_json()
         if form == "goemotions":
-            measured[f"{source.name} (dev)"] |= cross_fitted(source.dev, own)
-            measured[SERVED] = served_figures(card, source.dev, part)
+            found[f"{source.name} (dev)"] |= cross_fitted(source.dev, own)
+            found[SERVED] = served_figures(card, source.dev, part)
         if source.name == "forum_urgency":
-            measured[f"{source.name} (dev)"] = _urgency_figures(source.dev, own)
+            found[f"{source.name} (dev)"] = _urgency_figures(source.dev, own)
         elif form is None and source.dev:
-            measured[f"{source.name} (dev)"] = _binary_figures(card, source.dev, part)
-    return card.model_copy(update={"metrics": measured})
+            found[f"{source.name} (dev)"] = _binary_figures(card, source.dev, part)
+    return found
 
 
 def fit_calibration(card: Card, dev: Sequence[Example], raw: Output) -> Calibration:
     """Temperatures and shifts by likelihood, thresholds by F1; on dev texts that know the class."""
-    logits = raw.emotions.numpy().astype(np.float64)
+    logits = raw.emotions.astype(np.float64)
     value = np.array([[e.emotions.get(c, np.nan) for c in card.emotions] for e in dev])
     known, truth = ~np.isnan(value), np.nan_to_num(value) > 0.5
     # A class that no dev text has keeps its place: no shift could be learned for it.
     temperature, served_shift = fit_platt(logits, truth, known & truth.any(0))
     own_rows, own_truth = truth_of("goemotions", dev)
-    own_logits = raw.goemotions.numpy().astype(np.float64)[own_rows]
+    own_logits = raw.goemotions.astype(np.float64)[own_rows]
     own_truth = own_truth[own_rows]
     own, shift = fit_decisive(own_logits, own_truth)
     cuts = probabilities(fit_cuts(logits, truth, known), temperature, served_shift)
@@ -92,28 +91,6 @@ def fit_calibration(card: Card, dev: Sequence[Example], raw: Output) -> Calibrat
     )
 
 
-def rounding_cost(
-    artefact: Artefact, card: Card, dev: Sequence[Example], exact: Output, precision: Precision
-) -> float | None:
-    """GoEmotions macro-F1 lost by it on a CPU, thresholds as they are; None without such dev."""
-    rows = [i for i, e in enumerate(dev) if e.goemotions is not None]
-    if not rows:
-        return None
-    chosen = [dev[i] for i in rows]
-    rounded = outputs(
-        artefact,
-        [e.text for e in chosen],
-        max_tokens=card.max_tokens,
-        batch_tokens=BATCH_TOKENS,
-        precision=precision,
-    )
-    scores = [
-        figures(card, "goemotions", chosen, calibrate(card, raw)).macro_f1
-        for raw in (Output(*(t[rows] for t in exact)), rounded)
-    ]
-    return (scores[0] or 0.0) - (scores[1] or 0.0)
-
-
 def cross_fitted(dev: Sequence[Example], raw: Output) -> CardFigures:
     """GoEmotions' figures with each fifth's calibration and thresholds from the other four.
 
@@ -121,7 +98,7 @@ def cross_fitted(dev: Sequence[Example], raw: Output) -> CardFigures:
     these are not, and so the better guess at unseen rows.
     """
     labelled, truth = truth_of("goemotions", dev)
-    logits, truth = raw.goemotions.numpy().astype(np.float64)[labelled], truth[labelled]
+    logits, truth = raw.goemotions.astype(np.float64)[labelled], truth[labelled]
     if len(truth) < FOLDS:
         return {}
     fold = np.arange(len(truth)) % FOLDS
@@ -170,7 +147,10 @@ def _urgency_figures(dev: Sequence[Example], raw: Output) -> CardFigures:
     if len(graded) < 2:
         return {"n": len(graded), "spearman": None}
     truth = np.array([dev[i].urgency for i in graded], dtype=np.float64)
-    return {"n": len(graded), "spearman": spearman(raw.urgency[graded].numpy(), truth, flat=0.0)}
+    return {
+        "n": len(graded),
+        "spearman": spearman(raw.urgency[graded].astype(np.float64), truth, flat=0.0),
+    }
 
 
 def _binary_figures(card: Card, dev: Sequence[Example], calibrated: Calibrated) -> CardFigures:

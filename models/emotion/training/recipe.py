@@ -97,6 +97,9 @@ class Recipe(BaseModel):
         default_factory=list, description="author batches of the corpus that are kept for dev"
     )
     threads: int = Field(0, ge=0, description="CPU threads; 0: every core")
+    graph: bool = Field(
+        True, description="write the graph that a processor serves; a teacher needs none"
+    )
     checkpoint_steps: int = Field(100, ge=1)
 
     def repeat(self, source: str) -> int:

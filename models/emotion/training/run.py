@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.emotion.artefact import artefact as artefacts
-from models.emotion.artefact.artefact import Artefact, Tensors
+from models.emotion.artefact.artefact import Artefact, load, tokenizer_name
 from models.emotion.artefact.card import LIMITS, Card
-from models.emotion.cpu.hardware import trains_in_bfloat16
-from models.emotion.cpu.precision import Precision
+from models.emotion.exporting.export import export
 from models.emotion.labels import EMOTIONS
-from models.emotion.network.encoders import Encoder
+from models.emotion.network.encoders import Encoder, write_tokenizer
 from models.emotion.network.network import EmotionNetwork, Heads, Logits
-from models.emotion.serving.inference import TokeniseTexts
+from models.emotion.network.storing import Tensors, build_heads, network_of, pack, save
+from models.emotion.serving.gpu import Pad
+from models.emotion.serving.tokenising import Tokeniser
 from models.emotion.training.averaging import AveragedWeights, average_with, check_soup
 from models.emotion.training.distilling import Ratings, rated_by
 from models.emotion.training.examples import Example
@@ -64,24 +64,35 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
                     f"{what}: no artefact at {folder}; make it with `masterx train "
                     "emotion` and the profile that is named so, or leave it out of the recipe"
                 )
-    soup = [artefacts.load(folder).network().state_dict() for folder in recipe.soup]
+    soup = [network_of(load(folder)).state_dict() for folder in recipe.soup]
     torch.manual_seed(recipe.seed)
     sources = load_sources(data, recipe)
     card = new_card(recipe, sources)
     network, packaged = start(recipe, card)
     check_soup(network, soup)
+    tokenisers = []
+    for i, encoder in enumerate(recipe.encoders):
+        write_tokenizer(encoder, out / tokenizer_name(i))
+        tokenisers.append(Tokeniser(out / tokenizer_name(i), recipe.max_tokens))
     run = TrainingRun(
-        recipe, card, network, sources, checkpoint=out / CHECKPOINT, progress=progress
+        recipe,
+        card,
+        network,
+        sources,
+        tokenisers,
+        checkpoint=out / CHECKPOINT,
+        progress=progress,
     )
     run.fit()
     average_with(network, soup)
     if recipe.shape.wide:
         progress(Progress("fitting the wide part", 0, 0))
-        network.wide = widened(recipe, card, sources)
-    tensors = artefacts.pack(network, packaged)
+        network.wide = widened(recipe, card, sources, tokenisers[0])
+    tensors = pack(network, packaged)
     # Calibrated and measured as stored, rounding included.
-    rounded = artefacts.save(out, card, tensors)
-    artefact = artefacts.save(out, fit_card(rounded, sources, progress_of(progress)), tensors)
+    rounded = save(out, card, tensors)
+    fitted = save(out, fit_card(rounded, sources, progress_of(progress)), tensors)
+    artefact = export(fitted, sources, progress_of(progress)) if recipe.graph else fitted
     for intermediate in [out / CHECKPOINT, *out.glob(TAUGHT.format("*"))]:
         intermediate.unlink(missing_ok=True)
     return artefact
@@ -122,17 +133,16 @@ def _described(recipe: Recipe) -> dict[str, Any]:
     elsewhere = {"profile", "encoders", "tune", "max_tokens", "shape", "corpus", "reproduce"}
     shown = recipe.model_dump(mode="json", exclude=elsewhere)
     shown["teachers"] = {
-        what: [artefacts.load(folder).version for folder in folders]
-        for what, folders in recipe.teachers
+        what: [load(folder).version for folder in folders] for what, folders in recipe.teachers
     }
-    shown["soup"] = [artefacts.load(folder).version for folder in recipe.soup]
+    shown["soup"] = [load(folder).version for folder in recipe.soup]
     return shown
 
 
 def start(recipe: Recipe, card: Card) -> tuple[EmotionNetwork, Tensors]:
     """The network before training, and the packaged encoders' state."""
     encoders = [Encoder(name, recipe.hidden_dropout) for name in recipe.encoders]
-    heads = artefacts.build_heads(card, [e.width for e in encoders])
+    heads = build_heads(card, [e.width for e in encoders])
     network = EmotionNetwork(encoders, heads)
     packaged = {
         name: value.clone()
@@ -140,7 +150,7 @@ def start(recipe: Recipe, card: Card) -> tuple[EmotionNetwork, Tensors]:
         if name.startswith("encoders.")
     }
     if recipe.start_from is not None:
-        continue_from(network, card, artefacts.load(recipe.start_from))
+        continue_from(network, card, load(recipe.start_from))
     for name, parameter in network.named_parameters():
         is_word = "word_embeddings" in name
         frozen = name.startswith("encoders.") and (
@@ -152,7 +162,7 @@ def start(recipe: Recipe, card: Card) -> tuple[EmotionNetwork, Tensors]:
 
 def continue_from(network: EmotionNetwork, card: Card, earlier: Artefact) -> None:
     """Take over an artefact's weights; a class that it did not know keeps its fresh row."""
-    state = earlier.network().state_dict()
+    state = network_of(earlier).state_dict()
     own = network.state_dict()
     for name in ("heads.emotions.weight", "heads.emotions.bias"):
         rows = own[name].clone()
@@ -187,6 +197,7 @@ class TrainingRun:
         card: Card,
         network: EmotionNetwork,
         sources: Sequence[SplitSource],
+        tokenisers: Sequence[Tokeniser],
         *,
         checkpoint: Path,
         progress: Report,
@@ -197,20 +208,17 @@ class TrainingRun:
         self._checkpoint = checkpoint
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network.to(self._device)
-        self._precision = (
-            Precision.BFLOAT16
-            if recipe.tune != "frozen" and trains_in_bfloat16(self._device, torch.get_num_threads())
-            else Precision.FLOAT32
-        )
+        # Half the digits make a GPU twice as fast; few processors have units for them.
+        self._halved = recipe.tune != "frozen" and self._device.type == "cuda"
         self._examples, self._draws = _drawn(sources, recipe)
         self._targets = targets(self._examples, card.emotions)
         self._be_taught()
         self._variance = Variances(*(v.to(self._device) for v in variances(self._targets)))
         if recipe.start_from is None:
             begin_at_frequencies(network.heads, self._targets)
-        tokenise = TokeniseTexts(recipe.encoders, recipe.max_tokens)
-        self._collate = tokenise.collate
-        self._tokens = tokenise([e.text for e in self._examples])
+        texts = [e.text for e in self._examples]
+        self._collate = Pad([one.padding_id for one in tokenisers], 1)
+        self._tokens = list(zip(*(tokenise(texts) for tokenise in tokenisers), strict=True))
         self._lengths = [len(tokens[0]) for tokens in self._tokens]
         self._pooled = self._encode() if recipe.tune == "frozen" else None
         self._optimiser = _optimiser(network, recipe)
@@ -231,13 +239,13 @@ class TrainingRun:
             self._targets.taught_goemotions[:] = torch.stack(labels).mean(0)
 
     def _read_by(self, folder: Path) -> Ratings:
-        teacher = artefacts.load(folder)
+        teacher = load(folder)
         return rated_by(
             teacher,
             [example.text for example in self._examples],
             self._checkpoint.with_name(TAUGHT.format(teacher.version)),
-            device=self._device,
-            precision=self._precision,
+            device=self._device.type,
+            dtype="bfloat16" if self._halved else "float32",
             progress=lambda done, every: self._progress(
                 Progress(f"teacher {folder.name} reads", done, every)
             ),
@@ -264,8 +272,7 @@ class TrainingRun:
         for group in self._optimiser.param_groups:
             group["lr"] = group["peak"] * self._rate()
         picked = Targets(*(t[batch].to(self._device) for t in self._targets))
-        half = self._precision is Precision.BFLOAT16
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._halved):
             logits = self._forward(batch)
         value = loss(logits, picked, self._recipe.losses, self._variance)
         self._optimiser.zero_grad(set_to_none=True)

@@ -1,16 +1,44 @@
-"""From probabilities to labels: where to cut, by F1. All arrays: n texts by C labels."""
+"""From logits to probabilities that mean what they say, and to labels: where to cut, by F1.
+
+All arrays: n texts by C labels.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
 from scipy.special import logit
 
 from models.emotion.measuring.figures import top_label_error
-from models.emotion.serving.calibration import Bools, Floats, fit_platt, probabilities
+from models.emotion.serving.inference import Floats, probabilities
 from models.evaluation.scores import f1
+
+Bools = npt.NDArray[np.bool_]
 
 LARGEST = 3.9  # log odds: a shift of more would make up a label
 SMALLEST = 1e-6
+
+
+def fit_platt(logits: Floats, truth: Bools, known: Bools | None = None) -> tuple[float, Floats]:
+    """One temperature, and a shift for each label (C,), with the least negative log likelihood.
+
+    Platt (1999), with the slope shared: a rare label alone has too few texts to fit two.
+    `known` (n, C): which cells are labelled; None: all.
+    """
+    labels = logits.shape[1]
+    counted = np.ones(logits.shape) if known is None else known.astype(np.float64)
+
+    def loss_and_slope(x: Floats) -> tuple[float, Floats]:
+        temperature, z = np.exp(x[0]), logits / np.exp(x[0]) + x[1:]
+        error = (probabilities(z, 1.0) - truth) * counted
+        loss = np.sum((np.logaddexp(0, z) - truth * z) * counted) / len(truth)
+        by_temperature = -np.sum(error * logits) / temperature / len(truth)
+        return float(loss), np.concatenate([[by_temperature], error.sum(0) / len(truth)])
+
+    bounds = [(-2.0, 2.0), *[(-10.0, 10.0)] * labels]
+    found = minimize(loss_and_slope, np.zeros(labels + 1), jac=True, bounds=bounds).x
+    return float(np.exp(found[0])), np.asarray(found[1:], dtype=np.float64)
 
 
 def f1_at_half(probability: Floats, truth: Bools) -> float:

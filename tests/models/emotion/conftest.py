@@ -16,4 +16,4 @@ def artefact() -> Artefact:
 
 @pytest.fixture(scope="session")
 def engine(artefact: Artefact) -> Engine:
-    return build_engine(artefact, EmotionSettings(dtype="float32"))
+    return build_engine(artefact, EmotionSettings(device="cpu"))

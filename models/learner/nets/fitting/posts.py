@@ -57,7 +57,7 @@ def read_posts(file: Path) -> list[Post]:
 
 def embed(artefact: Artefact, texts: Sequence[str], settings: EmotionSettings) -> Floats:
     """(n, A) affect embeddings, cut, batched and rounded as serving does."""
-    found: Floats = as_served(artefact, texts, settings).affect.numpy().astype(np.float64)
+    found: Floats = as_served(artefact, texts, settings).affect.astype(np.float64)
     return found
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import shutil
 from pathlib import Path
 
+import onnx
 import pytest
-import torch
 
-from models.emotion.artefact import artefact as artefacts
-from models.emotion.artefact.artefact import Artefact, ArtefactProblem
+from models.emotion.artefact.artefact import Artefact, ArtefactProblem, load
+from models.emotion.config import EmotionSettings
 from models.emotion.labels import EMOTIONS
+from models.emotion.serving.engine import build_engine
 
 
 def test_the_shipped_artefact_is_whole(artefact: Artefact) -> None:
@@ -21,61 +23,55 @@ def test_the_shipped_artefact_is_whole(artefact: Artefact) -> None:
 
 
 def test_the_shipped_artefact_stays_small(artefact: Artefact) -> None:
-    size = sum(t.numel() * t.element_size() for t in artefact.tensors.values())
-    assert size < 50e6
+    assert sum(file.stat().st_size for file in artefact.folder.iterdir()) < 60e6
 
 
-def test_what_was_saved_is_loaded(artefact: Artefact, tmp_path: Path) -> None:
-    saved = artefacts.save(tmp_path, artefact.card, artefact.tensors)
-    loaded = artefacts.load(tmp_path)
-    assert loaded.version == saved.version
-    assert loaded.card == artefact.card
-    assert artefact.version.split("-")[1] not in (tmp_path / "card.json").read_text()
+@pytest.fixture
+def copy(artefact: Artefact, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(artefact.folder, tmp_path / "copy"))
 
 
-def test_another_weight_makes_another_version(artefact: Artefact, tmp_path: Path) -> None:
-    changed = {name: tensor.clone() for name, tensor in artefact.tensors.items()}
-    changed["heads.pad.bias"] += 1
-    assert artefacts.save(tmp_path, artefact.card, changed).version != artefact.version
-
-
-def test_a_tuned_encoder_survives_packing(artefact: Artefact, tmp_path: Path) -> None:
-    # Given a network whose encoder moved a little from the packaged one
-    heads = {k: v for k, v in artefact.tensors.items() if k.startswith("heads.")}
-    network = replace(artefact, tensors=heads).network()
-    packaged = {k: v.clone() for k, v in network.state_dict().items() if k.startswith("encoders.")}
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if ".layer.0." in name:
-                parameter.add_(torch.randn_like(parameter), alpha=0.01)
-    # When it is packed, saved and loaded
-    tensors = artefacts.pack(network, packaged)
-    again = artefacts.save(tmp_path, artefact.card, tensors).network()
-    # Then only what moved is stored, and comes back to within a step of its row
-    assert all(".layer.0." in name or name.startswith(("heads.", "wide.")) for name in tensors)
-    for name, value in again.state_dict().items():
-        if ".layer.0." in name:
-            torch.testing.assert_close(value, network.state_dict()[name], atol=3e-4, rtol=0)
-        elif name.startswith("encoders."):
-            assert torch.equal(value, packaged[name])
+def test_the_version_names_the_content_of_every_file(artefact: Artefact, copy: Path) -> None:
+    assert load(copy).version == artefact.version
+    versions = {artefact.version}
+    for name in ("model.onnx", "tokenizer.json", "card.json"):
+        (copy / name).write_bytes((copy / name).read_bytes() + b"\n")
+        versions.add(load(copy).version)
+    assert len(versions) == 4
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "card.json"])
-def test_a_missing_file_is_named(artefact: Artefact, tmp_path: Path, name: str) -> None:
-    artefacts.save(tmp_path, artefact.card, artefact.tensors)
-    (tmp_path / name).unlink()
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
     with pytest.raises(ArtefactProblem, match=f"no {name} in .*MASTERX_EMOTION__ARTEFACT"):
-        artefacts.load(tmp_path)
+        load(copy)
 
 
-def test_a_broken_file_is_an_artefact_problem(artefact: Artefact, tmp_path: Path) -> None:
-    artefacts.save(tmp_path, artefact.card, artefact.tensors)
-    (tmp_path / "model.safetensors").write_bytes(b"cut off")
-    with pytest.raises(ArtefactProblem):
-        artefacts.load(tmp_path)
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+def test_what_only_a_processor_needs_may_be_missing_until_then(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    artefact = load(copy)
+    with pytest.raises(ArtefactProblem, match=f"no {name} in .*masterx models export"):
+        build_engine(artefact, EmotionSettings(device="cpu"))
 
 
-def test_the_number_of_encoders_must_fit(artefact: Artefact) -> None:
-    with pytest.raises(ArtefactProblem, match=r"emotion\.encoders: 2 named"):
-        artefact.network(["a", "b"])
+@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "tokenizer.json"])
+def test_a_broken_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).write_bytes(b"cut off")
+    with pytest.raises(ArtefactProblem, match=name):
+        build_engine(load(copy), EmotionSettings(device="cpu"))
+
+
+def test_a_graph_of_other_outputs_is_refused(copy: Path) -> None:
+    model = onnx.load(copy / "model.onnx")
+    model.graph.output[0].name, model.graph.output[1].name = "goemotions", "emotions"
+    onnx.save(model, copy / "model.onnx")
+    with pytest.raises(ArtefactProblem, match="not those of this release"):
+        build_engine(load(copy), EmotionSettings(device="cpu"))
+
+
+def test_a_card_of_0_2_is_read(copy: Path) -> None:
+    card = json.loads((copy / "card.json").read_text())
+    del card["graph"], card["format"]
+    (copy / "card.json").write_text(json.dumps(card | {"rounding_cost": {"int8": 0.001}}))
+    assert load(copy).card.graph == {}

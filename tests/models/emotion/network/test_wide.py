@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from models.emotion.artefact.artefact import Artefact
 from models.emotion.artefact.card import Shape
 from models.emotion.network.encoders import pad
+from models.emotion.network.storing import network_of
 from models.emotion.network.wide import Wide, grams
+from models.emotion.network.wide_table import WideTable, buckets_of
 from models.emotion.training.recipe import WidePart
 from models.emotion.training.widening import fit_wide, gram_counts
 
@@ -32,6 +35,22 @@ def test_a_text_has_its_pieces_and_pairs_whatever_lies_beside_it(texts: list[lis
         alone = grams(*pad([text], 0), BUCKETS)[0]
         assert len(alone) == 2 * len(text) - 1
         assert sorted(row[row != BUCKETS].tolist()) == sorted(alone.tolist())
+
+
+@given(st.lists(st.integers(0, 40_000), min_size=2, max_size=12))
+def test_numpy_and_torch_find_the_same_buckets(text: list[int]) -> None:
+    by_torch = grams(*pad([text], 0), BUCKETS)[0]
+    assert buckets_of(np.array(text, dtype=np.int64), BUCKETS).tolist() == by_torch.tolist()
+
+
+def test_the_shipped_table_adds_what_the_shipped_network_does(artefact: Artefact) -> None:
+    wide, table = network_of(artefact).wide, WideTable(artefact)
+    assert wide is not None
+    for text in ("thank you so much", "i do not get it at all", "ok"):
+        ids = tokens_of(text)
+        with torch.inference_mode():
+            expected = wide(*pad([ids], 0))[0]
+        np.testing.assert_allclose(table(np.array(ids, dtype=np.int64)), expected, atol=1e-5)
 
 
 def test_order_makes_other_pairs_but_the_same_pieces() -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from models.emotion.artefact import artefact as artefacts
 from models.emotion.artefact.artefact import Artefact, ArtefactProblem
 from models.emotion.artefact.promotion import promote, promotion
 from models.emotion.config import EmotionSettings
@@ -14,9 +15,9 @@ from models.emotion.serving.following import current, follow
 
 
 def another(artefact: Artefact, folder: Path, step: int = 1) -> Path:
-    tensors = {name: tensor.clone() for name, tensor in artefact.tensors.items()}
-    tensors["heads.pad.bias"] += step
-    artefacts.save(folder, artefact.card, tensors)
+    shutil.copytree(artefact.folder, folder, dirs_exist_ok=True)
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"limits": [f"number {step}"]}))
     return folder
 
 
@@ -44,7 +45,7 @@ async def test_a_reader_follows_promotions_and_survives_a_bad_one(
     artefact: Artefact, tmp_path: Path
 ) -> None:
     pointer = tmp_path / "pointer"
-    settings = EmotionSettings(dtype="float32", promoted=pointer, promotion_interval=0.01)
+    settings = EmotionSettings(device="cpu", promoted=pointer, promotion_interval=0.01)
     failed = asyncio.Event()
     reader = EmotionReader(current(settings))
     await reader.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,11 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
-from models.emotion.artefact import artefact as artefacts
-from models.emotion.artefact.artefact import Artefact, ArtefactProblem
+from models.emotion.artefact.artefact import GRAPH, Artefact, ArtefactProblem
 from models.emotion.config import EmotionSettings
 from models.emotion.serving import (
     EmotionReader,
@@ -25,8 +29,9 @@ from models.emotion.serving import (
     Reading,
     UnreadableText,
 )
-from models.emotion.serving.engine import Engine, build_engine
-from models.emotion.serving.inference import Batch, Output
+from models.emotion.serving.cpu import Alone
+from models.emotion.serving.engine import Engine, network_engine
+from models.emotion.serving.inference import Batch, Output, probabilities
 
 NOT_A_TOKEN = 10**7  # the embedding table has no such row: the real model raises
 POISON = "poison"
@@ -43,7 +48,7 @@ TEXTS = [
 
 
 def settings(**changes: Any) -> EmotionSettings:
-    return EmotionSettings(dtype="float32", **{"breaker_cooldown": 0.02, **changes})
+    return EmotionSettings(device="cpu", **{"breaker_cooldown": 0.02, **changes})
 
 
 @asynccontextmanager
@@ -91,10 +96,10 @@ class Gate:
     def open(self) -> None:
         self._open.set()
 
-    def __call__(self, batch: Batch) -> Output:
+    def __call__(self, batch: Alone) -> Output:
         self.entered.set()
         self._open.wait()
-        self.sizes.append(batch.size)
+        self.sizes.append(len(batch.texts))
         return self._run(batch)
 
 
@@ -137,11 +142,19 @@ async def test_pleasant_words_read_more_pleasant_than_unpleasant_ones(engine: En
         assert good.valence > bad.valence + 0.1
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
-async def test_a_reading_does_not_depend_on_the_texts_beside_it(
-    artefact: Artefact, precision: Any
+async def test_on_a_processor_a_reading_is_the_same_whatever_lies_beside_it(
+    engine: Engine,
 ) -> None:
-    engine = build_engine(artefact, EmotionSettings(dtype=precision))
+    async with reading_with(engine, cache_size=0) as reader:
+        together = await read_all(reader, TEXTS * 3)
+        alone = [(await read_all(reader, [text]))[0] for text in TEXTS]
+    assert together == alone * 3
+
+
+async def test_in_padded_batches_a_reading_does_not_depend_on_the_texts_beside_it(
+    artefact: Artefact,
+) -> None:
+    engine = network_engine(artefact, device="cpu", max_tokens=128, batch_tokens=2_048)
     async with reading_with(engine, cache_size=0) as reader:
         together = await read_all(reader, TEXTS * 3)
         alone = [(await read_all(reader, [text]))[0] for text in TEXTS]
@@ -369,7 +382,7 @@ async def test_output_that_is_no_number_fails_its_text_alone(engine: Engine) -> 
 
     def post(output: Output) -> list[Reading]:
         # Only the first text has its pleasure; the warm-up's texts have another.
-        if ((torch.sigmoid(output.pad[:, 0]) - glad).abs() < 1e-4).any():
+        if (np.abs(probabilities(output.pad[:, 0], 1.0) - glad) < 1e-4).any():
             raise ArithmeticError("not a number")
         return engine.post(output)
 
@@ -384,8 +397,9 @@ async def test_output_that_is_no_number_fails_its_text_alone(engine: Engine) -> 
         torch.OutOfMemoryError("CUDA out of memory"),
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
+        RuntimeException("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc"),
     ],
-    ids=["cuda", "python", "cpu-allocator"],
+    ids=["cuda", "python", "cpu-allocator", "onnxruntime"],
 )
 async def test_out_of_memory_halves_the_batches_and_loses_nothing(
     engine: Engine, error: Exception
@@ -396,9 +410,9 @@ async def test_out_of_memory_halves_the_batches_and_loses_nothing(
         def out_of_memory(self, batch_tokens: int) -> None:
             limits.append(batch_tokens)
 
-    sick = Sick(engine, lambda b: error if b.inputs[0][0].numel() > 100 else None)
+    sick = Sick(engine, lambda b: error if b.padded > 100 else None)
     async with reading_with(
-        replace(engine, run=sick), observer=Limits(), batch_tokens=400
+        replace(engine, run=sick, batch_tokens=400), observer=Limits()
     ) as reader:
         outcomes = await read_all(reader, [f"a text of some length {i}" for i in range(64)])
         assert all(isinstance(outcome, Reading) for outcome in outcomes)
@@ -420,9 +434,9 @@ async def test_once_memory_suffices_batches_grow_again(engine: Engine) -> None:
 
     short = True
     error = torch.OutOfMemoryError("CUDA out of memory")
-    sick = Sick(engine, lambda b: error if short and b.inputs[0][0].numel() > 100 else None)
+    sick = Sick(engine, lambda b: error if short and b.padded > 100 else None)
     async with reading_with(
-        replace(engine, run=sick), observer=Limits(), batch_tokens=400
+        replace(engine, run=sick, batch_tokens=400), observer=Limits()
     ) as reader:
         await read_all(reader, [f"a text of some length {i}" for i in range(64)])
         assert reader._runner is not None
@@ -475,7 +489,7 @@ async def test_everything_that_waits_is_answered_when_the_breaker_opens(engine: 
     gate = Gate(engine)
     sick = Sick(replace(engine, run=gate), lambda _: None)
     async with reading_with(
-        replace(engine, run=sick), breaker_failures=1, batch_tokens=128
+        replace(engine, run=sick, batch_tokens=128), breaker_failures=1
     ) as reader:
         gate.close()
         futures = [await reader.submit("first")]
@@ -519,10 +533,14 @@ async def test_a_batch_that_cannot_be_put_together_may_come_again(engine: Engine
 
 
 def retrained(artefact: Artefact, folder: Path) -> EmotionSettings:
-    """Another artefact: the same heads, but every text is maximally pleasant."""
-    tensors = {name: tensor.clone() for name, tensor in artefact.tensors.items()}
-    tensors["heads.pad.bias"][0] = 20
-    artefacts.save(folder, artefact.card, tensors)
+    """Another artefact: the same graph, but every text is maximally pleasant."""
+    shutil.copytree(artefact.folder, folder, dirs_exist_ok=True)
+    model = onnx.load(folder / GRAPH)
+    (bias,) = (one for one in model.graph.initializer if one.name == "heads.pad.bias")
+    values = numpy_helper.to_array(bias).copy()
+    values[0] = 20
+    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+    onnx.save(model, folder / GRAPH)
     return settings(artefact=folder)
 
 
@@ -580,23 +598,3 @@ async def test_the_old_model_stays_when_the_new_one_cannot_be_loaded(
         assert reading.version == engine.version
     finally:
         await reader.stop()
-
-
-async def test_no_thread_that_loaded_lives_on(engine):
-    # OpenMP would keep a team for it, and every team beyond the cores slows the model's.
-    loaders = []
-
-    def load(_settings):
-        loaders.append(threading.current_thread())
-        return engine
-
-    reader = EmotionReader(settings(), load=load)
-    await reader.start()
-    try:
-        await reader.swap(settings())
-    finally:
-        await reader.stop()
-    assert len(loaders) == 2
-    for thread in loaders:
-        await asyncio.to_thread(thread.join, 60)
-        assert not thread.is_alive()

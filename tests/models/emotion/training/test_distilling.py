@@ -10,14 +10,15 @@ import torch
 
 from models.emotion.artefact.artefact import Artefact
 from models.emotion.network.network import Logits
-from models.emotion.serving.inference import outputs
+from models.emotion.serving.engine import network_engine, read_all
+from models.emotion.serving.inference import probabilities
 from models.emotion.training import distilling
 from models.emotion.training.distilling import rated_by
 from models.emotion.training.examples import Example
 from models.emotion.training.losses import loss, targets, variances
 from models.emotion.training.recipe import LossWeights
 from models.emotion.training.run import train
-from tests.models.emotion.training.test_run import data, recipe
+from tests.models.emotion.training.test_run import data, recipe, tensors_of
 
 __all__ = ["data"]
 
@@ -30,15 +31,16 @@ def test_ratings_are_the_teachers_and_are_read_once(
     kept = tmp_path / "run" / "kept.safetensors"
     ratings = rated_by(artefact, TEXTS, kept)
     # Given what the teacher says of them all at once
-    raw = outputs(artefact, TEXTS, max_tokens=64, batch_tokens=4096)
-    np.testing.assert_allclose(ratings.pad, torch.sigmoid(raw.pad), atol=1e-3)
-    np.testing.assert_allclose(ratings.goemotions, torch.sigmoid(raw.goemotions), atol=1e-3)
+    engine = network_engine(artefact, device="cpu", max_tokens=64, batch_tokens=4096)
+    raw = read_all(engine, TEXTS, artefact.card)
+    np.testing.assert_allclose(ratings.pad, probabilities(raw.pad, 1.0), atol=1e-3)
+    np.testing.assert_allclose(ratings.goemotions, probabilities(raw.goemotions, 1.0), atol=1e-3)
 
     # When they are asked for again, nothing is read again; of other texts they are
     def fail(*_args: object, **_fields: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr(distilling, "outputs", fail)
+    monkeypatch.setattr(distilling, "read_all", fail)
     again = rated_by(artefact, TEXTS, kept)
     assert all(torch.equal(one, other) for one, other in zip(again, ratings, strict=True))
     with pytest.raises(AssertionError, match="read again"):
@@ -99,10 +101,11 @@ def test_a_run_with_teachers_says_so_and_leaves_nothing_behind(data: Path, tmp_p
         "card.json",
         "card.md",
         "model.safetensors",
+        "tokenizer.json",
     ]
     # Nothing else differs from the first run
     for head in ("heads.pad.weight", "heads.goemotions.weight"):
-        assert not torch.equal(student.tensors[head], first.tensors[head])
+        assert not torch.equal(tensors_of(student)[head], tensors_of(first)[head])
 
 
 def test_a_teacher_that_is_not_there_is_missed_before_anything_is_read(tmp_path: Path) -> None:

