@@ -174,7 +174,11 @@ def test_ci_runs_every_proof():
 def expansion(*words: str) -> list[str]:
     """What `make run` would type."""
     made = subprocess.run(
-        ["make", "-n", "run", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        ["make", "--no-print-directory", "-n", "run", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return made.stdout.splitlines() or [made.stderr]
 
