@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.kafka.settings import KafkaSettings
+from app.kafka.settings import MOST_FETCH_PAUSE, KafkaSettings
 from app.mongo.settings import MongoSettings
 from app.process.setting_sources import Group, SecretFiles
 from app.redis.settings import RedisSettings
@@ -65,6 +65,12 @@ class WorkerSettings(Group):
     commit_interval: float = Field(1.0, gt=0)
     in_flight: int = Field(512, ge=1, description="records read but not yet acknowledged, a worker")
     batch_size: int = Field(256, ge=1, description="records that push and history write at once")
+    fetch_pauses: dict[str, Annotated[float, Field(ge=0, le=MOST_FETCH_PAUSE)]] = Field(
+        {},
+        description="seconds between two fetches of a role, by its name, where the broker does not "
+        "hold an empty one (the embedded one does not); for those not named tutor 0.03, history "
+        "0.25, others kafka.empty_fetch_pause",
+    )
     stall_timeout: float = Field(
         60.0, gt=0, description="seconds without progress despite lag until not alive"
     )

@@ -11,6 +11,8 @@ from pydantic import Field, SecretStr, model_validator
 from app.process.setting_sources import Group
 
 PREFIX: Final = "MASTERX_KAFKA__"
+MOST_FETCH_PAUSE: Final = 10.0
+"""Seconds: behind a longer pause a worker looks as if it stood still."""
 _WITH_PASSWORD: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -61,9 +63,17 @@ class KafkaSettings(Group):
     empty_fetch_pause: float = Field(
         0.008,
         ge=0,
-        description="seconds to wait after a broker answered a fetch with nothing and at once "
-        "(the embedded one does not hold fetches); 0: the broker is Kafka, no worker looks for "
-        "what the embedded one does otherwise",
+        le=MOST_FETCH_PAUSE,
+        description="seconds between a worker's fetches from a broker that answers an empty one "
+        "at once (the embedded one does), for roles without a pause of their own "
+        "(worker.fetch_pauses); 0: the broker is Kafka, no worker looks for what the embedded one "
+        "does otherwise",
+    )
+    idle_fetch_pause: float = Field(
+        0.02,
+        ge=0,
+        le=MOST_FETCH_PAUSE,
+        description="seconds between those fetches when none has brought a record for a second",
     )
 
     @property

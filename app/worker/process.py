@@ -36,7 +36,7 @@ from app.process.exits import Exit, end_now, stop_now
 from app.process.probes import probe_kafka
 from app.redis.requirements import Unfit
 from app.settings import Settings
-from app.worker.role import Role
+from app.worker.role import Role, RoleError, check_names
 from app.worker.running import RunningRole
 from app.worker.status import Status
 
@@ -65,6 +65,10 @@ def run(roles: Sequence[Role], settings: Settings) -> None:
     """
     logs.configure(settings.log, role="+".join(role.name for role in roles))
     forgive()
+    try:
+        check_names(settings)
+    except RoleError as error:
+        end_now(Exit.CONFIG, str(error))
     try:
         uvloop.run(_run(roles, settings))
     except Misconfigured as error:

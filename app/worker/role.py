@@ -91,6 +91,8 @@ class Role:
         build: opens what it needs. Imports that when it is called.
         erases: whether an erasure is done only once this role has passed it.
         scales_by: what says that it needs more workers; at most one a partition work.
+        fetch_pause: seconds between two fetches from a broker that does not hold an empty one;
+            None: `kafka.empty_fetch_pause`. `worker.fetch_pauses` overrides it.
         niceness: 0 to 19, under `masterx up`: on few cores what a learner waits for goes first.
         reads: the newest format of its records that it reads, where it keeps any; called before
             its first heartbeat, which tells it.
@@ -103,6 +105,7 @@ class Role:
     build: Builder
     erases: bool
     scales_by: Scaling
+    fetch_pause: float | None = None
     niceness: int = 0
     reads: Callable[[], int] | None = None
 
@@ -115,6 +118,8 @@ class Role:
             raise RoleError(f"role {self.name}: it cannot erase without reading {ERASURES}")
         if not set(self.scales_by.topics) <= set(self.topics):
             raise RoleError(f"role {self.name}: it cannot scale by topics that it does not read")
+        if self.fetch_pause is not None and self.fetch_pause < 0:
+            raise RoleError(f"role {self.name}: fetch_pause {self.fetch_pause} is below 0")
         if not 0 <= self.niceness <= _LOWEST:
             raise RoleError(f"role {self.name}: niceness {self.niceness} is not 0 to {_LOWEST}")
 
@@ -150,6 +155,16 @@ def chosen(names: Sequence[str]) -> tuple[Role, ...]:
         if name in names[:position]:
             raise RoleError(f"{name!r} is named twice; a process runs each role once")
     return tuple(roles()[name] for name in names)
+
+
+def check_names(settings: Settings) -> None:
+    """Raises RoleError where a setting names a role that there is not."""
+    for name in settings.worker.fetch_pauses:
+        if name not in roles():
+            raise RoleError(
+                f"worker.fetch_pauses names {name!r}, which is no role; there are "
+                f"{', '.join(roles())}"
+            )
 
 
 def erasing_roles() -> tuple[str, ...]:

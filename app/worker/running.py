@@ -20,7 +20,7 @@ from agents.runtime.in_flight import InFlight
 from agents.runtime.retrying import Fatal
 from app.kafka.dead_letters import DeadLetterQueue
 from app.kafka.producer import Producer
-from app.kafka.quirks import Quirks
+from app.kafka.quirks import FetchPace, FetchPause, Quirks
 from app.kafka.topics import physical
 from app.process.exits import Exit, end_now
 from app.redis.heartbeats import client_id, static_name
@@ -56,6 +56,7 @@ class RunningRole:
             settings.worker.in_flight,
             fail=lambda error: self._end_by(error, f"an output was not delivered: {error!r}"),
         )
+        self._pace = FetchPace(fetch_pause(role, settings), settings.kafka.fetch_wait)
         reads = None if role.reads is None else role.reads()
         self.health = WorkerHealth(role.name, instance, settings, self._window, reads)
         self._agent: Agent | None = None
@@ -154,6 +155,7 @@ class RunningRole:
             lease=self.lease,
             kafka=settings.kafka,
             quirks=Quirks.of(settings.kafka),
+            pace=self._pace,
         )
         topic = app.topic(
             *(physical(settings, topic) for topic in self.role.topics),
@@ -195,6 +197,14 @@ class RunningRole:
             # A restart helps once the store's side has been put right.
             self._end(Exit.UNAVAILABLE, str(error))
         self._end(Exit.SEND_FAILED, otherwise)
+
+
+def fetch_pause(role: Role, settings: Settings) -> FetchPause:
+    """Of a role, on a broker that does not hold an empty fetch."""
+    kafka = settings.kafka
+    declared = kafka.empty_fetch_pause if role.fetch_pause is None else role.fetch_pause
+    busy = settings.worker.fetch_pauses.get(role.name, declared)
+    return FetchPause(busy, max(busy, kafka.idle_fetch_pause))
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:

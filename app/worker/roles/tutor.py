@@ -114,4 +114,7 @@ ROLE = Role(
     erases=True,
     # It waits for language models, not for processors.
     scales_by=Scaling("masterx_tutor_requests_in_flight"),
+    # A reply takes seconds, but a call for a person waits for this pause and for that of push:
+    # together at most 50 ms (docs/architecture.md, "Pauses between fetches").
+    fetch_pause=0.03,
 )
