@@ -212,6 +212,12 @@ class EmbeddedSettings(Group):
     kafka_port: int = Field(9092, ge=0, le=65_535, description="0: any free")
     redis_port: int = Field(6379, ge=0, le=65_535, description="0: any free")
     mongo_port: int = Field(27017, ge=0, le=65_535, description="0: any free")
+    partitions: int = Field(
+        2,
+        ge=1,
+        description="of the topics that it creates on its own broker, about one a core; topics "
+        "that exist keep theirs, and kafka.partitions decides if it is set",
+    )
     start_timeout: float = Field(60, gt=0, description="seconds until a service counts as failed")
 
 

@@ -86,9 +86,11 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
                 for group in own.keys() | updates.keys()
             }
         )
-        # Left out unless named by whoever measures, so that `up` starts services of its own.
+        # Left out unless named by whoever measures, so that `up` starts services of its own, with
+        # as many partitions as it thinks right.
         own_services = {
             "MASTERX_KAFKA__BOOTSTRAP", "MASTERX_REDIS__URL", "MASTERX_MONGO__URL",
+            "MASTERX_KAFKA__PARTITIONS",
         } - os.environ.keys()  # fmt: skip
         environment = {
             k: v for k, v in child_environment(settings).items() if k not in own_services

@@ -44,7 +44,12 @@ class KafkaSettings(Group):
     )
     key_password: SecretStr | None = Field(None, description="of that key, where it has one")
     topic_prefix: str = Field("", description="before every topic's name, on a shared cluster")
-    partitions: int = Field(12, ge=1, description="of every topic; fixed once they are created")
+    partitions: int = Field(
+        12,
+        ge=1,
+        description="of every topic; fixed once they are created. Not set: topics that exist keep "
+        "theirs, and masterx up creates new ones with embedded.partitions",
+    )
     replication: int = Field(1, ge=1, description="replicas of every topic; 3 in production")
     retention_days: float = Field(7, gt=0, description="of the non-compacted topics")
     chat_days: float = Field(7, gt=0, description="how long chat text is kept")

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import httpx
 
-from app.kafka.admin import create_topics
+from app.kafka.admin import create_topics, list_topics
 from app.local.children import ended, spawn, tail, terminate
 from app.local.embedded import Service
 from app.local.environment import child_environment
@@ -136,9 +136,19 @@ class Supervisor:
 
     async def _create_topics(self) -> None:
         self._report("topics", "starting", "")
+        if self._owns_broker() and "partitions" not in self.settings.kafka.model_fields_set:
+            there = await list_topics(self.settings)
+            if not any(topic.partitions for topic in there):
+                self._set_partitions(self.settings.embedded.partitions)
         topics = await create_topics(self.settings)
+        # The children need not ask again.
+        self._set_partitions(topics[0].expected)
         made = sum(topic.created for topic in topics)
         self._report("topics", "ready", f"{len(topics)} topics, {made} of them new")
+
+    def _set_partitions(self, count: int) -> None:
+        kafka = self.settings.kafka.model_copy(update={"partitions": count})
+        self.settings = self.settings.model_copy(update={"kafka": kafka})
 
     async def _start_service(self, service: Service) -> None:
         self._report(service.name, "starting", "")

@@ -140,6 +140,34 @@ async def test_a_second_start_finds_the_earlier_state(tmp_path):
         await second.end()
 
 
+async def test_new_topics_have_what_one_machine_can_use_and_old_ones_stay(tmp_path):
+    # Given topics of an earlier release, which had three partitions
+    explicit = free_settings(tmp_path)
+    earlier = explicit.kafka.model_copy(update={"partitions": 3})
+    first = Run(explicit.model_copy(update={"kafka": earlier}))
+    await first.until_ready()
+    await first.end()
+    # When no number is set
+    unset = explicit.model_copy(update={"kafka": KafkaSettings()})
+    second = Run(unset)
+    settings = await second.until_ready()
+    # Then they stay, and the children know
+    try:
+        assert settings.kafka.partitions == 3
+        assert {topic.partitions for topic in await list_topics(settings)} == {3}
+    finally:
+        await second.end()
+    # And a new folder gets as many as one machine can use
+    embedded = unset.embedded.model_copy(update={"data_dir": tmp_path / "new"})
+    third = Run(unset.model_copy(update={"embedded": embedded}))
+    settings = await third.until_ready()
+    try:
+        assert settings.kafka.partitions == embedded.partitions < KafkaSettings().partitions
+        assert {topic.partitions for topic in await list_topics(settings)} == {embedded.partitions}
+    finally:
+        await third.end()
+
+
 async def test_a_child_that_ends_is_started_again(tmp_path):
     run = Run(free_settings(tmp_path))
     await run.until_ready()
