@@ -17,6 +17,7 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
+import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
@@ -26,6 +27,7 @@ from aiokafka.producer.sender import Sender
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers import aiokafka as driver
+from mode.threads import ServiceThread
 
 from agents.runtime.topics import CHAT
 from app.kafka import aiokafka_seams
@@ -69,6 +71,26 @@ def test_consumer() -> None:
     assert "self._thread = self._new_consumer_thread()" in made
 
 
+async def test_loop_thread() -> None:
+    """The thread's loop is the one it was given, and is closed when the thread has ended."""
+    seen: list[asyncio.AbstractEventLoop] = []
+
+    class Service(ServiceThread):
+        async def on_start(self) -> None:
+            seen.append(asyncio.get_running_loop())
+
+    given = uvloop.new_event_loop()
+    service = Service(thread_loop=given, Worker=faust_seams.LoopThread)
+    await service.start()
+    assert seen == [given]
+    assert service.thread_loop is given
+    assert not given.is_closed()
+    await service.stop()
+    async with asyncio.timeout(30):
+        while not given.is_closed():
+            await asyncio.sleep(0.01)
+
+
 def test_producer() -> None:
     assert parameters(driver.Producer._settings_auth) == ["self"]
     # It comes behind the servers that Faust names, and so decides.
@@ -82,6 +104,8 @@ async def test_seamed_transport() -> None:
     consumer = around.consumer
     assert type(consumer) is faust_seams.Consumer
     assert type(consumer._thread) is faust_seams.ConsumerThread
+    assert isinstance(consumer._thread.thread_loop, uvloop.Loop)
+    assert consumer._thread.Worker is faust_seams.LoopThread
     assert consumer.passed(TopicPartition("chat", 0)) is None
     assert around.transport.default_port == 9092
 
