@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
@@ -62,7 +64,7 @@ class FetchPace:
     with one record costs as much as one with fifty. Which of the two it is, the last empty
     answer tells: until the first one, and after one that was held, there is no pause.
 
-    Used in the consumer's thread.
+    Used in the consumer's thread; `ring` may be called from any.
 
     Args:
         pause: between two fetches.
@@ -79,6 +81,20 @@ class FetchPace:
         self._at_once = False
         self._answered_at = 0.0
         self._brought_at = 0.0
+        self._rung = False
+        self._waiting: Future[None] | None = None
+
+    def ring(self) -> None:
+        """A record is there to fetch: the next fetch does not wait, nor go on waiting."""
+        if self._rung:
+            return
+        # Written before the other is read, as `_wait` does it the other way round: so one of the
+        # two sees the other.
+        self._rung = True
+        waiting = self._waiting
+        if waiting is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody fetches any more
+                waiting.get_loop().call_soon_threadsafe(_finish, waiting)
 
     async def step(self, request: Any, send: Send) -> Any:
         """Send a request; a fetch waits first until the pause is over."""
@@ -86,6 +102,8 @@ class FetchPace:
             return await send(request)
         if self._at_once:
             await self._wait()
+        # What is acknowledged from here on may not be in the answer.
+        self._rung = False
         sent_at = self._clock()
         response = await send(request)
         self._answered_at = self._clock()
@@ -99,8 +117,44 @@ class FetchPace:
         idle = self._clock() - self._brought_at >= IDLE_AFTER
         pause = self.pause.idle if idle else self.pause.busy
         left = self._answered_at + pause - self._clock()
-        if left > 0:
-            await asyncio.sleep(left)
+        if left <= 0:
+            return
+        waiting = self._waiting = asyncio.get_running_loop().create_future()
+        try:
+            if not self._rung:
+                await asyncio.wait({waiting}, timeout=left)
+        finally:
+            self._waiting = None
+
+
+def _finish(waiting: Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+class Bell:
+    """Wakes the consumers of a process for a record that another role of it has delivered.
+
+    It may ring only for what the broker has acknowledged: before that, a fetch would not find it.
+    Records of other processes ring nothing; the pause between fetches bounds how long they wait.
+    """
+
+    def __init__(self) -> None:
+        self._paces: dict[str, list[FetchPace]] = {}
+
+    def hang(self, pace: FetchPace, topics: Iterable[str]) -> None:
+        """Let it wake these fetches for records of these topics (names of the catalogue)."""
+        for topic in topics:
+            self._paces.setdefault(topic, []).append(pace)
+
+    def wakes(self, topic: str) -> bool:
+        """Whether somebody in this process waits for records of this topic."""
+        return topic in self._paces
+
+    def ring(self, topic: str) -> None:
+        """A record of this topic has been acknowledged."""
+        for pace in self._paces.get(topic, ()):
+            pace.ring()
 
 
 def as_rebalance(response: Any) -> Any:

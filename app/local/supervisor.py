@@ -165,7 +165,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         name = kept.program.name
         while True:
-            self._report(name, "starting", "")
+            self._tell(kept, "starting")
             began = loop.time()
             kept.process = spawn(
                 kept.program.command,
@@ -181,10 +181,13 @@ class Supervisor:
             if hopeless and not self._ready:
                 return self._give_up(name, status, kept.crashes)
             pause = min(_FIRST_PAUSE * 2 ** (kept.crashes - 1), _LONGEST_PAUSE)
-            self._report(
-                name, "restarting", f"{_meaning(status)}; again in {pause:g} s ({self._log(name)})"
-            )
+            detail = f"{_meaning(status)}; again in {pause:g} s ({self._log(name)})"
+            self._tell(kept, "restarting", detail)
             await asyncio.sleep(pause)
+
+    def _tell(self, kept: _Kept, state: str, detail: str = "") -> None:
+        for part in kept.program.parts:
+            self._report(part, state, detail)
 
     def _give_up(self, name: str, status: int | None, crashes: int) -> None:
         log = self._log(name)
@@ -268,9 +271,9 @@ class Supervisor:
 
     async def _end_child(self, kept: _Kept) -> None:
         if kept.process is not None and kept.process.poll() is None:
-            self._report(kept.program.name, "stopping", "")
+            self._tell(kept, "stopping")
             await terminate(kept.process, kept.program.grace)
-        self._report(kept.program.name, "stopped", "")
+        self._tell(kept, "stopped")
 
     # -- after a broker that was killed -----------------------------------------------------
 

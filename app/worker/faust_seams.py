@@ -9,6 +9,7 @@ paragraph here says what would break. What the producer hangs on is in
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import copy_context
 from typing import Any, ClassVar, NamedTuple, cast
 
 import aiokafka
@@ -54,15 +55,21 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class LoopThread(WorkerThread):
-    """A thread of mode's that closes the event loop that it was given.
+    """A thread of mode's that closes the event loop that it was given, and knows the role.
 
     Reads `thread_loop` of its service, which mode's public arguments set, and closes only where
-    it made the loop itself. Without it, a loop of uvloop's stays open, and says so at the end.
+    it made the loop itself. Runs in the context of whoever made it, where the role's name is
+    bound for logs. Without it, a loop of uvloop's stays open, and says so at the end, and log lines
+    of the consumer name no role.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._context = copy_context()
 
     def run(self) -> None:
         """Run the service, then close its loop."""
-        super().run()
+        self._context.run(super().run)
         self.service.thread_loop.close()
 
 

@@ -29,6 +29,7 @@ from structlog.contextvars import bound_contextvars
 from agents.runtime.topics import DEAD_LETTERS
 from app.kafka.admin import max_message_bytes
 from app.kafka.header_names import forgive
+from app.kafka.quirks import Bell
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES
 from app.process import logs
 from app.process.errors import Misconfigured, Unavailable
@@ -130,7 +131,8 @@ async def _serve(roles: Sequence[Role], settings: Settings, stop: asyncio.Event)
     # Its operator may have set another bound: a letter above it would end the worker.
     room = await _unless(stop, max_message_bytes(settings, DEAD_LETTERS))
     instance = settings.worker.instance or f"{socket.gethostname()}-{os.getpid()}"
-    running = [RunningRole(role, settings, instance) for role in roles]
+    bell = Bell()
+    running = [RunningRole(role, settings, instance, bell, roles) for role in roles]
 
     def awake(*_: object) -> None:
         for one in running:

@@ -60,6 +60,7 @@ ROLE = Role(
     build=build,
     erases=True,
     scales_by=lag_of(),
+    process="beside",
     # Nobody waits for history, and it writes more at once.
     fetch_pause=0.25,
     niceness=10,

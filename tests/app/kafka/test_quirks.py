@@ -13,6 +13,7 @@ from app.kafka.quirks import (
     IDLE_AFTER,
     ILLEGAL_GENERATION,
     REBALANCE_IN_PROGRESS,
+    Bell,
     FetchPace,
     FetchPause,
     Quirks,
@@ -45,10 +46,13 @@ class Consumer:
         self.now = 100.0
         self.pace = FetchPace(pause, fetch_wait=HELD, clock=lambda: self.now)
 
-        async def sleep(seconds: float) -> None:
-            self.now += seconds
+        loop = asyncio.get_running_loop()
 
-        monkeypatch.setattr(asyncio, "sleep", sleep)
+        def call_later(seconds: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
+            self.now += seconds
+            return loop.call_at(loop.time(), callback, *args)
+
+        monkeypatch.setattr(loop, "call_later", call_later)
 
     async def waits(
         self, answer: FetchResponse_v4, *, held: float = 0.0, request: Any = None, after: float = 0
@@ -125,6 +129,59 @@ async def test_what_says_nothing_of_holding(answer, request_, monkeypatch) -> No
     consumer = Consumer(FetchPause(NEVER, NEVER), monkeypatch)
     assert await consumer.waits(answer, request=request_) == 0
     assert await consumer.waits(answer, request=request_) == 0
+
+
+async def test_a_bell_ends_the_pause(monkeypatch) -> None:
+    consumer = Consumer(BUSY, monkeypatch)
+    await consumer.waits(fetched())
+    await consumer.waits(fetched(b"records"))
+    # Rung since the last fetch was sent: the next one goes at once, and only that
+    consumer.pace.ring()
+    consumer.pace.ring()
+    assert await consumer.waits(fetched()) == 0
+    assert await consumer.waits(fetched()) == BUSY.busy
+
+
+async def test_what_is_acknowledged_while_a_fetch_is_under_way_is_fetched_next(monkeypatch) -> None:
+    consumer = Consumer(BUSY, monkeypatch)
+    await consumer.waits(fetched())
+
+    async def send(_request: Any) -> Any:
+        consumer.pace.ring()
+        return fetched()
+
+    await consumer.pace.step(FetchRequest(), send)
+    assert await consumer.waits(fetched()) == 0
+
+
+async def test_a_bell_of_another_thread_wakes_who_waits() -> None:
+    pace = FetchPace(FetchPause(NEVER, NEVER), fetch_wait=60)
+    bell = Bell()
+    bell.hang(pace, ["emotions"])
+
+    async def send(_request: Any) -> Any:
+        return fetched()
+
+    await pace.step(FetchRequest(), send)
+    async with asyncio.timeout(30):
+        waiting = asyncio.create_task(pace.step(FetchRequest(), send))
+        while pace._waiting is None:
+            await asyncio.sleep(0)
+        await asyncio.to_thread(bell.ring, "chat-messages")
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        assert not bell.wakes("chat-messages")
+        assert bell.wakes("emotions")
+        await asyncio.to_thread(bell.ring, "emotions")
+        await waiting
+    # Whoever was told to leave the group waits no more; a bell finds nobody
+    leaving = asyncio.create_task(pace.step(FetchRequest(), send))
+    while pace._waiting is None:
+        await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    assert pace._waiting is None
+    bell.ring("emotions")
 
 
 @pytest.mark.parametrize("version", [OffsetCommitResponse_v1, OffsetCommitResponse_v3])

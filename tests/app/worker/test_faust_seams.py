@@ -28,6 +28,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers import aiokafka as driver
 from mode.threads import ServiceThread
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from agents.runtime.topics import CHAT
 from app.kafka import aiokafka_seams
@@ -72,17 +73,21 @@ def test_consumer() -> None:
 
 
 async def test_loop_thread() -> None:
-    """The thread's loop is the one it was given, and is closed when the thread has ended."""
+    """Its loop is the one it was given, closed when it has ended; its logs name the role."""
     seen: list[asyncio.AbstractEventLoop] = []
+    bound: list[dict[str, Any]] = []
 
     class Service(ServiceThread):
         async def on_start(self) -> None:
             seen.append(asyncio.get_running_loop())
+            bound.append(get_contextvars())
 
     given = uvloop.new_event_loop()
     service = Service(thread_loop=given, Worker=faust_seams.LoopThread)
-    await service.start()
+    with bound_contextvars(role="push"):
+        await service.start()
     assert seen == [given]
+    assert bound == [{"role": "push"}]
     assert service.thread_loop is given
     assert not given.is_closed()
     await service.stop()
