@@ -26,6 +26,27 @@ STATE = ("emotion", "learner", "push")
 TOGETHER = "+".join(STATE)
 
 
+async def told(settings: Settings) -> tuple[dict[str, int], dict[str, int]]:
+    """Each learner's newest version on `user-state`, and the newest that must have been pushed.
+
+    A client's retry counts a version up under the event id of its first try, and the push log
+    drops an id that it holds.
+    """
+    newest: dict[str, int] = {}
+    least: dict[str, int] = {}
+    seen: set[str] = set()
+    for record in sorted(await read_all(settings, USER_STATE), key=lambda r: r.offset):
+        user = (record.key or b"").decode()
+        if record.value is None:
+            newest.pop(user, None)
+            continue
+        newest[user] = record.document["version"]
+        if record.document["eventId"] not in seen:
+            seen.add(record.document["eventId"])
+            least[user] = newest[user]
+    return newest, least
+
+
 async def judged(settings: Settings, load: Load, sent: list[Sent] | None = None) -> Verdict:
     """What the input alone says of every topic; and every learner's last state was pushed."""
     await settled(settings, *STATE, within=240)
@@ -33,17 +54,16 @@ async def judged(settings: Settings, load: Load, sent: list[Sent] | None = None)
     assert verdict.problems == []
     assert verdict.records == load.records
     assert sent is None or len(sent) == load.records
-    newest: dict[str, int] = {}
-    for record in sorted(await read_all(settings, USER_STATE), key=lambda r: r.offset):
-        user = (record.key or b"").decode()
-        if record.value is None:
-            newest.pop(user, None)
-        else:
-            newest[user] = record.document["version"]
+    newest, least = await told(settings)
     async with connect(settings.redis, "operator") as client:
         log = PushLog(client, settings.redis)
         pushed = {user: (await log.latest(user)).user_state for user in newest}
-    assert {user: state and state["version"] for user, state in pushed.items()} == newest
+    behind = {
+        user: state and state["version"]
+        for user, state in pushed.items()
+        if state is None or not least[user] <= state["version"] <= newest[user]
+    }
+    assert not behind
     return verdict
 
 
@@ -67,30 +87,34 @@ async def test_killed_again_and_again(topics: Settings, tmp_path: Path) -> None:
         verdict = await judged(settings, load, sent)
     print(verdict, process.exits)
     assert process.unexplained == []
-    assert process.exits.count(KILLED) >= len(deaths) + 1
+    assert process.exits.count(KILLED) >= len(deaths)  # a kill may hit one that still starts
     assert verdict.redelivered_states > 0
 
 
 async def test_restarted_in_order_under_load(topics: Settings, tmp_path: Path) -> None:
     settings = fast(topics, instance="only")
-    load = Load(seed=32, records=2_400, rate=160)
+    load = Load(seed=32, records=3_000, rate=120)
     process = Crew(TOGETHER, settings, tmp_path)
-    due = [600, 1_200, 1_800]
-    stopping: list[asyncio.Task[int]] = []
 
-    async def restart(sent: int) -> None:
-        if due and sent >= due[0] and all(task.done() for task in stopping):
-            due.pop(0)
-            stopping.append(asyncio.create_task(process.current.stop()))
+    async def restart_as_soon_as_ready(sending: asyncio.Task[list[Sent]]) -> int:
+        """How often; once at least after which records came."""
+        times = 0
+        while not sending.done() or not times:
+            await process.current.ready()
+            await asyncio.sleep(1)
+            assert await process.current.stop() == 0
+            times += 1
+            while len(process.exits) < times:  # until it is started again
+                await asyncio.sleep(0.05)
+        return times
 
     async with crews(process):
         # When an operator restarts it, again and again
-        sent = await send(settings, plan(load, now_ms()), load.rate, restart)
+        sending = asyncio.create_task(send(settings, plan(load, now_ms()), load.rate))
+        times = await restart_as_soon_as_ready(sending)
         # Then it ends in order each time, and nothing is lost
-        print(await judged(settings, load, sent), process.exits)
-        assert [await task for task in stopping] == process.exits
-    assert set(process.exits) == {0}
-    assert len(process.exits) >= 2
+        print(await judged(settings, load, await sending), process.exits)
+    assert process.exits == [0] * times
 
 
 @pytest.mark.parametrize("at_write", [None, 300])
