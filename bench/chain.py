@@ -6,7 +6,8 @@ Starts the whole system embedded on this machine (`masterx up`), opens a socket 
 learner, and sends distinct messages at a fixed rate, each at its appointed time whatever
 became of the others (open loop: a slow system does not slow the load down). Measured is
 the time to the ack (the message is in Kafka) and to the `user_state_update` that names
-the message in `causedBy`. The stages come from the workers' own histograms.
+the message in `causedBy`. The stages come from the workers' own histograms. CPU is that of each
+process, user and system, over the messages sent; what idle workers cost is in it.
 """
 
 from __future__ import annotations
@@ -151,9 +152,9 @@ async def main(args: argparse.Namespace) -> None:
         await at_rate(system, sockets, 20, WARM_UP, current)
         for rate in (float(each) for each in args.rates.split(",")):
             current = Timed()
-            before = await system.metrics()
+            before, spent = await system.metrics(), system.cpu_seconds()
             await at_rate(system, sockets, rate, args.seconds, current)
-            after = await system.metrics()
+            after, cpu = await system.metrics(), system.cpu_seconds()
             acks, updates = current.since_sent("ack"), current.since_sent("update")
             mean = sum(updates) / max(1, len(updates))
             figures.append(
@@ -164,6 +165,12 @@ async def main(args: argparse.Namespace) -> None:
                     "ack_ms": [round(percentile(acks, p), 1) for p in (0.5, 0.95, 0.99)],
                     "update_ms": [round(percentile(updates, p), 1) for p in (0.5, 0.95, 0.99)],
                     "stage_ms": {k: round(v, 1) for k, v in stages(before, after, mean).items()},
+                    "cpu_ms_a_message": {
+                        name: round(
+                            1000 * (cpu[name] - spent.get(name, 0.0)) / len(current.sent), 2
+                        )
+                        for name in cpu
+                    },
                 }
             )
             if not args.json:
