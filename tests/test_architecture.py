@@ -250,6 +250,38 @@ def test_a_log_event_is_component_dot_what_happened():
     assert not {event for event in logged if not EVENT.fullmatch(event)}
 
 
+METRIC = {"Counter", "Enum", "Gauge", "Histogram", "Summary"}
+
+
+def metrics(name: str) -> Iterator[tuple[str, str]]:
+    """The metrics that a module declares: the constant, and the name that a scrape shows."""
+    for node in tree(name).body:
+        call = node.value if isinstance(node, ast.Assign) else None
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in METRIC:
+            yield ast.unparse(node.targets[0]), ast.literal_eval(call.args[0])
+
+
+METRICS = [(name, *metric) for name in MODULES for metric in metrics(name)]
+
+
+@pytest.mark.parametrize(("name", "constant", "shown"), METRICS)
+def test_a_metric_is_counted_and_documented(name, constant, shown):
+    uses = re.compile(rf"\b{constant}\b")
+    within_it = len(uses.findall(MODULES[name].read_text(encoding="utf-8")))
+    elsewhere = [
+        found
+        for found in MODULES
+        if name in imports(found) and uses.search(MODULES[found].read_text(encoding="utf-8"))
+    ]
+    pages = "".join(
+        (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for page in ("operations.md", "providers.md")
+    )
+
+    assert within_it > 1 or elsewhere, f"nothing counts {shown}"
+    assert shown in pages or ("masterx_model_*" in pages and shown.startswith("masterx_model_"))
+
+
 # -- the test itself ----------------------------------------------------------------------
 
 
