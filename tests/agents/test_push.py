@@ -84,9 +84,11 @@ async def test_each_output_becomes_its_wire_message(log: PushLog, around: Around
     topics = [topic for topic in ROLE.topics if topic != ERASURES]
     events = [around.event(topic, "ada", message(topic, "ada", 1)) for topic in topics]
     await run(events, log, around)
-    state, recommendations, intervention, reply = [
-        WIRE.validate_json(item.wire()) for item in await pushes(log, "ada")
-    ]
+    found = {item.kind: WIRE.validate_json(item.wire()) for item in await pushes(log, "ada")}
+    # A piece of a reply comes from no topic.
+    assert set(found) == set(PushKind) - {PushKind.TUTOR_DELTA}
+    state, recommendations = found[PushKind.STATE], found[PushKind.RECOMMENDATIONS]
+    intervention, reply = found[PushKind.INTERVENTION], found[PushKind.TUTOR_REPLY]
     assert isinstance(state, UserStateUpdate)
     assert state.user_state == message(USER_STATE, "ada", 1)
     assert (state.offset, state.caused_by) == (1, ("cause-1",))
