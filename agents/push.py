@@ -70,7 +70,7 @@ def _read(topic: str, record: SourceRecord) -> NewPush | ErasureRequested:
         return _tombstone(topic, record)
     if topic == ERASURES:
         return envelope.read(ErasureRequested, record)
-    return _PUSHES[topic](topic, record)
+    return PUSHES[topic](topic, record)
 
 
 def _tombstone(topic: str, record: SourceRecord) -> NewPush:
@@ -151,9 +151,10 @@ def _push(
     )
 
 
-_PUSHES: Final[dict[str, Callable[[str, SourceRecord], NewPush]]] = {
+PUSHES: Final[dict[str, Callable[[str, SourceRecord], NewPush]]] = {
     USER_STATE: _state,
     RECOMMENDATIONS: _recommendations,
     INTERVENTIONS: _intervention,
     TUTOR_REPLIES: _reply,
 }
+"""What a record of each topic becomes; the role reads these topics and erasures."""

@@ -68,10 +68,6 @@ _USERS_PER_TRIP: Final = 128
 """Scripts in one pipeline; bounds what waits in Redis's output buffer."""
 
 
-_SUPERSEDED: Final = (PushKind.STATE, PushKind.RECOMMENDATIONS)
-"""Kinds of which only the newest counts."""
-
-
 @dataclass(frozen=True, slots=True)
 class Head:
     """Where a learner's log stands; offset 0 is an empty one."""
@@ -182,7 +178,7 @@ class PushLog:
         most = -1 if limit is None else limit
         found = await self._since(
             keys=self._of(user_id)[:3],
-            args=[*self._fresh(), epoch, offset, most, *_SUPERSEDED],
+            args=[*self._fresh(), epoch, offset, most, *PushKind.latest_wins()],
         )
         if found is None:
             return None

@@ -14,7 +14,8 @@ An entry is `event id \\n kind \\n causedBy as JSON \\n body`: ids are printable
 from orjson has no raw line feed, so that the first three are separators. What is
 published is `epoch \\n offset \\n entry`.
 
-Of states and of recommendations only the newest is kept whole. What it supersedes becomes
+Of states, recommendations and every other kind of which the latest wins
+(`agents.runtime.ports.PushKind`) only the newest is kept whole. What it supersedes becomes
 a stub in its place: kind `-<kind>`, the same causedBy, body `{"type":"superseded"}`. The
 stubs of a kind hold `MOST_CAUSES` event ids together at most; older stubs lose theirs.
 
@@ -27,6 +28,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from agents.runtime.ports import PushKind
+
 # What a demoted primary still holds is old. It goes on answering on connections that it has, so
 # that reads refuse it here; writes are refused by Redis itself.
 _PRIMARY: Final = """
@@ -36,7 +39,7 @@ end
 """
 
 MOST_CAUSES: Final = 64
-"""Event ids that the superseded states (or recommendations) in a log hold together, at most."""
+"""Event ids that the superseded pushes of one kind in a log hold together, at most."""
 
 # A Redis that restarted or was promoted may have lost writes that it had
 # acknowledged. A client that has seen such a lost push would take a later one with
@@ -70,7 +73,7 @@ APPEND: Final = (
     + """
 -- KEYS meta log ids fence; ARGV fresh epoch, ttl ms, log length, channel, then per push:
 -- source, source offset, event id, kind, version or '', ingest time, causedBy, body
--- A push of kind '' is a tombstone: no state or recommendations of before count any more.
+-- A push of kind '' is a tombstone: nothing of which the latest wins counts any more.
 -- Returns {epoch, offset or 0 for each push}; 0 for one that waits, too.
 local meta, log, ids, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ttl, length, channel = ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -85,7 +88,9 @@ if redis.call('EXISTS', meta) == 0 then
 end
 local epoch, head = open(meta, log, ids, ARGV[1], ttl)
 local erased_at = tonumber(redis.call('GET', fence) or -1)
-local state, advice = 'user_state_update', 'recommendations'
+local state, advice = 'STATE', 'ADVICE'
+local KINDS, latest_wins = {LATEST_WINS}, {}
+for _, kind in ipairs(KINDS) do latest_wins[kind] = true end
 local WAITING = 64  -- a state that never comes must not hold its advice for ever
 local appended = false
 
@@ -130,7 +135,7 @@ local function put(id, kind, version, ingested, caused_by, body)
   local newest = redis.call('HGET', meta, 'v:' .. kind)
   if version ~= '' and newest and tonumber(version) < tonumber(newest) then return 0 end
   if tonumber(ingested) <= erased_at or redis.call('SADD', ids, id) == 0 then return 0 end
-  if kind == state or kind == advice then supersede(kind) end
+  if latest_wins[kind] then supersede(kind) end
   head = redis.call('HINCRBY', meta, 'offset', 1)
   local entry = id .. '\\n' .. kind .. '\\n' .. caused_by .. '\\n' .. body
   if redis.call('RPUSH', log, entry) > length then
@@ -186,7 +191,7 @@ for i = 5, #ARGV, 8 do
     if position >= 0 then redis.call('HSET', meta, source, ARGV[i + 1]) end
     local known = tonumber(redis.call('HGET', meta, 'v:' .. state) or -1)
     if kind == '' then
-      for _, each in ipairs({state, advice}) do
+      for _, each in ipairs(KINDS) do
         redis.call('HDEL', meta, 'v:' .. each, 'b:' .. each, 'o:' .. each)
       end
       -- What waits may be of the life that begins: its topic may be ahead of this one.
@@ -209,6 +214,8 @@ if appended then
 end
 return result
 """.replace("MOST_CAUSES", str(MOST_CAUSES))
+    .replace("LATEST_WINS", ", ".join(f"'{kind}'" for kind in PushKind.latest_wins()))
+    .replace("'STATE', 'ADVICE'", f"'{PushKind.STATE}', '{PushKind.RECOMMENDATIONS}'")
 )
 
 LATEST: Final = (

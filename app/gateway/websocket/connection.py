@@ -14,7 +14,7 @@ from starlette.types import Receive, Send
 from app.gateway.auth.admission import Sender
 from app.gateway.delivery.delivery import Delivery
 from app.gateway.delivery.feed import Feed
-from app.gateway.delivery.send_queue import Frame, FrameKind, Overflow, SendQueue
+from app.gateway.delivery.send_queue import Frame, Overflow, SendQueue
 from app.gateway.intake.intake import Intake
 from app.gateway.intake.limits import RateLimit
 from app.gateway.intake.refusal import Refusal
@@ -163,7 +163,7 @@ class Connection:
 
     def _answered(self, kind: str, answer: Ack | Pong | Error) -> None:
         self._count(kind, answer.code if isinstance(answer, Error) else "accepted")
-        self._queue(Frame(FrameKind.ANSWER, codec.encode(answer)))
+        self._queue(Frame(None, codec.encode(answer)))
 
     def _count(self, kind: str, outcome: str) -> None:
         metrics.MESSAGES.labels("websocket", kind, outcome).inc()
@@ -188,7 +188,7 @@ class Connection:
             document["userState"] = latest.user_state
         if latest.recommendations is not None:
             document["recommendations"] = latest.recommendations["recommendations"]
-        self._queue(Frame(FrameKind.ANSWER, codec.dumps(document)))
+        self._queue(Frame(None, codec.dumps(document)))
 
     def _queue(self, frame: Frame) -> None:
         if self._closed is not None:
@@ -238,7 +238,7 @@ class Connection:
     def recovered(self, epoch: str, offset: int) -> None:
         """Say that the pushes after (epoch, offset) follow."""
         answer = {"type": "resumed", "recovered": True, "epoch": epoch, "offset": offset}
-        self._queue(Frame(FrameKind.ANSWER, codec.dumps(answer)))
+        self._queue(Frame(None, codec.dumps(answer)))
 
     def not_recovered(self, latest: Latest) -> None:
         """Say that pushes were missed, and where things stand."""

@@ -128,7 +128,7 @@ class Pusher:
         self._versions: dict[str, int] = {}
 
     async def push(
-        self, user: str, kind: PushKind = PushKind.INTERVENTION, size: int = 0, **body: Any
+        self, user: str, kind: str = PushKind.INTERVENTION, size: int = 0, **body: Any
     ) -> str:
         """One push; returns the id of the event that it says it was caused by."""
         cause = new_event_id()
@@ -152,9 +152,7 @@ class Pusher:
         except Retriable:  # of before a restart of Redis
             await self._log.append_many(pushes)
 
-    def _new(
-        self, user: str, kind: PushKind, cause: str, size: int, body: dict[str, Any]
-    ) -> NewPush:
+    def _new(self, user: str, kind: str, cause: str, size: int, body: dict[str, Any]) -> NewPush:
         offset = next(self._offsets)
         if kind is PushKind.STATE:
             self._versions[user] = offset

@@ -97,7 +97,7 @@ def test_roles_run_in_the_order_in_which_they_are_named() -> None:
 
 def test_those_who_read_erasures_erase() -> None:
     reading = {name for name, role in roles().items() if ERASURES in role.topics}
-    assert set(erasing_roles()) == reading == {"learner", "push", "history", "tutor"}
+    assert set(erasing_roles()) == reading >= {"learner", "push", "history", "tutor"}
 
 
 def test_a_role_reads_topics_that_there_are() -> None:
