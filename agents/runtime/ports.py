@@ -122,6 +122,8 @@ class NewPush:
         version: of the state (for states and recommendations); None otherwise.
         ingest_time: of the event it came from, ms; what an erasure compares.
         body: JSON bytes of the wire message, without `epoch`, `offset`, `causedBy`.
+        whole: the same with what is not pushed, for who asks for the newest of the kind
+            (`hello`, `resumed`, the profile); None where the body is whole.
         topic, partition, offset: where the output stood in Kafka; offset -1 for what comes
             from no topic (a reply as it is being written): then its id alone tells it.
     """
@@ -136,6 +138,7 @@ class NewPush:
     topic: str
     partition: int
     offset: int
+    whole: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """What an update sends: state, recommendations, interventions, requests, with ids that repeat.
 
 Ids are derived from the causing event, so that however often an output is computed,
-every reader can tell that it is the same.
+every reader can tell that it is the same. Figures are rounded here, and only here: rules,
+nets and the record have the exact ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,9 +19,20 @@ from models.learner.recommending.serving.advising import decision_made, follow_u
 from models.learner.record import LearnerRecord, PastIntervention
 from models.learner.state import Summary
 from schemas.base import Event
+from schemas.figures import rounded, rounded_shares
 from schemas.topics.actions import InterventionRaised, RecommendationsMade
-from schemas.topics.emotions import EmotionRead
-from schemas.topics.state import Behaviour, InterventionNeed, Tendency, UserState
+from schemas.topics.emotions import Emotion, EmotionRead
+from schemas.topics.state import (
+    Activity,
+    Behaviour,
+    Estimate,
+    InterventionNeed,
+    LongTerm,
+    Readiness,
+    Tendency,
+    TrajectoryCall,
+    UserState,
+)
 from schemas.topics.tutor import RequestKind, TutorRequested
 
 
@@ -81,16 +94,16 @@ def outputs_of(
         source_offset=position.offset,
         version=record.version,
         updated_at=record.ingested,
-        valence=summary.valence,
-        arousal=summary.arousal,
-        dominance=summary.dominance,
-        emotions=summary.emotions,
-        trajectory=summary.trajectory,
-        activity=summary.activity,
+        valence=_estimate(summary.valence),
+        arousal=_estimate(summary.arousal),
+        dominance=_estimate(summary.dominance),
+        emotions=_emotions(summary.emotions, settings.least_emotion),
+        trajectory=_trajectory(summary.trajectory),
+        activity=_activity(summary.activity),
         model_status="unavailable" if record.model_unavailable else "ok",
-        readiness=summary.nets.readiness,
+        readiness=_readiness(summary.nets.readiness),
         intervention=_need(summary, decision),
-        long_term=summary.long_term,
+        long_term=_long_term(summary.long_term, settings.least_emotion),
         behaviour=_behaviour(summary),
     )
     policy = settings.recommending_policy
@@ -120,7 +133,7 @@ def outputs_of(
             source_offset=position.offset,
             version=past.version,
             level=past.level,
-            confidence=past.confidence,
+            confidence=rounded(past.confidence),
             because=past.because,
             raised_at=past.raised_at,
         )
@@ -173,19 +186,55 @@ def requests_of(
     )
 
 
-def _behaviour(summary: Summary) -> Behaviour:
-    estimates = summary.behaviour
-    return Behaviour(
-        help_need=estimates.help_need,
-        next_correct=estimates.next_correct,
-        focus=estimates.focus,
-        cognitive_load=estimates.cognitive_load,
-        engagement=estimates.engagement,
-        fatigue=estimates.fatigue,
-        tendencies={
-            name: Tendency(share=tendency.share, count=tendency.count)
-            for name, tendency in estimates.tendencies.items()
-        },
+# -- figures, with the digits that mean something -----------------------------------------
+
+
+def _estimate(exact: Estimate) -> Estimate:
+    return Estimate(
+        value=rounded(exact.value), confidence=rounded(exact.confidence), source=exact.source
+    )
+
+
+def _emotions(exact: Mapping[Emotion, float], least: float) -> dict[Emotion, float]:
+    # By the rounded share: sums in float32 put 0.005 a little below it.
+    return rounded_shares({e: share for e, share in exact.items() if rounded(share) >= least})
+
+
+def _trajectory(exact: TrajectoryCall) -> TrajectoryCall:
+    return TrajectoryCall(
+        call=exact.call,
+        slope=_if_known(exact.slope),
+        slope_error=_if_known(exact.slope_error),
+        points=exact.points,
+    )
+
+
+def _activity(exact: Activity) -> Activity:
+    return Activity(
+        interactions=exact.interactions,
+        messages=exact.messages,
+        response_time=_if_known(exact.response_time),
+        dwell_time=_if_known(exact.dwell_time),
+        tab_active=_if_known(exact.tab_active),
+        correct=_if_known(exact.correct),
+        hints=_if_known(exact.hints),
+        attempts=_if_known(exact.attempts),
+    )
+
+
+def _if_known(exact: float | None) -> float | None:
+    return None if exact is None else rounded(exact)
+
+
+def _readiness(exact: Readiness | None) -> Readiness | None:
+    if exact is None:
+        return None
+    return Readiness(
+        score=rounded(exact.score),
+        state=exact.state,
+        confidence=rounded(exact.confidence),
+        source=exact.source,
+        weights=rounded_shares(exact.weights),
     )
 
 
@@ -193,4 +242,34 @@ def _need(summary: Summary, decision: Decision) -> InterventionNeed | None:
     need = summary.nets.need
     if need is None:
         return None
-    return InterventionNeed(level=decision.needed, at_least=need.at_least, inputs=need.sides)
+    return InterventionNeed(
+        level=decision.needed,
+        at_least={level: rounded(share) for level, share in need.at_least.items()},
+        inputs=need.sides,
+    )
+
+
+def _long_term(exact: LongTerm, least: float) -> LongTerm:
+    return LongTerm(
+        valence=_estimate(exact.valence),
+        arousal=_estimate(exact.arousal),
+        dominance=_estimate(exact.dominance),
+        emotions=_emotions(exact.emotions, least),
+    )
+
+
+def _behaviour(summary: Summary) -> Behaviour:
+    exact = summary.behaviour
+    shares = rounded_shares({name: one.share for name, one in exact.tendencies.items()})
+    return Behaviour(
+        help_need=_estimate(exact.help_need),
+        next_correct=_estimate(exact.next_correct),
+        focus=_estimate(exact.focus),
+        cognitive_load=_estimate(exact.cognitive_load),
+        engagement=_estimate(exact.engagement),
+        fatigue=_estimate(exact.fatigue),
+        tendencies={
+            name: Tendency(share=shares[name], count=one.count)
+            for name, one in exact.tendencies.items()
+        },
+    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import orjson
 import pytest
 from pydantic import TypeAdapter
 
@@ -27,7 +28,7 @@ from schemas.wire.server import (
     TutorReply,
     UserStateUpdate,
 )
-from tests.agents.records import Around, Event, message, stream
+from tests.agents.records import ESTIMATE, Around, Event, message, stream
 
 WIRE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
 
@@ -96,6 +97,23 @@ async def test_each_output_becomes_its_wire_message(log: PushLog, around: Around
     latest = await log.latest("ada")
     assert UserState.read(latest.user_state) == state.user_state
     assert positions(events) == around.positions
+
+
+async def test_a_live_state_leaves_out_what_the_newest_state_has(
+    log: PushLog, around: Around
+) -> None:
+    weeks = dict.fromkeys(("valence", "arousal", "dominance"), ESTIMATE) | {"emotions": {}}
+    states = [message(USER_STATE, "ada", n, longTerm=weeks) for n in (1, 2)]
+    await run([around.event(USER_STATE, "ada", state) for state in states], log, around)
+
+    newest = (await pushes(log, "ada"))[-1]
+    live, latest = orjson.loads(newest.wire()), await log.latest("ada")
+
+    assert live["userState"] == {
+        name: part for name, part in states[1].document().items() if name != "longTerm"
+    }
+    assert latest.user_state == states[1].document()
+    assert UserState.read(live["userState"]).version == latest.user_state["version"]
 
 
 async def test_poison_among_others_costs_only_itself(log: PushLog, around: Around) -> None:
