@@ -22,7 +22,7 @@ def rounded(figure: float) -> float:
     return round(figure, DECIMALS) + 0.0
 
 
-def rounded_shares(shares: Mapping[_Name, float]) -> dict[_Name, float]:
+def rounded_shares(shares: Mapping[_Name, float], least: float = 0.0) -> dict[_Name, float]:
     """Shares with `DECIMALS` decimals each, and a sum that is the exact sum's nearest.
 
     Each share is rounded down, and those that lost most get the steps that are missing
@@ -31,12 +31,16 @@ def rounded_shares(shares: Mapping[_Name, float]) -> dict[_Name, float]:
 
     Args:
         shares: each 0 or more, finite.
+        least: those that round to less are left out; the rest is not scaled up.
     """
-    steps = {name: share * _STEPS for name, share in shares.items()}
-    down = {name: floor(exact) for name, exact in steps.items()}
-    missing = round(sum(steps.values())) - sum(down.values())
+    # Half a step below, where rounding leads to it; and sums in float32 are a little off.
+    bound = least - 0.5 / _STEPS if least else 0.0
+    names = [name for name, share in shares.items() if share >= bound]
+    exact = [shares[name] * _STEPS for name in names]
+    steps = list(map(floor, exact))
+    missing = round(sum(exact)) - sum(steps)
     if missing:
-        lost = sorted(steps, key=lambda name: down[name] - steps[name])
-        for name in lost[:missing]:
-            down[name] += 1
-    return {name: whole / _STEPS for name, whole in down.items()}
+        lost = sorted(range(len(steps)), key=lambda at: steps[at] - exact[at])
+        for at in lost[:missing]:
+            steps[at] += 1
+    return {name: step / _STEPS for name, step in zip(names, steps, strict=True)}
