@@ -150,6 +150,8 @@ class NewPush:
         version: of the state, for kinds of which the latest wins; None otherwise.
         ingest_time: of the event it came from, ms; what an erasure compares.
         body: JSON bytes of the wire message, without `epoch`, `offset`, `causedBy`.
+        whole: the same with what is not pushed, for who asks for the newest of the kind
+            (`hello`, `resumed`, the profile); None where the body is whole.
         topic, partition, offset: where the output stood in Kafka; offset -1 for what comes
             from no topic (a reply as it is being written): then its id alone tells it.
     """
@@ -164,6 +166,7 @@ class NewPush:
     topic: str
     partition: int
     offset: int
+    whole: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ in the log:
 - it carries a version older than the newest of its kind.
 
 Of states and of recommendations the log keeps the newest; what it supersedes keeps its
-offset and its causes (`push_scripts`). Whatever else was pushed stays whole.
+offset and its causes (`push_scripts`). Whatever else was pushed stays as it was. A push may
+leave out detail (`NewPush.whole`): `latest` gives the newest state with all of it.
 
 A tombstone on `user-state` ends a learner's versions: the next state may have any.
 
@@ -81,7 +82,7 @@ class Latest:
     """Head of the log with the newest state and recommendations, read together.
 
     Attributes:
-        user_state: the `userState` document (camelCase), or None.
+        user_state: the `userState` document (camelCase), whole, or None.
         recommendations: body of the wire's recommendations message without `epoch`,
             `offset`, `causedBy`: `{"type": ..., "recommendations": [...]}`; or None.
     """
@@ -226,6 +227,7 @@ class PushLog:
                 push.ingest_time,
                 orjson.dumps(push.caused_by),
                 push.body,
+                push.whole or "",
             ]
         return call
 

@@ -2,7 +2,7 @@
 
 Keys, all in one Redis Cluster slot (`{...}` is the learner):
     meta   hash    epoch, offset, run; h:<topic>:<partition> highest appended source offset;
-                   v:<kind> newest version, b:<kind> its body, o:<kind> its offset;
+                   v:<kind> newest version, b:<kind> its whole body, o:<kind> its offset;
                    c:<kind> which superseded pushes still hold their event ids, as JSON:
                             [floor, offset, ids, offset, ids, ...]; up to `floor` none does
                    waiting  recommendations whose state has not come yet, as JSON
@@ -72,7 +72,8 @@ APPEND: Final = (
     _OPEN
     + """
 -- KEYS meta log ids fence; ARGV fresh epoch, ttl ms, log length, channel, then per push:
--- source, source offset, event id, kind, version or '', ingest time, causedBy, body
+-- source, source offset, event id, kind, version or '', ingest time, causedBy, body,
+-- whole body or '' where it is the same
 -- A push of kind '' is a tombstone: nothing of which the latest wins counts any more.
 -- Returns {epoch, offset or 0 for each push}; 0 for one that waits, too.
 local meta, log, ids, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -81,10 +82,10 @@ local ttl, length, channel = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if redis.call('EXISTS', meta) == 0 then
   -- A tombstone begins no log.
   local nothing = {''}
-  for i = 5, #ARGV, 8 do
+  for i = 5, #ARGV, 9 do
     if ARGV[i + 3] == '' then nothing[#nothing + 1] = 0 end
   end
-  if #nothing == 1 + (#ARGV - 4) / 8 then return nothing end
+  if #nothing == 1 + (#ARGV - 4) / 9 then return nothing end
 end
 local epoch, head = open(meta, log, ids, ARGV[1], ttl)
 local erased_at = tonumber(redis.call('GET', fence) or -1)
@@ -131,7 +132,7 @@ local function supersede(kind)
   redis.call('HSET', meta, 'c:' .. kind, cjson.encode(held))
 end
 
-local function put(id, kind, version, ingested, caused_by, body)
+local function put(id, kind, version, ingested, caused_by, body, whole)
   local newest = redis.call('HGET', meta, 'v:' .. kind)
   if version ~= '' and newest and tonumber(version) < tonumber(newest) then return 0 end
   if tonumber(ingested) <= erased_at or redis.call('SADD', ids, id) == 0 then return 0 end
@@ -143,7 +144,8 @@ local function put(id, kind, version, ingested, caused_by, body)
     redis.call('SREM', ids, string.sub(dropped, 1, string.find(dropped, '\\n', 1, true) - 1))
   end
   if version ~= '' then
-    redis.call('HSET', meta, 'v:' .. kind, version, 'b:' .. kind, body, 'o:' .. kind, head)
+    if whole == '' then whole = body end
+    redis.call('HSET', meta, 'v:' .. kind, version, 'b:' .. kind, whole, 'o:' .. kind, head)
   end
   redis.call('PUBLISH', channel, epoch .. '\\n' .. head .. '\\n' .. entry)
   appended = true
@@ -169,7 +171,7 @@ end
 local function release(version)
   keep_waiting(function(each, behind)
     if tonumber(each[3]) > version and behind < WAITING then return true end
-    put(each[1], advice, each[3], each[4], each[5], each[6])
+    put(each[1], advice, each[3], each[4], each[5], each[6], '')
     return false
   end)
 end
@@ -181,7 +183,7 @@ local function wait(id, version, ingested, caused_by, body)
 end
 
 local result = {epoch}
-for i = 5, #ARGV, 8 do
+for i = 5, #ARGV, 9 do
   local source, position = 'h:' .. ARGV[i], tonumber(ARGV[i + 1])
   local id, kind, version = ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local seen = redis.call('HGET', meta, source)
@@ -201,7 +203,7 @@ for i = 5, #ARGV, 8 do
       wait(id, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
       release(known)
     else
-      offset = put(id, kind, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
+      offset = put(id, kind, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8])
       if kind == state then release(tonumber(version)) end
     end
   end

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import get_args
 
+import orjson
 import pytest
 from pydantic import TypeAdapter
 
@@ -30,7 +31,7 @@ from schemas.wire.server import (
     TutorReply,
     UserStateUpdate,
 )
-from tests.agents.records import Around, Event, message, stream
+from tests.agents.records import ESTIMATE, Around, Event, message, stream
 
 WIRE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
 
@@ -113,6 +114,23 @@ def test_a_kind_is_a_message_of_the_wire_and_the_other_way_round() -> None:
 
     assert of_wire == set(Push.__subclasses__()), "ServerMessage holds every push"
     assert {model.model_fields["type"].default for model in of_wire} == set(PushKind)
+
+
+async def test_a_live_state_leaves_out_what_the_newest_state_has(
+    log: PushLog, around: Around
+) -> None:
+    weeks = dict.fromkeys(("valence", "arousal", "dominance"), ESTIMATE) | {"emotions": {}}
+    states = [message(USER_STATE, "ada", n, longTerm=weeks) for n in (1, 2)]
+    await run([around.event(USER_STATE, "ada", state) for state in states], log, around)
+
+    newest = (await pushes(log, "ada"))[-1]
+    live, latest = orjson.loads(newest.wire()), await log.latest("ada")
+
+    assert live["userState"] == {
+        name: part for name, part in states[1].document().items() if name != "longTerm"
+    }
+    assert latest.user_state == states[1].document()
+    assert UserState.read(live["userState"]).version == latest.user_state["version"]
 
 
 async def test_poison_among_others_costs_only_itself(log: PushLog, around: Around) -> None:

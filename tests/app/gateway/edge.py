@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 from urllib.parse import quote
@@ -134,6 +134,12 @@ class Pusher:
         cause = new_event_id()
         await self._append([self._new(user, kind, cause, size, body)])
         return cause
+
+    async def push_state(self, user: str, live: dict[str, Any], whole: dict[str, Any]) -> None:
+        """A state of which the push leaves detail out."""
+        new = self._new(user, PushKind.STATE, new_event_id(), 0, {"userState": live})
+        body = orjson.dumps({"type": str(PushKind.STATE), "userState": whole})
+        await self._append([replace(new, whole=body)])
 
     async def push_many(
         self, user: str, number: int, kind: PushKind = PushKind.INTERVENTION, size: int = 0
