@@ -27,7 +27,7 @@ $(error SERVICES is "$(SERVICES)"; set it to real or embedded)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real test-long services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
+.PHONY: help run test test-real test-long coverage services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -42,6 +42,9 @@ test: install-dev ## the suite on embedded services, but for what takes minutes
 test-real: install-dev services ## integration and crash tests on Kafka, Redis and FerretDB
 	@env $$($(SERVERS) environment) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(services or crash or slow) and not outage"
 	@env $$($(SERVERS) environment) $(BIN)/pytest -m outage
+
+coverage: install-dev ## how much of the code `make test` runs; lines in .masterx/coverage/html
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash" --cov --cov-report=html --cov-report=term
 
 test-long: install-dev ## the other half: crash tests on embedded services
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "crash"

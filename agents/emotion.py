@@ -22,8 +22,9 @@ from models.emotion.config import EmotionSettings
 from models.emotion.reading import Reading
 from models.emotion.serving.errors import ModelUnavailable, NothingToRead, ReaderStopped
 from schemas.base import now_ms
+from schemas.figures import rounded
 from schemas.topics.chat import ChatReceived
-from schemas.topics.emotions import PAD, EmotionRead
+from schemas.topics.emotions import PAD, Emotion, EmotionRead
 
 RETRY_SECONDS = 0.25
 """Between two tries of a model that is down (no judgement about a person)."""
@@ -189,16 +190,29 @@ class EmotionAgent:
             source_offset=source.offset,
             status="ok" if reading is not None else "unavailable",
             model_version=self._source.version,
-            probabilities=dict(reading.probabilities) if reading is not None else {},
+            probabilities=_probabilities(reading),
             top=reading.top if reading is not None else None,
             affect=_affect(reading),
             wants_reply=chat.wants_reply,
-            pad=None
-            if reading is None
-            else PAD(valence=reading.valence, arousal=reading.arousal, dominance=reading.dominance),
+            pad=_pad(reading),
         )
+
+
+def _probabilities(reading: Reading | None) -> dict[Emotion, float]:
+    # Each class that the model knows, 0.0 too: an absent one is unknown.
+    return {} if reading is None else {e: rounded(p) for e, p in reading.probabilities.items()}
+
+
+def _pad(reading: Reading | None) -> PAD | None:
+    if reading is None:
+        return None
+    return PAD(
+        valence=rounded(reading.valence),
+        arousal=rounded(reading.arousal),
+        dominance=rounded(reading.dominance),
+    )
 
 
 def _affect(reading: Reading | None) -> tuple[float, ...]:
     # Half precision is what the learner's record keeps of it; more digits would only cost bytes.
-    return () if reading is None else tuple(round(number, 4) for number in reading.affect)
+    return () if reading is None else tuple(map(rounded, reading.affect))

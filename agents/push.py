@@ -7,6 +7,7 @@ appended again.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -28,6 +29,9 @@ from schemas.topics.actions import InterventionRaised, RecommendationsMade
 from schemas.topics.operations import ErasureRequested
 from schemas.topics.state import UserState
 from schemas.topics.tutor import ReplyFields, TutorReplied
+
+_NOT_LIVE: Final = frozenset({"longTerm", "long_term"})
+"""Fields of a state that move over weeks: no push carries them, whoever asks gets them."""
 
 
 async def run(
@@ -70,7 +74,7 @@ def _read(topic: str, record: SourceRecord) -> NewPush | ErasureRequested:
         return _tombstone(topic, record)
     if topic == ERASURES:
         return envelope.read(ErasureRequested, record)
-    return _PUSHES[topic](topic, record)
+    return PUSHES[topic](topic, record)
 
 
 def _tombstone(topic: str, record: SourceRecord) -> NewPush:
@@ -92,8 +96,19 @@ def _tombstone(topic: str, record: SourceRecord) -> NewPush:
 def _state(topic: str, record: SourceRecord) -> NewPush:
     state = envelope.read(UserState, record)
     # The record's own bytes: they have just been validated, and are the wire's userState.
-    body = b'{"type":"user_state_update","userState":' + (record.value or b"") + b"}"
-    return _push(PushKind.STATE, state, body, version=state.version, topic=topic, record=record)
+    whole = record.value or b""
+    push = _push(
+        PushKind.STATE, state, _update(whole), version=state.version, topic=topic, record=record
+    )
+    if state.long_term is None:
+        return push
+    document = orjson.loads(whole)
+    live = {name: value for name, value in document.items() if name not in _NOT_LIVE}
+    return replace(push, body=_update(orjson.dumps(live)), whole=push.body)
+
+
+def _update(state: bytes) -> bytes:
+    return b'{"type":"user_state_update","userState":' + state + b"}"
 
 
 def _recommendations(topic: str, record: SourceRecord) -> NewPush:
@@ -151,9 +166,10 @@ def _push(
     )
 
 
-_PUSHES: Final[dict[str, Callable[[str, SourceRecord], NewPush]]] = {
+PUSHES: Final[dict[str, Callable[[str, SourceRecord], NewPush]]] = {
     USER_STATE: _state,
     RECOMMENDATIONS: _recommendations,
     INTERVENTIONS: _intervention,
     TUTOR_REPLIES: _reply,
 }
+"""What a record of each topic becomes; the role reads these topics and erasures."""

@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.kafka.settings import KafkaSettings
+from app.kafka.settings import MOST_FETCH_PAUSE, KafkaSettings
 from app.mongo.settings import MongoSettings
 from app.process.setting_sources import Group, SecretFiles
 from app.redis.settings import RedisSettings
@@ -65,6 +65,12 @@ class WorkerSettings(Group):
     commit_interval: float = Field(1.0, gt=0)
     in_flight: int = Field(512, ge=1, description="records read but not yet acknowledged, a worker")
     batch_size: int = Field(256, ge=1, description="records that push and history write at once")
+    fetch_pauses: dict[str, Annotated[float, Field(ge=0, le=MOST_FETCH_PAUSE)]] = Field(
+        {},
+        description="seconds between two fetches of a role, by its name, where the broker does not "
+        "hold an empty one (the embedded one does not); for those not named tutor 0.03, history "
+        "0.25, others kafka.empty_fetch_pause",
+    )
     stall_timeout: float = Field(
         60.0, gt=0, description="seconds without progress despite lag until not alive"
     )
@@ -206,6 +212,17 @@ class EmbeddedSettings(Group):
     kafka_port: int = Field(9092, ge=0, le=65_535, description="0: any free")
     redis_port: int = Field(6379, ge=0, le=65_535, description="0: any free")
     mongo_port: int = Field(27017, ge=0, le=65_535, description="0: any free")
+    share_processes: bool = Field(
+        True,
+        description="masterx up runs emotion, learner and push in one process, and tutor and "
+        "history in another: less memory and processor time, and one fate; false: one each",
+    )
+    partitions: int = Field(
+        2,
+        ge=1,
+        description="of the topics that it creates on its own broker, about one a core; topics "
+        "that exist keep theirs, and kafka.partitions decides if it is set",
+    )
     start_timeout: float = Field(60, gt=0, description="seconds until a service counts as failed")
 
 

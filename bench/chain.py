@@ -6,7 +6,9 @@ Starts the whole system embedded on this machine (`masterx up`), opens a socket 
 learner, and sends distinct messages at a fixed rate, each at its appointed time whatever
 became of the others (open loop: a slow system does not slow the load down). Measured is
 the time to the ack (the message is in Kafka) and to the `user_state_update` that names
-the message in `causedBy`. The stages come from the workers' own histograms.
+the message in `causedBy`. The stages come from the workers' own histograms. `push_bytes` are
+the median and the 95th percentile of a state's size on the socket. CPU is that of each process,
+user and system, over the messages sent; what idle workers cost is in it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +40,8 @@ class Timed:
     acked: dict[str, float] = field(default_factory=dict)
     updated: dict[str, float] = field(default_factory=dict)
     event_of: dict[str, str] = field(default_factory=dict)
+    sizes: list[int] = field(default_factory=list)
+    """Bytes of each state, as it came."""
 
     def on_message(self, raw: str | bytes) -> None:
         """Note what came back."""
@@ -47,6 +52,7 @@ class Timed:
             for event_id in message["eventIds"]:
                 self.event_of[event_id] = message["id"]
         elif message["type"] == "user_state_update":
+            self.sizes.append(len(raw.encode() if isinstance(raw, str) else raw))
             for event_id in message["causedBy"]:
                 self.updated.setdefault(event_id, now)
         elif message["type"] == "error":
@@ -74,7 +80,7 @@ def texts(rng: random.Random) -> list[str]:
     return lines
 
 
-def percentile(values: list[float], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
     """Nearest-rank percentile of sorted values; NaN for none."""
     return values[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
 
@@ -151,9 +157,9 @@ async def main(args: argparse.Namespace) -> None:
         await at_rate(system, sockets, 20, WARM_UP, current)
         for rate in (float(each) for each in args.rates.split(",")):
             current = Timed()
-            before = await system.metrics()
+            before, spent = await system.metrics(), system.cpu_seconds()
             await at_rate(system, sockets, rate, args.seconds, current)
-            after = await system.metrics()
+            after, cpu = await system.metrics(), system.cpu_seconds()
             acks, updates = current.since_sent("ack"), current.since_sent("update")
             mean = sum(updates) / max(1, len(updates))
             figures.append(
@@ -163,7 +169,14 @@ async def main(args: argparse.Namespace) -> None:
                     "updated": len(updates),
                     "ack_ms": [round(percentile(acks, p), 1) for p in (0.5, 0.95, 0.99)],
                     "update_ms": [round(percentile(updates, p), 1) for p in (0.5, 0.95, 0.99)],
+                    "push_bytes": [percentile(sorted(current.sizes), p) for p in (0.5, 0.95)],
                     "stage_ms": {k: round(v, 1) for k, v in stages(before, after, mean).items()},
+                    "cpu_ms_a_message": {
+                        name: round(
+                            1000 * (cpu[name] - spent.get(name, 0.0)) / len(current.sent), 2
+                        )
+                        for name in cpu
+                    },
                 }
             )
             if not args.json:

@@ -130,18 +130,18 @@ def session(
     while now < end:
         now += round(every * size * 1000)
         payload = batch_bytes(rng, user, number, size, now)
-        t0 = time.perf_counter()
+        t0 = time.process_time()
         batch = InteractionsReceived.parse(payload)
-        t1 = time.perf_counter()
+        t1 = time.process_time()
         record = None if stored is None else LearnerRecord.from_bytes(stored)
-        t2 = time.perf_counter()
+        t2 = time.process_time()
         step = apply_interactions(record, batch, Position("interactions", 0, number), settings)
-        t3 = time.perf_counter()
+        t3 = time.process_time()
         assert step.record is not None
         stored = step.record.to_bytes()
-        t4 = time.perf_counter()
+        t4 = time.process_time()
         encode(step.outputs)
-        t5 = time.perf_counter()
+        t5 = time.process_time()
         spent.parse += t1 - t0
         spent.decode += t2 - t1
         spent.update += t3 - t2

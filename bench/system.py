@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 from app.gateway.auth.tokens import issue
 from app.local.embedded import free_port
@@ -20,6 +21,8 @@ from app.local.environment import child_environment
 from app.settings import Settings
 
 READY_SECONDS = 120.0
+SERVERS = ("noida-db", "redis-server", "nx_27017")
+"""Embedded ones, by a word of their command line."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,20 @@ class System:
     def token(self, user: str) -> str:
         """A learner's token, with consent."""
         return issue(self.settings.auth, user)
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """User and system time of every process so far, by what it runs."""
+        spent: dict[str, float] = {}
+        top = psutil.Process(self.pid)
+        for process in (top, *top.children(recursive=True)):
+            arguments = process.cmdline()
+            if "app.cli" in arguments:
+                name = " ".join(arguments[arguments.index("app.cli") + 1 :])
+            else:
+                name = next(each for each in SERVERS if any(each in part for part in arguments))
+            times = process.cpu_times()
+            spent[name] = spent.get(name, 0.0) + times.user + times.system
+        return spent
 
     async def metrics(self) -> dict[str, float]:
         """Every sample of every worker's /metrics, summed by name and labels."""
@@ -86,9 +103,11 @@ async def running(**updates: dict[str, object]) -> AsyncIterator[System]:
                 for group in own.keys() | updates.keys()
             }
         )
-        # Left out unless named by whoever measures, so that `up` starts services of its own.
+        # Left out unless named by whoever measures, so that `up` starts services of its own, with
+        # as many partitions as it thinks right.
         own_services = {
             "MASTERX_KAFKA__BOOTSTRAP", "MASTERX_REDIS__URL", "MASTERX_MONGO__URL",
+            "MASTERX_KAFKA__PARTITIONS",
         } - os.environ.keys()  # fmt: skip
         environment = {
             k: v for k, v in child_environment(settings).items() if k not in own_services

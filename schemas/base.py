@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 import orjson
@@ -118,7 +119,9 @@ def new_event_id() -> str:
     return str(uuid_utils.uuid7())
 
 
+@lru_cache(maxsize=4096)
 def _seen(value: str) -> str:
+    # Kept for a moment: an event's id comes again in each record that it leads to.
     if unseen := UNSEEN.search(value):
         raise ValueError(f"has a character that cannot be seen (U+{ord(unseen[0]):04X})")
     if not value.strip(_UNSEEN_AT_AN_END):
@@ -155,6 +158,8 @@ def measured(least: float, most: float) -> BeforeValidator:
     """
 
     def within(value: Any) -> Any:
+        if type(value) in (float, int) and least <= value <= most:
+            return value  # what comes, nearly always
         number = isinstance(value, int | float) and not isinstance(value, bool)
         outside = number and (value < least or value > most)
         return None if outside and abs(value) != math.inf else value

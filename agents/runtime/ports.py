@@ -9,8 +9,8 @@ from asyncio import Future
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Protocol
+from enum import Enum, StrEnum
+from typing import Any, Protocol, Self
 
 from agents.runtime.retrying import Refused
 from models.emotion.reading import Reading
@@ -102,14 +102,42 @@ class EmotionSource(Protocol):
         ...
 
 
-class PushKind(StrEnum):
-    """What a push is; the values are the wire's message types."""
+class WhenSlow(Enum):
+    """What becomes of a push while its client, or the log's reader, is behind."""
 
-    STATE = "user_state_update"
-    RECOMMENDATIONS = "recommendations"
-    INTERVENTION = "intervention"
-    TUTOR_DELTA = "tutor_delta"
-    TUTOR_REPLY = "tutor_reply"
+    KEPT = "kept"
+    """It is sent, in its place."""
+    LATEST = "latest"
+    """A newer one of its kind takes its place, with the causes of both. It has a `version`."""
+    SKIPPED = "skipped"
+    """It is not queued: a later push of another kind holds all of it."""
+
+
+class PushKind(StrEnum):
+    """What a push is; the values are the wire's message types.
+
+    Push log, send queue and metrics take from here how they treat a kind.
+    """
+
+    when_slow: WhenSlow
+
+    def __new__(cls, wire_type: str, when_slow: WhenSlow) -> Self:
+        """A kind by its wire type."""
+        kind = str.__new__(cls, wire_type)
+        kind._value_ = wire_type
+        kind.when_slow = when_slow
+        return kind
+
+    STATE = "user_state_update", WhenSlow.LATEST
+    RECOMMENDATIONS = "recommendations", WhenSlow.LATEST
+    INTERVENTION = "intervention", WhenSlow.KEPT
+    TUTOR_DELTA = "tutor_delta", WhenSlow.SKIPPED
+    TUTOR_REPLY = "tutor_reply", WhenSlow.KEPT
+
+    @classmethod
+    def latest_wins(cls) -> tuple[PushKind, ...]:
+        """The kinds of which only the newest counts."""
+        return tuple(kind for kind in cls if kind.when_slow is WhenSlow.LATEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +147,11 @@ class NewPush:
     Attributes:
         kind: None for a tombstone: nothing is pushed, the learner's state no longer counts.
         event_id: the output's own id; a redelivered output carries the same one.
-        version: of the state (for states and recommendations); None otherwise.
+        version: of the state, for kinds of which the latest wins; None otherwise.
         ingest_time: of the event it came from, ms; what an erasure compares.
         body: JSON bytes of the wire message, without `epoch`, `offset`, `causedBy`.
+        whole: the same with what is not pushed, for who asks for the newest of the kind
+            (`hello`, `resumed`, the profile); None where the body is whole.
         topic, partition, offset: where the output stood in Kafka; offset -1 for what comes
             from no topic (a reply as it is being written): then its id alone tells it.
     """
@@ -136,6 +166,7 @@ class NewPush:
     topic: str
     partition: int
     offset: int
+    whole: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from app.process.errors import OperatorError
 
 app = typer.Typer(
     name="masterx",
-    help="Reads how a learner is doing, within a hundred milliseconds, and helps.",
+    help="Estimates how each learner is doing, while they work, and helps.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

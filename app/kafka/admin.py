@@ -7,7 +7,7 @@ Errors:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -142,7 +142,10 @@ async def create_topics(settings: Settings) -> tuple[TopicStatus, ...]:
     """
     async with _admin(settings) as client:
         before = await _statuses(client, settings)
-        missing = {status.name for status in before if status.partitions == 0}
+        differing = _differing(before)
+        if differing:
+            raise TopicsUnusable(_other_count(differing, settings))
+        missing = {status.name: status.expected for status in before if status.partitions == 0}
         refused = await _create(client, settings, missing)
         after = await _led(client, settings)
     return tuple(
@@ -202,13 +205,16 @@ async def max_message_bytes(settings: Settings, name: str) -> int | None:
 
 
 async def _create(
-    client: AIOKafkaAdminClient, settings: Settings, names: set[str]
+    client: AIOKafkaAdminClient, settings: Settings, partitions: Mapping[str, int]
 ) -> dict[str, frozenset[str]]:
-    """Create topics; the settings of each that the broker did not take. Raises TopicsUnusable."""
+    """Create topics; the settings of each that the broker did not take. Raises TopicsUnusable.
+
+    partitions: of each topic to create, by its name in the catalogue
+    """
     configs = {
         topic.name: topic.config(settings.kafka)
         for topic in catalogue(settings.kafka)
-        if topic.name in names
+        if topic.name in partitions
     }
     left_out: dict[str, frozenset[str]] = {}
     refused: list[str] = []
@@ -218,7 +224,7 @@ async def _create(
             [
                 NewTopic(
                     name=physical(settings, name),
-                    num_partitions=settings.kafka.partitions,
+                    num_partitions=partitions[name],
                     replication_factor=settings.kafka.replication,
                     topic_configs=configs[name],
                 )
@@ -263,7 +269,7 @@ async def _led(client: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicSt
     deadline = asyncio.get_running_loop().time() + _LEADERS_WITHIN
     while True:
         statuses = await _statuses(client, settings)
-        differing = [s for s in statuses if s.partitions not in (0, s.expected)]
+        differing = _differing(statuses)
         if differing:
             raise TopicsUnusable(_other_count(differing, settings))
         if all(status.ready for status in statuses):
@@ -274,6 +280,10 @@ async def _led(client: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicSt
                 f"No leader after {_LEADERS_WITHIN:g} s for: {lacking}. Are all brokers up?"
             )
         await asyncio.sleep(0.1)
+
+
+def _differing(statuses: Iterable[TopicStatus]) -> list[TopicStatus]:
+    return [status for status in statuses if status.partitions not in (0, status.expected)]
 
 
 def _other_count(differing: list[TopicStatus], settings: Settings) -> str:
@@ -288,21 +298,33 @@ def _other_count(differing: list[TopicStatus], settings: Settings) -> str:
 async def _statuses(client: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicStatus, ...]:
     # Asked for all topics, not by name: some brokers create what is asked for by name.
     found: dict[str, Any] = {entry["topic"]: entry for entry in await client.describe_topics()}
+    there = {
+        topic.name: found.get(physical(settings, topic.name), {}).get("partitions", [])
+        for topic in catalogue(settings.kafka)
+    }
+    expected = _expected(settings, {len(partitions) for partitions in there.values() if partitions})
     statuses = []
     for topic in catalogue(settings.kafka):
         name = physical(settings, topic.name)
-        partitions = found.get(name, {}).get("partitions", [])
+        partitions = there[topic.name]
         statuses.append(
             TopicStatus(
                 name=topic.name,
                 physical=name,
                 summary=topic.summary,
                 partitions=len(partitions),
-                expected=settings.kafka.partitions,
+                expected=expected,
                 led=sum(1 for partition in partitions if partition["leader"] >= 0),
             )
         )
     return tuple(statuses)
+
+
+def _expected(settings: Settings, counts: set[int]) -> int:
+    """Partitions of every topic. `counts`: of those that exist, which keep theirs unless told."""
+    if len(counts) == 1 and "partitions" not in settings.kafka.model_fields_set:
+        return next(iter(counts))
+    return settings.kafka.partitions
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -13,6 +14,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from app.kafka import clients
 from app.kafka.aiokafka_seams import before_produce_requests
+from app.kafka.quirks import Bell
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, physical
 from app.settings import Settings
 
@@ -32,6 +34,7 @@ class Producer:
         settings: where and how.
         before_write: called right before each produce request goes to the socket; what
             it raises keeps the request from being sent.
+        bell: rung for each record that the broker has acknowledged.
     """
 
     def __init__(
@@ -40,10 +43,12 @@ class Producer:
         *,
         client_id: str,
         before_write: Callable[[], None] | None = None,
+        bell: Bell | None = None,
     ) -> None:
         self._settings = settings
         self._client_id = client_id
         self._before_write = before_write
+        self._bell = bell
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -126,7 +131,14 @@ class Producer:
             partition=partition,
             headers=list(headers.items()) if headers else None,
         )
+        if self._bell is not None and self._bell.wakes(topic):
+            future.add_done_callback(partial(self._delivered, self._bell, topic))
         return future
+
+    @staticmethod
+    def _delivered(bell: Bell, topic: str, future: asyncio.Future[Any]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            bell.ring(topic)
 
     async def flush(self) -> None:
         """Wait until everything that was sent is delivered or failed."""

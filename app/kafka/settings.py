@@ -11,6 +11,8 @@ from pydantic import Field, SecretStr, model_validator
 from app.process.setting_sources import Group
 
 PREFIX: Final = "MASTERX_KAFKA__"
+MOST_FETCH_PAUSE: Final = 10.0
+"""Seconds: behind a longer pause a worker looks as if it stood still."""
 _WITH_PASSWORD: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -42,7 +44,12 @@ class KafkaSettings(Group):
     )
     key_password: SecretStr | None = Field(None, description="of that key, where it has one")
     topic_prefix: str = Field("", description="before every topic's name, on a shared cluster")
-    partitions: int = Field(12, ge=1, description="of every topic; fixed once they are created")
+    partitions: int = Field(
+        12,
+        ge=1,
+        description="of every topic; fixed once they are created. Not set: topics that exist keep "
+        "theirs, and masterx up creates new ones with embedded.partitions",
+    )
     replication: int = Field(1, ge=1, description="replicas of every topic; 3 in production")
     retention_days: float = Field(7, gt=0, description="of the non-compacted topics")
     chat_days: float = Field(7, gt=0, description="how long chat text is kept")
@@ -61,9 +68,17 @@ class KafkaSettings(Group):
     empty_fetch_pause: float = Field(
         0.008,
         ge=0,
-        description="seconds to wait after a broker answered a fetch with nothing and at once "
-        "(the embedded one does not hold fetches); 0: the broker is Kafka, no worker looks for "
-        "what the embedded one does otherwise",
+        le=MOST_FETCH_PAUSE,
+        description="seconds between a worker's fetches from a broker that answers an empty one "
+        "at once (the embedded one does), for roles without a pause of their own "
+        "(worker.fetch_pauses); 0: the broker is Kafka, no worker looks for what the embedded one "
+        "does otherwise",
+    )
+    idle_fetch_pause: float = Field(
+        0.02,
+        ge=0,
+        le=MOST_FETCH_PAUSE,
+        description="seconds between those fetches when none has brought a record for a second",
     )
 
     @property

@@ -123,7 +123,6 @@ class VersionedTable:
         self._records: dict[int, dict[bytes, bytes]] = {}
         self._gate = asyncio.Lock()
         self._suspended = False
-        self.repaired = 0
 
     async def suspend(self) -> None:
         """Let the write under way end, and none begin until `assign`.
@@ -241,7 +240,7 @@ class VersionedTable:
         for delivery in deliveries:
             await delivery
         if deliveries:
-            self.repaired += len(deliveries)
+            metrics.TABLE_REPAIRED.inc(len(deliveries))
             log.warning("table.stale_repaired", partition=partition, count=len(deliveries))
         self._records[partition] = recovered.records
         return recovered.records

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.local.embedded import Broker, DocumentStore, RedisServer, Service, free_port
 from app.settings import GatewaySettings, Settings
-from app.worker.role import roles
+from app.worker.role import Role, alone, sharing
 
 _GRACE_BEYOND: Final = 5.0
 """Seconds that a child gets beyond the time in which it ends by itself."""
@@ -26,16 +26,23 @@ class Program:
     """A child to keep running. `grace`: seconds between SIGTERM and SIGKILL.
 
     `niceness`: 0-19; on few cores what a learner waits for goes first.
+    `roles`: that it runs; their states are told, not its own.
     """
 
     name: str
     command: Sequence[str]
     grace: float
     niceness: int = 0
+    roles: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of what its state is told."""
+        return self.roles or (self.name,)
 
 
 def programs(settings: Settings) -> tuple[Program, ...]:
-    """The gateway, one worker of each role, and a local language model where one is wanted."""
+    """The gateway, every role, and a local language model where one is wanted."""
     python = [sys.executable, "-m", "app.cli"]
     gateway_grace = 3.5 * settings.gateway.shutdown_timeout + _GRACE_BEYOND  # docs/operations.md
     worker_grace = settings.worker.shutdown_timeout + _GRACE_BEYOND
@@ -43,11 +50,18 @@ def programs(settings: Settings) -> tuple[Program, ...]:
     return (
         Program("gateway", [*python, "gateway"], gateway_grace),
         *(
-            Program(name, [*python, "worker", name], worker_grace, role.niceness)
-            for name, role in roles().items()
+            _worker([*python, "worker"], together, worker_grace)
+            for together in (sharing() if settings.embedded.share_processes else alone())
         ),
         *([Program("llm", [*python, "llm"], worker_grace, _LLM_NICENESS)] if local else []),
     )
+
+
+def _worker(command: Sequence[str], roles: Sequence[Role], grace: float) -> Program:
+    names = tuple(role.name for role in roles)
+    # Somebody waits for the least nice of them.
+    niceness = min(role.niceness for role in roles)
+    return Program("+".join(names), [*command, *names], grace, niceness, names)
 
 
 def embedded_services(settings: Settings) -> tuple[Service, ...]:

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import httpx
 
-from app.kafka.admin import create_topics
+from app.kafka.admin import create_topics, list_topics
 from app.local.children import ended, spawn, tail, terminate
 from app.local.embedded import Service
 from app.local.environment import child_environment
@@ -136,9 +136,19 @@ class Supervisor:
 
     async def _create_topics(self) -> None:
         self._report("topics", "starting", "")
+        if self._owns_broker() and "partitions" not in self.settings.kafka.model_fields_set:
+            there = await list_topics(self.settings)
+            if not any(topic.partitions for topic in there):
+                self._set_partitions(self.settings.embedded.partitions)
         topics = await create_topics(self.settings)
+        # The children need not ask again.
+        self._set_partitions(topics[0].expected)
         made = sum(topic.created for topic in topics)
         self._report("topics", "ready", f"{len(topics)} topics, {made} of them new")
+
+    def _set_partitions(self, count: int) -> None:
+        kafka = self.settings.kafka.model_copy(update={"partitions": count})
+        self.settings = self.settings.model_copy(update={"kafka": kafka})
 
     async def _start_service(self, service: Service) -> None:
         self._report(service.name, "starting", "")
@@ -155,7 +165,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         name = kept.program.name
         while True:
-            self._report(name, "starting", "")
+            self._tell(kept, "starting")
             began = loop.time()
             kept.process = spawn(
                 kept.program.command,
@@ -171,10 +181,13 @@ class Supervisor:
             if hopeless and not self._ready:
                 return self._give_up(name, status, kept.crashes)
             pause = min(_FIRST_PAUSE * 2 ** (kept.crashes - 1), _LONGEST_PAUSE)
-            self._report(
-                name, "restarting", f"{_meaning(status)}; again in {pause:g} s ({self._log(name)})"
-            )
+            detail = f"{_meaning(status)}; again in {pause:g} s ({self._log(name)})"
+            self._tell(kept, "restarting", detail)
             await asyncio.sleep(pause)
+
+    def _tell(self, kept: _Kept, state: str, detail: str = "") -> None:
+        for part in kept.program.parts:
+            self._report(part, state, detail)
 
     def _give_up(self, name: str, status: int | None, crashes: int) -> None:
         log = self._log(name)
@@ -258,9 +271,9 @@ class Supervisor:
 
     async def _end_child(self, kept: _Kept) -> None:
         if kept.process is not None and kept.process.poll() is None:
-            self._report(kept.program.name, "stopping", "")
+            self._tell(kept, "stopping")
             await terminate(kept.process, kept.program.grace)
-        self._report(kept.program.name, "stopped", "")
+        self._tell(kept, "stopped")
 
     # -- after a broker that was killed -----------------------------------------------------
 

@@ -11,7 +11,8 @@ in the log:
 - it carries a version older than the newest of its kind.
 
 Of states and of recommendations the log keeps the newest; what it supersedes keeps its
-offset and its causes (`push_scripts`). Whatever else was pushed stays whole.
+offset and its causes (`push_scripts`). Whatever else was pushed stays as it was. A push may
+leave out detail (`NewPush.whole`): `latest` gives the newest state with all of it.
 
 A tombstone on `user-state` ends a learner's versions: the next state may have any.
 
@@ -68,10 +69,6 @@ _USERS_PER_TRIP: Final = 128
 """Scripts in one pipeline; bounds what waits in Redis's output buffer."""
 
 
-_SUPERSEDED: Final = (PushKind.STATE, PushKind.RECOMMENDATIONS)
-"""Kinds of which only the newest counts."""
-
-
 @dataclass(frozen=True, slots=True)
 class Head:
     """Where a learner's log stands; offset 0 is an empty one."""
@@ -85,7 +82,7 @@ class Latest:
     """Head of the log with the newest state and recommendations, read together.
 
     Attributes:
-        user_state: the `userState` document (camelCase), or None.
+        user_state: the `userState` document (camelCase), whole, or None.
         recommendations: body of the wire's recommendations message without `epoch`,
             `offset`, `causedBy`: `{"type": ..., "recommendations": [...]}`; or None.
     """
@@ -182,7 +179,7 @@ class PushLog:
         most = -1 if limit is None else limit
         found = await self._since(
             keys=self._of(user_id)[:3],
-            args=[*self._fresh(), epoch, offset, most, *_SUPERSEDED],
+            args=[*self._fresh(), epoch, offset, most, *PushKind.latest_wins()],
         )
         if found is None:
             return None
@@ -230,6 +227,7 @@ class PushLog:
                 push.ingest_time,
                 orjson.dumps(push.caused_by),
                 push.body,
+                push.whole or "",
             ]
         return call
 

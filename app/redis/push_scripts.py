@@ -2,7 +2,7 @@
 
 Keys, all in one Redis Cluster slot (`{...}` is the learner):
     meta   hash    epoch, offset, run; h:<topic>:<partition> highest appended source offset;
-                   v:<kind> newest version, b:<kind> its body, o:<kind> its offset;
+                   v:<kind> newest version, b:<kind> its whole body, o:<kind> its offset;
                    c:<kind> which superseded pushes still hold their event ids, as JSON:
                             [floor, offset, ids, offset, ids, ...]; up to `floor` none does
                    waiting  recommendations whose state has not come yet, as JSON
@@ -14,7 +14,8 @@ An entry is `event id \\n kind \\n causedBy as JSON \\n body`: ids are printable
 from orjson has no raw line feed, so that the first three are separators. What is
 published is `epoch \\n offset \\n entry`.
 
-Of states and of recommendations only the newest is kept whole. What it supersedes becomes
+Of states, recommendations and every other kind of which the latest wins
+(`agents.runtime.ports.PushKind`) only the newest is kept whole. What it supersedes becomes
 a stub in its place: kind `-<kind>`, the same causedBy, body `{"type":"superseded"}`. The
 stubs of a kind hold `MOST_CAUSES` event ids together at most; older stubs lose theirs.
 
@@ -27,6 +28,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from agents.runtime.ports import PushKind
+
 # What a demoted primary still holds is old. It goes on answering on connections that it has, so
 # that reads refuse it here; writes are refused by Redis itself.
 _PRIMARY: Final = """
@@ -36,7 +39,7 @@ end
 """
 
 MOST_CAUSES: Final = 64
-"""Event ids that the superseded states (or recommendations) in a log hold together, at most."""
+"""Event ids that the superseded pushes of one kind in a log hold together, at most."""
 
 # A Redis that restarted or was promoted may have lost writes that it had
 # acknowledged. A client that has seen such a lost push would take a later one with
@@ -69,8 +72,9 @@ APPEND: Final = (
     _OPEN
     + """
 -- KEYS meta log ids fence; ARGV fresh epoch, ttl ms, log length, channel, then per push:
--- source, source offset, event id, kind, version or '', ingest time, causedBy, body
--- A push of kind '' is a tombstone: no state or recommendations of before count any more.
+-- source, source offset, event id, kind, version or '', ingest time, causedBy, body,
+-- whole body or '' where it is the same
+-- A push of kind '' is a tombstone: nothing of which the latest wins counts any more.
 -- Returns {epoch, offset or 0 for each push}; 0 for one that waits, too.
 local meta, log, ids, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ttl, length, channel = ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -78,14 +82,16 @@ local ttl, length, channel = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if redis.call('EXISTS', meta) == 0 then
   -- A tombstone begins no log.
   local nothing = {''}
-  for i = 5, #ARGV, 8 do
+  for i = 5, #ARGV, 9 do
     if ARGV[i + 3] == '' then nothing[#nothing + 1] = 0 end
   end
-  if #nothing == 1 + (#ARGV - 4) / 8 then return nothing end
+  if #nothing == 1 + (#ARGV - 4) / 9 then return nothing end
 end
 local epoch, head = open(meta, log, ids, ARGV[1], ttl)
 local erased_at = tonumber(redis.call('GET', fence) or -1)
-local state, advice = 'user_state_update', 'recommendations'
+local state, advice = 'STATE', 'ADVICE'
+local KINDS, latest_wins = {LATEST_WINS}, {}
+for _, kind in ipairs(KINDS) do latest_wins[kind] = true end
 local WAITING = 64  -- a state that never comes must not hold its advice for ever
 local appended = false
 
@@ -126,11 +132,11 @@ local function supersede(kind)
   redis.call('HSET', meta, 'c:' .. kind, cjson.encode(held))
 end
 
-local function put(id, kind, version, ingested, caused_by, body)
+local function put(id, kind, version, ingested, caused_by, body, whole)
   local newest = redis.call('HGET', meta, 'v:' .. kind)
   if version ~= '' and newest and tonumber(version) < tonumber(newest) then return 0 end
   if tonumber(ingested) <= erased_at or redis.call('SADD', ids, id) == 0 then return 0 end
-  if kind == state or kind == advice then supersede(kind) end
+  if latest_wins[kind] then supersede(kind) end
   head = redis.call('HINCRBY', meta, 'offset', 1)
   local entry = id .. '\\n' .. kind .. '\\n' .. caused_by .. '\\n' .. body
   if redis.call('RPUSH', log, entry) > length then
@@ -138,7 +144,8 @@ local function put(id, kind, version, ingested, caused_by, body)
     redis.call('SREM', ids, string.sub(dropped, 1, string.find(dropped, '\\n', 1, true) - 1))
   end
   if version ~= '' then
-    redis.call('HSET', meta, 'v:' .. kind, version, 'b:' .. kind, body, 'o:' .. kind, head)
+    if whole == '' then whole = body end
+    redis.call('HSET', meta, 'v:' .. kind, version, 'b:' .. kind, whole, 'o:' .. kind, head)
   end
   redis.call('PUBLISH', channel, epoch .. '\\n' .. head .. '\\n' .. entry)
   appended = true
@@ -164,7 +171,7 @@ end
 local function release(version)
   keep_waiting(function(each, behind)
     if tonumber(each[3]) > version and behind < WAITING then return true end
-    put(each[1], advice, each[3], each[4], each[5], each[6])
+    put(each[1], advice, each[3], each[4], each[5], each[6], '')
     return false
   end)
 end
@@ -176,7 +183,7 @@ local function wait(id, version, ingested, caused_by, body)
 end
 
 local result = {epoch}
-for i = 5, #ARGV, 8 do
+for i = 5, #ARGV, 9 do
   local source, position = 'h:' .. ARGV[i], tonumber(ARGV[i + 1])
   local id, kind, version = ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local seen = redis.call('HGET', meta, source)
@@ -186,7 +193,7 @@ for i = 5, #ARGV, 8 do
     if position >= 0 then redis.call('HSET', meta, source, ARGV[i + 1]) end
     local known = tonumber(redis.call('HGET', meta, 'v:' .. state) or -1)
     if kind == '' then
-      for _, each in ipairs({state, advice}) do
+      for _, each in ipairs(KINDS) do
         redis.call('HDEL', meta, 'v:' .. each, 'b:' .. each, 'o:' .. each)
       end
       -- What waits may be of the life that begins: its topic may be ahead of this one.
@@ -196,7 +203,7 @@ for i = 5, #ARGV, 8 do
       wait(id, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
       release(known)
     else
-      offset = put(id, kind, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
+      offset = put(id, kind, version, ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8])
       if kind == state then release(tonumber(version)) end
     end
   end
@@ -209,6 +216,8 @@ if appended then
 end
 return result
 """.replace("MOST_CAUSES", str(MOST_CAUSES))
+    .replace("LATEST_WINS", ", ".join(f"'{kind}'" for kind in PushKind.latest_wins()))
+    .replace("'STATE', 'ADVICE'", f"'{PushKind.STATE}', '{PushKind.RECOMMENDATIONS}'")
 )
 
 LATEST: Final = (

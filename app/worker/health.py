@@ -151,7 +151,7 @@ class WorkerHealth:
     def look(self) -> None:
         """Measure progress and lag anew."""
         acknowledged = self._window.acknowledged
-        metrics.ACKNOWLEDGED.inc(acknowledged - self._acknowledged)
+        metrics.ACKNOWLEDGED.labels(self.role).inc(acknowledged - self._acknowledged)
         self._measure_lag()
         if acknowledged != self._acknowledged or not self.lag or self.waits.stores:
             self._progress_at = time.monotonic()

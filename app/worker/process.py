@@ -29,6 +29,7 @@ from structlog.contextvars import bound_contextvars
 from agents.runtime.topics import DEAD_LETTERS
 from app.kafka.admin import max_message_bytes
 from app.kafka.header_names import forgive
+from app.kafka.quirks import Bell
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES
 from app.process import logs
 from app.process.errors import Misconfigured, Unavailable
@@ -36,7 +37,7 @@ from app.process.exits import Exit, end_now, stop_now
 from app.process.probes import probe_kafka
 from app.redis.requirements import Unfit
 from app.settings import Settings
-from app.worker.role import Role
+from app.worker.role import Role, RoleError, check_names
 from app.worker.running import RunningRole
 from app.worker.status import Status
 
@@ -65,6 +66,10 @@ def run(roles: Sequence[Role], settings: Settings) -> None:
     """
     logs.configure(settings.log, role="+".join(role.name for role in roles))
     forgive()
+    try:
+        check_names(settings)
+    except RoleError as error:
+        end_now(Exit.CONFIG, str(error))
     try:
         uvloop.run(_run(roles, settings))
     except Misconfigured as error:
@@ -126,7 +131,8 @@ async def _serve(roles: Sequence[Role], settings: Settings, stop: asyncio.Event)
     # Its operator may have set another bound: a letter above it would end the worker.
     room = await _unless(stop, max_message_bytes(settings, DEAD_LETTERS))
     instance = settings.worker.instance or f"{socket.gethostname()}-{os.getpid()}"
-    running = [RunningRole(role, settings, instance) for role in roles]
+    bell = Bell()
+    running = [RunningRole(role, settings, instance, bell, roles) for role in roles]
 
     def awake(*_: object) -> None:
         for one in running:

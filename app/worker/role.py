@@ -91,6 +91,12 @@ class Role:
         build: opens what it needs. Imports that when it is called.
         erases: whether an erasure is done only once this role has passed it.
         scales_by: what says that it needs more workers; at most one a partition work.
+        sends: topics that it writes for other roles. Within one process, such a record wakes the
+            role that waits for it (`app.kafka.quirks.Bell`).
+        process: under `masterx up`, roles with the same word share a process; None: alone.
+        fetch_pause: seconds between two fetches from a broker that does not hold an empty one;
+            None: `kafka.empty_fetch_pause`, and a record that another role of the process sends
+            ends it. `worker.fetch_pauses` overrides it.
         niceness: 0 to 19, under `masterx up`: on few cores what a learner waits for goes first.
         reads: the newest format of its records that it reads, where it keeps any; called before
             its first heartbeat, which tells it.
@@ -103,8 +109,19 @@ class Role:
     build: Builder
     erases: bool
     scales_by: Scaling
+    sends: tuple[str, ...] = ()
+    process: str | None = None
+    fetch_pause: float | None = None
     niceness: int = 0
     reads: Callable[[], int] | None = None
+
+    @property
+    def woken(self) -> bool:
+        """Whether a record that another role of its process sends ends its pause.
+
+        One with a pause of its own waits for more records, not for the next one.
+        """
+        return self.fetch_pause is None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -115,6 +132,10 @@ class Role:
             raise RoleError(f"role {self.name}: it cannot erase without reading {ERASURES}")
         if not set(self.scales_by.topics) <= set(self.topics):
             raise RoleError(f"role {self.name}: it cannot scale by topics that it does not read")
+        if set(self.sends) & set(self.topics):
+            raise RoleError(f"role {self.name}: it cannot send to topics that it reads")
+        if self.fetch_pause is not None and self.fetch_pause < 0:
+            raise RoleError(f"role {self.name}: fetch_pause {self.fetch_pause} is below 0")
         if not 0 <= self.niceness <= _LOWEST:
             raise RoleError(f"role {self.name}: niceness {self.niceness} is not 0 to {_LOWEST}")
 
@@ -150,6 +171,29 @@ def chosen(names: Sequence[str]) -> tuple[Role, ...]:
         if name in names[:position]:
             raise RoleError(f"{name!r} is named twice; a process runs each role once")
     return tuple(roles()[name] for name in names)
+
+
+def alone() -> tuple[tuple[Role, ...], ...]:
+    """All roles, each in a process of its own."""
+    return tuple((role,) for role in roles().values())
+
+
+def sharing() -> tuple[tuple[Role, ...], ...]:
+    """All roles, those together that share a process on one machine."""
+    together: dict[str, list[Role]] = {}
+    for role in roles().values():
+        together.setdefault(role.process or role.name, []).append(role)
+    return tuple(tuple(each) for each in together.values())
+
+
+def check_names(settings: Settings) -> None:
+    """Raises RoleError where a setting names a role that there is not."""
+    for name in settings.worker.fetch_pauses:
+        if name not in roles():
+            raise RoleError(
+                f"worker.fetch_pauses names {name!r}, which is no role; there are "
+                f"{', '.join(roles())}"
+            )
 
 
 def erasing_roles() -> tuple[str, ...]:

@@ -1,13 +1,13 @@
 """One role within a worker process: its place in the group, its producer, its agent.
 
-Nothing here is shared with the other roles of the process but the event loop: a role has a
-consumer group, a lease, a window, a producer and a Faust app of its own.
+Nothing here is shared with the other roles of the process but the event loop and the bell: a role
+has a consumer group, a lease, a window, a producer and a Faust app of its own.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,7 +20,7 @@ from agents.runtime.in_flight import InFlight
 from agents.runtime.retrying import Fatal
 from app.kafka.dead_letters import DeadLetterQueue
 from app.kafka.producer import Producer
-from app.kafka.quirks import Quirks
+from app.kafka.quirks import Bell, FetchPace, FetchPause, Quirks
 from app.kafka.topics import physical
 from app.process.exits import Exit, end_now
 from app.redis.heartbeats import client_id, static_name
@@ -43,11 +43,16 @@ class RunningRole:
         role: which.
         settings: of the process.
         instance: the process's name in heartbeats.
+        bell: of the process.
+        beside: all roles of the process.
     """
 
-    def __init__(self, role: Role, settings: Settings, instance: str) -> None:
+    def __init__(
+        self, role: Role, settings: Settings, instance: str, bell: Bell, beside: Sequence[Role]
+    ) -> None:
         self.role = role
         self._settings = settings
+        self._bell = bell
         self.lease = Lease(
             settings.worker.session_timeout,
             on_lost=lambda reason: self._end(Exit.FENCED, f"group lease lost: {reason}"),
@@ -56,6 +61,9 @@ class RunningRole:
             settings.worker.in_flight,
             fail=lambda error: self._end_by(error, f"an output was not delivered: {error!r}"),
         )
+        self._pace = FetchPace(fetch_pause(role, settings, beside), settings.kafka.fetch_wait)
+        if role.woken:
+            bell.hang(self._pace, rung_for(role, beside))
         reads = None if role.reads is None else role.reads()
         self.health = WorkerHealth(role.name, instance, settings, self._window, reads)
         self._agent: Agent | None = None
@@ -75,6 +83,7 @@ class RunningRole:
             settings,
             client_id=f"{settings.worker.group_prefix}-{role.name}",
             before_write=self.lease.check,
+            bell=self._bell,
         )
         await self._stack.enter_async_context(producer)
         parts = Parts(
@@ -154,6 +163,7 @@ class RunningRole:
             lease=self.lease,
             kafka=settings.kafka,
             quirks=Quirks.of(settings.kafka),
+            pace=self._pace,
         )
         topic = app.topic(
             *(physical(settings, topic) for topic in self.role.topics),
@@ -195,6 +205,25 @@ class RunningRole:
             # A restart helps once the store's side has been put right.
             self._end(Exit.UNAVAILABLE, str(error))
         self._end(Exit.SEND_FAILED, otherwise)
+
+
+def rung_for(role: Role, beside: Sequence[Role]) -> tuple[str, ...]:
+    """Topics of a role that others of its process write to."""
+    sent = {topic for other in beside for topic in other.sends}
+    return tuple(topic for topic in role.topics if topic in sent)
+
+
+def fetch_pause(role: Role, settings: Settings, beside: Sequence[Role] = ()) -> FetchPause:
+    """Of a role, on a broker that does not hold an empty fetch.
+
+    Where a bell can ring for it, it need look for records of other processes no oftener than an
+    idle one.
+    """
+    kafka = settings.kafka
+    declared = kafka.empty_fetch_pause if role.fetch_pause is None else role.fetch_pause
+    busy = settings.worker.fetch_pauses.get(role.name, declared)
+    idle = max(busy, kafka.idle_fetch_pause)
+    return FetchPause(idle if role.woken and rung_for(role, beside) else busy, idle)
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:

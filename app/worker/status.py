@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -29,7 +28,7 @@ from app.process.status_server import Answer, StatusServer
 from app.redis.client import connect
 from app.redis.heartbeats import Beat, beat, retire, roles
 from app.settings import Settings
-from app.worker.health import Place, WorkerHealth
+from app.worker.health import WorkerHealth
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +49,7 @@ class Status:
         self._healths = healths
         self._redis = connect(settings.redis, "heartbeat")
         self._ticked_at = time.monotonic()
-        self._measured: set[Place] = set()
+        self._measured: set[tuple[str, str, int]] = set()
         self._server: StatusServer | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -99,12 +98,11 @@ class Status:
 
     def _look(self) -> None:
         self._ticked_at = time.monotonic()
-        lags: Counter[Place] = Counter()
+        lags: dict[tuple[str, str, int], int] = {}
         for one in self._healths:
             one.look()
-            # Two roles of a process may read one topic: what waits for either is told as a sum.
-            lags.update(one.lags)
-        metrics.IN_FLIGHT.set(sum(one.in_flight for one in self._healths))
+            metrics.IN_FLIGHT.labels(one.role).set(one.in_flight)
+            lags |= {(one.role, *place): lag for place, lag in one.lags.items()}
         for gone in self._measured - lags.keys():
             metrics.LAG.remove(*gone)
         for place, lag in lags.items():

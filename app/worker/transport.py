@@ -4,7 +4,7 @@
    worker owns all of a learner (round robin, Faust's choice without tables, does
    that only while the workers divide the partitions evenly).
 2. The group lease (`app.worker.lease`) is renewed from the coordinator's own answers.
-3. A fetch waits a shorter time on an idle broker.
+3. Fetches are paced, where the broker does not hold an empty one.
 4. TLS and login come from `app.kafka.clients`, as for every other client.
 
 What a broker does that Kafka does not comes in as `app.kafka.quirks.Quirks`.
@@ -20,7 +20,13 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.protocol.group import HeartbeatRequest
 
 from app.kafka import clients
-from app.kafka.quirks import ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, Quirks, as_rebalance
+from app.kafka.quirks import (
+    ILLEGAL_GENERATION,
+    REBALANCE_IN_PROGRESS,
+    FetchPace,
+    Quirks,
+    as_rebalance,
+)
 from app.kafka.settings import KafkaSettings
 from app.process.exits import Exit, end_now
 from app.worker.faust_seams import (
@@ -54,15 +60,23 @@ class LeasedTransport(SeamedTransport):
         lease: renewed and revoked by what the coordinator answers.
         kafka: where, as whom, and for how long an idle broker may hold a fetch.
         quirks: of the broker.
+        pace: of the fetches, where the broker does not hold empty ones.
     """
 
     def __init__(
-        self, *args: Any, lease: Lease, kafka: KafkaSettings, quirks: Quirks, **kwargs: Any
+        self,
+        *args: Any,
+        lease: Lease,
+        kafka: KafkaSettings,
+        quirks: Quirks,
+        pace: FetchPace,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._lease = lease
         self._kafka = kafka
         self._quirks = quirks
+        self._pace = pace
 
     def connection(self) -> Mapping[str, Any]:
         """As every client of masterx connects."""
@@ -90,8 +104,8 @@ class LeasedTransport(SeamedTransport):
 
     def consumer_started(self, consumer: aiokafka.AIOKafkaConsumer) -> None:
         """Listen to what the coordinator answers."""
-        if self._quirks.empty_fetch_pause:
-            between_requests(consumer, self._quirks.paced)
+        if self._quirks.empty_fetches_return_at_once:
+            between_requests(consumer, self._pace.step)
 
         async def step(request: Any, send: Send) -> Any:
             return await self._send_and_renew(consumer, request, send)

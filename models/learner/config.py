@@ -118,6 +118,13 @@ class LearnerSettings(Group):
     nets: NetSettings = NetSettings()
     recommending: RecommendingSettings = RecommendingSettings()
     tutor: TutorRequestSettings = TutorRequestSettings()
+    least_emotion: float = Field(
+        0.005,
+        ge=0,
+        le=0.1,
+        description="emotions with a smaller share are left out of the state that is sent; "
+        "0 sends all that the model knows",
+    )
     marker_days: Days = Field(
         30.0, gt=0, description="days that an erased learner's marker is kept"
     )

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from math import exp2
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.learner.parameters import EvidenceSettings
 from schemas.topics.emotions import Emotion, EmotionRead
@@ -54,12 +54,18 @@ _SINGLE: Final = Struct(f"<{WIDTH}f")
 NO_SUMS: Final = (0.0,) * WIDTH
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+# Plain integers: calculating with a member costs more than all the arithmetic of an event.
+_VALENCE, _AROUSAL, _DOMINANCE, _RESPONSE, _DWELL, _TAB, _CORRECT, _HINTS, _ATTEMPTS = (
+    2 * int(measure) for measure in Measure
+)
+
+
+class Observation(NamedTuple):
     """What one event says, at its (clamped) event time in milliseconds."""
 
     time: int
-    values: tuple[tuple[Measure, float], ...] = ()
+    values: Sequence[tuple[int, float]] = ()
+    """Where a measure's numerator stands in the sums (twice its number), and its value."""
     emotions: tuple[tuple[int, float], ...] | None = None
     """Class index and share, summing to at most 1; None where nothing was read."""
 
@@ -106,7 +112,7 @@ def clamp(event_times: Iterable[int], ingest_time: int, settings: EvidenceSettin
 
 def observe_interaction(interaction: Interaction, time: int) -> Observation:
     """What an interaction says; a field that is absent says nothing, not zero."""
-    values: list[tuple[Measure, float]] = []
+    values: list[tuple[int, float]] = []
     timing, context, task = (
         interaction.timing_data,
         interaction.context_data,
@@ -114,19 +120,19 @@ def observe_interaction(interaction: Interaction, time: int) -> Observation:
     )
     if timing is not None:
         if timing.response_time is not None:
-            values.append((Measure.RESPONSE_TIME, timing.response_time))
+            values.append((_RESPONSE, timing.response_time))
         if timing.dwell_time is not None:
-            values.append((Measure.DWELL_TIME, timing.dwell_time))
+            values.append((_DWELL, timing.dwell_time))
     if context is not None and context.tab_active is not None:
-        values.append((Measure.TAB_ACTIVE, float(context.tab_active)))
+        values.append((_TAB, float(context.tab_active)))
     if task is not None:
         if task.correct is not None:
-            values.append((Measure.CORRECT, float(task.correct)))
+            values.append((_CORRECT, float(task.correct)))
         if task.hint_count is not None:
-            values.append((Measure.HINTS, float(task.hint_count)))
+            values.append((_HINTS, float(task.hint_count)))
         if task.attempt_count is not None:
-            values.append((Measure.ATTEMPTS, float(task.attempt_count)))
-    return Observation(time, tuple(values))
+            values.append((_ATTEMPTS, float(task.attempt_count)))
+    return Observation(time, values)
 
 
 def observe_reading(reading: EmotionRead, time: int) -> Observation:
@@ -135,12 +141,12 @@ def observe_reading(reading: EmotionRead, time: int) -> Observation:
     Probabilities of classes that may hold together can sum to more than 1; the mix
     shares one message's weight among its classes, so they are scaled to 1 then.
     """
-    values: tuple[tuple[Measure, float], ...] = ()
+    values: tuple[tuple[int, float], ...] = ()
     if reading.pad is not None:
         values = (
-            (Measure.VALENCE, reading.pad.valence),
-            (Measure.AROUSAL, reading.pad.arousal),
-            (Measure.DOMINANCE, reading.pad.dominance),
+            (_VALENCE, reading.pad.valence),
+            (_AROUSAL, reading.pad.arousal),
+            (_DOMINANCE, reading.pad.dominance),
         )
     if not reading.probabilities:
         return Observation(time, values)
@@ -164,6 +170,7 @@ def add(
     if evidence.newest is not None:
         newest = max(newest, evidence.newest)
     elapsed = 0 if evidence.newest is None else newest - evidence.newest
+    ages = [newest - observation.time for observation in observations]
     classes = evidence.classes
     for observation in observations:
         for index, _ in observation.emotions or ():
@@ -171,10 +178,10 @@ def add(
     return Evidence(
         newest=newest,
         session=single(
-            _accumulate(evidence.session, elapsed, settings.session_half_life, observations, newest)
+            _accumulate(evidence.session, elapsed, settings.session_half_life, observations, ages)
         ),
         long=single(
-            _accumulate(evidence.long, elapsed, settings.long_half_life, observations, newest)
+            _accumulate(evidence.long, elapsed, settings.long_half_life, observations, ages)
         ),
         classes=classes,
         interactions=evidence.interactions + interactions,
@@ -191,18 +198,18 @@ def _accumulate(
     sums: tuple[float, ...],
     elapsed: int,
     half_life: float,
-    observations: Iterable[Observation],
-    newest: int,
+    observations: Sequence[Observation],
+    ages: Sequence[int],
 ) -> tuple[float, ...]:
     left = decay(elapsed, half_life)
     total = list(sums) if left == 1.0 else [value * left for value in sums]
-    for observation in observations:
-        weight = decay(newest - observation.time, half_life)
-        for measure, value in observation.values:
-            total[2 * measure] += weight * value
-            total[2 * measure + 1] += weight
-        if observation.emotions is not None:
+    for (_, values, emotions), age in zip(observations, ages, strict=True):
+        weight = decay(age, half_life)
+        for at, value in values:
+            total[at] += weight * value
+            total[at + 1] += weight
+        if emotions is not None:
             total[EMOTION_WEIGHT] += weight
-            for index, share in observation.emotions:
+            for index, share in emotions:
                 total[FIRST_EMOTION + index] += weight * share
     return tuple(total)

@@ -9,9 +9,9 @@ time, which a page's clock cannot move.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
+from typing import Final
 
 from models.learner.config import LearnerSettings, PolicySettings
 from models.learner.nets.serving.intervention import Need
@@ -20,6 +20,9 @@ from models.learner.rules import Condition
 from models.learner.state import Fact, Summary
 from schemas.topics.state import Trajectory
 from schemas.vocabulary import Level
+
+_HELD: Final = {level: f"need:{level.value}" for level in Level}
+"""What the net's need is called in `active`: no rule or action has a colon in its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,17 @@ class Decision:
     """What the intervention net sees a need of."""
 
 
+class _Facts(dict[str, Fact | None]):
+    """A summary's facts by name, each read once: many grounds ask for the same few."""
+
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+
+    def __missing__(self, name: str) -> Fact | None:
+        fact = self[name] = self._summary.fact(name)
+        return fact
+
+
 def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -> Decision:
     """Evaluate every ground; `held` are the names of those that held before.
 
@@ -53,25 +67,24 @@ def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -
     """
     before = frozenset(held)
     policy = settings.policy
-    # Many grounds read the same few facts.
-    fact = cache(summary.fact)
+    facts = _Facts(summary)
     active: list[str] = []
     eligible: list[Eligible] = []
     alarm: Alarm | None = None
     for action in settings.recommending_policy.catalogue.actions:
-        grounds = _first(action.when, fact, action.name in before, policy)
+        grounds = _first(action.when, facts, action.name in before, policy)
         if grounds is not None:
             active.append(action.name)
             eligible.append(Eligible(action, *grounds))
     for intervention in settings.rules.interventions:
-        grounds = _grounds(intervention.when, fact, intervention.name in before, policy)
+        grounds = _grounds(intervention.when, facts, intervention.name in before, policy)
         if grounds is not None:
             active.append(intervention.name)
             if alarm is None or intervention.level.rank > alarm.level.rank:
                 alarm = Alarm(intervention.name, intervention.level, *grounds)
     needed = needed_level(summary.nets.need, before, settings)
     if needed is not Level.NONE and summary.nets.need is not None:
-        active.append(_held(needed))
+        active.append(_HELD[needed])
         if alarm is None or needed.rank > alarm.level.rank:
             alarm = _alarm(summary.nets.need, needed)
     return Decision(tuple(sorted(active)), tuple(eligible), alarm, needed)
@@ -88,19 +101,14 @@ def needed_level(need: Need | None, held: Collection[str], settings: LearnerSett
     share = settings.nets.share
     kept = share * (1 - settings.policy.hysteresis)
     levels = [need.level(share)]
-    levels += (level for level, p in need.at_least.items() if p >= kept and _held(level) in held)
+    levels += (level for level, p in need.at_least.items() if p >= kept and _HELD[level] in held)
     return max(levels, key=lambda level: level.rank)
-
-
-def _held(level: Level) -> str:
-    # No rule or action has a colon in its name.
-    return f"need:{level.value}"
 
 
 def _alarm(need: Need, level: Level) -> Alarm:
     probability = need.at_least[level]
     words = f"need of {level.value} help or more has probability {probability:.2f}"
-    return Alarm(_held(level), level, probability, (f"{words} (from {' and '.join(need.sides)})",))
+    return Alarm(_HELD[level], level, probability, (f"{words} (from {' and '.join(need.sides)})",))
 
 
 def may_raise(
@@ -116,7 +124,7 @@ def may_raise(
 
 def _first(
     alternatives: tuple[tuple[Condition, ...], ...],
-    fact_of: Callable[[str], Fact | None],
+    facts: Mapping[str, Fact | None],
     held: bool,
     settings: PolicySettings,
 ) -> tuple[float, tuple[str, ...]] | None:
@@ -126,7 +134,7 @@ def _first(
     """
     for lingering in (False, True)[: 1 + held]:
         for conditions in alternatives:
-            grounds = _grounds(conditions, fact_of, lingering, settings)
+            grounds = _grounds(conditions, facts, lingering, settings)
             if grounds is not None:
                 return grounds
     return None
@@ -134,21 +142,21 @@ def _first(
 
 def _grounds(
     conditions: tuple[Condition, ...],
-    fact_of: Callable[[str], Fact | None],
+    facts: Mapping[str, Fact | None],
     lingering: bool,
     settings: PolicySettings,
 ) -> tuple[float, tuple[str, ...]] | None:
     """Confidence (of the least certain fact) and the facts in words; None if one does not hold."""
     slack = settings.hysteresis if lingering else 0.0
-    facts: list[tuple[Condition, Fact]] = []
+    holding: list[tuple[Condition, Fact]] = []
     for condition in conditions:
-        fact = fact_of(condition.fact)
+        fact = facts[condition.fact]
         if fact is None or not _holds(condition, fact, slack):
             return None
-        facts.append((condition, fact))
+        holding.append((condition, fact))
     return (
-        min(fact.confidence for _, fact in facts),
-        tuple(_words(condition, fact) for condition, fact in facts),
+        min(fact.confidence for _, fact in holding),
+        tuple(_words(condition, fact) for condition, fact in holding),
     )
 
 

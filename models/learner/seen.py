@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -25,7 +26,7 @@ HASH_BYTES_FORMAT_1: Final = 8
 """What records of format 1 hold of each id."""
 
 
-class Kind(Enum):
+class Kind(bytes, Enum):
     """What an id names; the value is part of every hash in a record, so it stays as it is."""
 
     INTERACTION = b"interaction"
@@ -77,7 +78,7 @@ class Seen:
         return positions
 
     def _digest(self, one: EventId) -> bytes:
-        return _hash(one.value, one.kind.value if self.by_kind else _NO_KIND)
+        return _hash(one.value, one.kind if self.by_kind else _NO_KIND)
 
     def _holds(self, digest: bytes, first: int, end: int) -> bool:
         """Whether it is among the hashes from `first` to before `end`."""
@@ -151,7 +152,9 @@ def from_format_1(hashes: bytes) -> bytes:
     )
 
 
+@lru_cache(maxsize=1024)
 def _hash(value: str, kind: bytes) -> bytes:
+    # Kept for a moment: whoever asks for an id adds it next.
     # Cut from 8 bytes, as records of format 1 hold them. `person` parts the kinds' hashes;
     # the empty one is no different from none.
     digest = blake2b(value.encode(), digest_size=HASH_BYTES_FORMAT_1, person=kind).digest()

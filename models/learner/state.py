@@ -7,11 +7,12 @@ source      measured while D >= min_evidence, else prior (with confidence 0)
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.learner import trajectory
-from models.learner.behaviour.serving.estimating import BehaviourEstimates, estimate
+from models.learner.behaviour.serving.estimating import BehaviourEstimates, Figure, estimate
 from models.learner.config import LearnerSettings
 from models.learner.evidence import (
     EMOTION_WEIGHT,
@@ -22,9 +23,9 @@ from models.learner.evidence import (
 from models.learner.nets.serving.assembling import net_inputs, session_seconds
 from models.learner.nets.serving.reading import NetReading
 from models.learner.record import LearnerRecord
-from models.learner.rules import BEHAVIOUR_FACTS, SLOPE_FACT, TRAJECTORY_FACT
+from models.learner.rules import BEHAVIOUR_FACTS, FACTS, SLOPE_FACT, TRAJECTORY_FACT
 from schemas.topics.emotions import Emotion
-from schemas.topics.state import Activity, Estimate, LongTerm, Source, Trajectory, TrajectoryCall
+from schemas.topics.state import Source, Trajectory
 
 _EMOTIONS: Final = tuple(Emotion)
 _ACTIVITY: Final = {
@@ -37,29 +38,36 @@ _ACTIVITY: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One figure of a state, as a rule sees it."""
 
     value: float | Trajectory
     confidence: float
 
 
+class LongTermAffect(NamedTuple):
+    """What messages said over weeks."""
+
+    valence: Figure
+    arousal: Figure
+    dominance: Figure
+    emotions: Mapping[Emotion, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a record says about its learner now; the figures of a UserState."""
+    """What a record says about its learner now: the figures of a UserState, exact."""
 
-    valence: Estimate
-    arousal: Estimate
-    dominance: Estimate
+    valence: Figure
+    arousal: Figure
+    dominance: Figure
     emotions: dict[Emotion, float]
     emotions_confidence: float
-    trajectory: TrajectoryCall
+    trajectory: trajectory.Called
     trajectory_confidence: float
-    activity: Activity
-    activity_confidence: dict[str, float]
-    long_term: LongTerm
-    """Affect over weeks."""
+    activity: Mapping[str, Fact]
+    """Means of what interactions carried, by their names in `schemas.topics.state.Activity`."""
+    long_term: LongTermAffect
     behaviour: BehaviourEstimates
     """What interactions say: focus, load, the next answer, and more."""
     nets: NetReading = field(default_factory=NetReading)
@@ -67,24 +75,7 @@ class Summary:
 
     def fact(self, name: str) -> Fact | None:
         """A fact by the name that rules use (models/learner/rules.py); None without evidence."""
-        if name == TRAJECTORY_FACT:
-            called = self.trajectory.call
-            return None if called is None else Fact(called, self.trajectory_confidence)
-        if name == SLOPE_FACT:
-            slope = self.trajectory.slope
-            return None if slope is None else Fact(slope, self.trajectory_confidence)
-        group, _, member = name.partition(".")
-        if group == "emotions":
-            share = self.emotions.get(Emotion(member))
-            return None if share is None else Fact(share, self.emotions_confidence)
-        if group == "activity":
-            mean = getattr(self.activity, member)
-            return None if mean is None else Fact(mean, self.activity_confidence[member])
-        held = self.behaviour if name in BEHAVIOUR_FACTS else self
-        figure: Estimate = getattr(held, name)
-        if figure.source is Source.PRIOR:
-            return None
-        return Fact(figure.value, figure.confidence)
+        return _READERS[name](self)
 
     def number(self, name: str) -> float | None:
         """The value of a numeric fact; None without evidence."""
@@ -97,7 +88,6 @@ def summarise(record: LearnerRecord, settings: LearnerSettings) -> Summary:
     evidence, confidence = record.evidence, settings.confidence
     least = confidence.min_evidence
     emotions, emotions_weight = _mix(evidence.session, evidence.classes, least)
-    activity, activity_confidence = _activity(evidence, settings)
     valence = _estimate(evidence.session, Measure.VALENCE, confidence.prior_valence, settings)
     arousal = _estimate(evidence.session, Measure.AROUSAL, confidence.prior_arousal, settings)
     dominance = _estimate(evidence.session, Measure.DOMINANCE, confidence.prior_dominance, settings)
@@ -121,8 +111,7 @@ def summarise(record: LearnerRecord, settings: LearnerSettings) -> Summary:
         emotions_confidence=emotions_confidence,
         trajectory=called,
         trajectory_confidence=trajectory_confidence,
-        activity=activity,
-        activity_confidence=activity_confidence,
+        activity=_activity(evidence, settings),
         long_term=_long_term(evidence, settings),
         behaviour=behaviour,
         nets=settings.trained_nets.read(inputs),
@@ -134,27 +123,27 @@ def trust(weight: float, half: float) -> float:
     return weight / (weight + half)
 
 
-def _long_term(evidence: Evidence, settings: LearnerSettings) -> LongTerm:
+def _long_term(evidence: Evidence, settings: LearnerSettings) -> LongTermAffect:
     sums, confidence = evidence.long, settings.confidence
     emotions, _ = _mix(sums, evidence.classes, confidence.min_evidence)
-    return LongTerm(
-        valence=_estimate(sums, Measure.VALENCE, confidence.prior_valence, settings),
-        arousal=_estimate(sums, Measure.AROUSAL, confidence.prior_arousal, settings),
-        dominance=_estimate(sums, Measure.DOMINANCE, confidence.prior_dominance, settings),
-        emotions=emotions,
+    return LongTermAffect(
+        _estimate(sums, Measure.VALENCE, confidence.prior_valence, settings),
+        _estimate(sums, Measure.AROUSAL, confidence.prior_arousal, settings),
+        _estimate(sums, Measure.DOMINANCE, confidence.prior_dominance, settings),
+        emotions,
     )
 
 
 def _estimate(
     sums: tuple[float, ...], measure: Measure, prior: float, settings: LearnerSettings
-) -> Estimate:
+) -> Figure:
     weight = sums[2 * measure + 1]
     if weight < settings.confidence.min_evidence:
-        return Estimate(value=prior, confidence=0.0, source=Source.PRIOR)
-    return Estimate(
-        value=sums[2 * measure] / weight,
-        confidence=trust(weight, settings.confidence.messages_half),
-        source=Source.MEASURED,
+        return Figure(prior, 0.0, Source.PRIOR)
+    return Figure(
+        sums[2 * measure] / weight,
+        trust(weight, settings.confidence.messages_half),
+        Source.MEASURED,
     )
 
 
@@ -162,31 +151,67 @@ def _mix(sums: tuple[float, ...], classes: int, least: float) -> tuple[dict[Emot
     weight = sums[EMOTION_WEIGHT]
     if weight < least:
         return {}, 0.0
+    shares = sums[FIRST_EMOTION:]
     # Never above 1 in sum, by rounding.
-    whole = max(weight, sum(sums[FIRST_EMOTION:]))
+    whole = max(weight, sum(shares))
     return {
-        emotion: sums[FIRST_EMOTION + index] / whole
-        for index, emotion in enumerate(_EMOTIONS)
+        emotion: share / whole
+        for index, (emotion, share) in enumerate(zip(_EMOTIONS, shares, strict=True))
         if classes >> index & 1
     }, weight
 
 
-def _activity(evidence: Evidence, settings: LearnerSettings) -> tuple[Activity, dict[str, float]]:
-    means: dict[str, float] = {}
-    confidences: dict[str, float] = {}
+def _activity(evidence: Evidence, settings: LearnerSettings) -> dict[str, Fact]:
+    known: dict[str, Fact] = {}
     for name, measure in _ACTIVITY.items():
         weight = evidence.weight(measure)
         if weight >= settings.confidence.min_evidence:
-            means[name] = evidence.mean(measure)
-            confidences[name] = trust(weight, settings.confidence.interactions_half)
-    activity = Activity(
-        interactions=evidence.interactions,
-        messages=evidence.messages,
-        response_time=means.get("response_time"),
-        dwell_time=means.get("dwell_time"),
-        tab_active=means.get("tab_active"),
-        correct=means.get("correct"),
-        hints=means.get("hints"),
-        attempts=means.get("attempts"),
-    )
-    return activity, confidences
+            confidence = trust(weight, settings.confidence.interactions_half)
+            known[name] = Fact(evidence.mean(measure), confidence)
+    return known
+
+
+# -- facts by name ------------------------------------------------------------------------
+
+_Reader = Callable[[Summary], Fact | None]
+
+
+def _reader(name: str) -> _Reader:
+    """What finds one fact in a summary. Once a name: rules ask for a few dozen an update."""
+    group, _, member = name.partition(".")
+    if name == TRAJECTORY_FACT:
+        return _called
+    if name == SLOPE_FACT:
+        return _slope
+    if group == "emotions":
+        return _share(Emotion(member))
+    if group == "activity":
+        return lambda summary: summary.activity.get(member)
+    if name in BEHAVIOUR_FACTS:
+        return lambda summary: _measured(getattr(summary.behaviour, name))
+    return lambda summary: _measured(getattr(summary, name))
+
+
+def _called(summary: Summary) -> Fact | None:
+    called = summary.trajectory.call
+    return None if called is None else Fact(called, summary.trajectory_confidence)
+
+
+def _slope(summary: Summary) -> Fact | None:
+    slope = summary.trajectory.slope
+    return None if slope is None else Fact(slope, summary.trajectory_confidence)
+
+
+def _share(emotion: Emotion) -> _Reader:
+    def read(summary: Summary) -> Fact | None:
+        share = summary.emotions.get(emotion)
+        return None if share is None else Fact(share, summary.emotions_confidence)
+
+    return read
+
+
+def _measured(figure: Figure) -> Fact | None:
+    return None if figure.source is Source.PRIOR else Fact(figure.value, figure.confidence)
+
+
+_READERS: Final = {name: _reader(name) for name in FACTS}

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite, sqrt
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.learner.evidence import decay
 from models.learner.parameters import TrajectorySettings
-from schemas.topics.state import Trajectory, TrajectoryCall
+from schemas.topics.state import Trajectory
 
 _MS_PER_MINUTE: Final = 60_000
 # Far above the smallest normal float, far below any weight that could matter: what
@@ -87,12 +87,23 @@ class Trend:
 NO_TREND: Final = Trend()
 
 
-def call(trend: Trend, min_evidence: float, settings: TrajectorySettings) -> TrajectoryCall:
+class Called(NamedTuple):
+    """Where valence is heading; `schemas.topics.state.TrajectoryCall` is how it leaves."""
+
+    points: int
+    """Effective points, rounded."""
+    call: Trajectory | None = None
+    slope: float | None = None
+    """Change of valence a minute."""
+    slope_error: float | None = None
+
+
+def call(trend: Trend, min_evidence: float, settings: TrajectorySettings) -> Called:
     """Slope with its standard error, and its class; neither on too few or too old points."""
     points = trend.effective_points
     shown = round(points) if trend.weight >= min_evidence else 0
     if shown < settings.min_points or trend.time_time <= 0.0:
-        return TrajectoryCall(points=shown)
+        return Called(points=shown)
     slope = trend.time_valence / trend.time_time
     unexplained = max(0.0, trend.valence_valence - slope * trend.time_valence)
     variance = max(
@@ -101,8 +112,8 @@ def call(trend: Trend, min_evidence: float, settings: TrajectorySettings) -> Tra
     )
     error = sqrt(variance * trend.weight / (points * trend.time_time))
     if not (isfinite(slope) and isfinite(error)):
-        return TrajectoryCall(points=shown)
-    return TrajectoryCall(
+        return Called(points=shown)
+    return Called(
         call=_classify(slope, error, trend.valence, settings),
         slope=slope,
         slope_error=error,

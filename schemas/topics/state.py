@@ -145,7 +145,8 @@ class UserState(Derived):
 
     `version` grows by one with each applied record of this learner; a reader
     keeps the highest. `emotions` is the time-decayed mix of readings, summing to
-    at most 1 over the classes the model knows.
+    at most 1. A class that it does not name has a share below `learner.least_emotion`, or
+    the model does not know it: the profile's `details.classes` tells. Figures have 4 decimals.
     """
 
     version: Count
@@ -165,7 +166,8 @@ class UserState(Derived):
         default=None, description="absent without its net, or where none of its inputs is known"
     )
     long_term: LongTerm | None = Field(
-        default=None, description="absent in states from before it was shown"
+        default=None,
+        description="absent in `user_state_update`: `hello`, `resumed` and the profile have it",
     )
     behaviour: Behaviour | None = Field(
         default=None, description="absent in states from before it was estimated"

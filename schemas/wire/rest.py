@@ -73,4 +73,8 @@ class Profile(Message):
     known: bool
     user_state: UserState | None = None
     recommendations: tuple[Recommendation, ...] = ()
-    details: Json = Field(default_factory=dict)
+    details: Json = Field(
+        default_factory=dict,
+        description="`source`: live or history. `classes`: those that the emotion model knows; "
+        "one that the state does not name has a share below the setting `learner.least_emotion`",
+    )

@@ -40,7 +40,7 @@ MODELS: dict[str, type[Message]] = {
     TUTOR_REPLIES: TutorReplied,
 }
 
-_ESTIMATE = {"value": 0.5, "confidence": 0.25, "source": "measured"}
+ESTIMATE = {"value": 0.5, "confidence": 0.25, "source": "measured"}
 
 
 @dataclass(slots=True)
@@ -136,9 +136,9 @@ def message(topic: str, user: str, n: int, **fields: object) -> Message:
         "kind": "chat",
         "outcome": "helped",
         "updatedAt": 1_700_000_000_000 + n,
-        "valence": _ESTIMATE,
-        "arousal": _ESTIMATE,
-        "dominance": _ESTIMATE,
+        "valence": ESTIMATE,
+        "arousal": ESTIMATE,
+        "dominance": ESTIMATE,
         "trajectory": {"points": 0},
         "activity": {"interactions": n, "messages": 0},
     }

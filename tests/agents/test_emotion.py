@@ -157,6 +157,22 @@ def agent(around: Around, outbox: Sent, source: Source) -> EmotionAgent:
     )
 
 
+async def test_a_reading_leaves_with_four_decimals_and_every_class() -> None:
+    around, outbox = Around(), Sent()
+    exact = dataclasses.replace(
+        READING,
+        probabilities={Emotion.JOY: 0.123456789, Emotion.AWE: 0.000012},
+        valence=0.98765432,
+        affect=(0.1234567, -1.00005),
+    )
+    events = [around.event(CHAT, "ada", chat("ada", "exact"))]
+    await agent(around, outbox, Source({"exact": exact})).run(stream(events))
+    [sent] = outbox.readings
+    assert sent.pad is not None
+    assert (sent.pad.valence, sent.affect) == (0.9877, (0.1235, -1.0001))
+    assert sent.probabilities == {Emotion.JOY: 0.1235, Emotion.AWE: 0.0}
+
+
 REFUSED = {
     "too many numbers": dataclasses.replace(READING, affect=(0.5,) * 65),
     "no number": dataclasses.replace(READING, valence=math.nan),

@@ -24,6 +24,7 @@ from app.settings import MongoSettings
 from app.worker.role import roles
 from schemas.topics.state import UserState
 from tests.agents.records import Around, Event, message, stream
+from tests.models.learner.build import fold, reading
 
 
 @pytest.fixture
@@ -93,6 +94,22 @@ async def test_every_topic_has_its_collection(store, database, around: Around) -
     assert UserState.read(found) == message(USER_STATE, "ada", 1)
     [batch] = await database.interactions.find().to_list()
     assert batch["interactions"] == [{"timestamp": 1_700_000_000_000, "interactionType": "click"}]
+
+
+async def test_documents_have_the_digits_that_the_topic_has(
+    store, database, around: Around
+) -> None:
+    """Given thirds, which no float holds, Then what is stored has four decimals, too."""
+    read = reading(0, valence=1 / 3, probabilities=dict.fromkeys(("joy", "awe", "fear"), 1 / 3))
+    outputs = fold([read, reading(1, valence=2 / 3)]).outputs
+    assert outputs is not None
+    await run([around.event(USER_STATE, read.user_id, outputs.state)], store, around)
+
+    for name in ("states", "state_history"):
+        [document] = await database[name].find().to_list()
+        assert UserState.read(document) == outputs.state
+        assert document["valence"]["value"] == round(document["valence"]["value"], 4)
+        assert sorted(document["emotions"].values()) == [0.1666, 0.1667, 0.1667, 0.5]
 
 
 async def test_an_embedding_does_not_outlive_its_text(store, database, around: Around) -> None:

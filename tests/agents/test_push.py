@@ -2,32 +2,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import get_args
 
+import orjson
 import pytest
 from pydantic import TypeAdapter
 
 from agents import push
+from agents.runtime.ports import PushKind
 from agents.runtime.retrying import Fatal, Refused
 from agents.runtime.topics import (
     ERASURES,
     INTERVENTIONS,
     RECOMMENDATIONS,
-    TUTOR_REPLIES,
     USER_STATE,
 )
 from app.local.embedded import RedisServer
 from app.redis.client import connect
 from app.redis.push_log import PushLog, StoredPush
 from app.settings import RedisSettings
+from app.worker.roles.push import ROLE
 from schemas.topics.state import UserState
 from schemas.wire.server import (
     Intervention,
+    Push,
     Recommendations,
     ServerMessage,
     TutorReply,
     UserStateUpdate,
 )
-from tests.agents.records import Around, Event, message, stream
+from tests.agents.records import ESTIMATE, Around, Event, message, stream
 
 WIRE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
 
@@ -77,12 +81,15 @@ def positions(events: list[Event]) -> list[tuple[str, int]]:
 
 
 async def test_each_output_becomes_its_wire_message(log: PushLog, around: Around) -> None:
-    topics = (USER_STATE, RECOMMENDATIONS, INTERVENTIONS, TUTOR_REPLIES)
+    # In the order of the role: a state goes before what was made from it.
+    topics = [topic for topic in ROLE.topics if topic != ERASURES]
     events = [around.event(topic, "ada", message(topic, "ada", 1)) for topic in topics]
     await run(events, log, around)
-    state, recommendations, intervention, reply = [
-        WIRE.validate_json(item.wire()) for item in await pushes(log, "ada")
-    ]
+    found = {item.kind: WIRE.validate_json(item.wire()) for item in await pushes(log, "ada")}
+    # A piece of a reply comes from no topic.
+    assert set(found) == set(PushKind) - {PushKind.TUTOR_DELTA}
+    state, recommendations = found[PushKind.STATE], found[PushKind.RECOMMENDATIONS]
+    intervention, reply = found[PushKind.INTERVENTION], found[PushKind.TUTOR_REPLY]
     assert isinstance(state, UserStateUpdate)
     assert state.user_state == message(USER_STATE, "ada", 1)
     assert (state.offset, state.caused_by) == (1, ("cause-1",))
@@ -96,6 +103,34 @@ async def test_each_output_becomes_its_wire_message(log: PushLog, around: Around
     latest = await log.latest("ada")
     assert UserState.read(latest.user_state) == state.user_state
     assert positions(events) == around.positions
+
+
+def test_the_worker_reads_what_the_agent_pushes_and_nothing_else() -> None:
+    assert set(ROLE.topics) == {*push.PUSHES, ERASURES}
+
+
+def test_a_kind_is_a_message_of_the_wire_and_the_other_way_round() -> None:
+    of_wire = {model for model in get_args(ServerMessage) if issubclass(model, Push)}
+
+    assert of_wire == set(Push.__subclasses__()), "ServerMessage holds every push"
+    assert {model.model_fields["type"].default for model in of_wire} == set(PushKind)
+
+
+async def test_a_live_state_leaves_out_what_the_newest_state_has(
+    log: PushLog, around: Around
+) -> None:
+    weeks = dict.fromkeys(("valence", "arousal", "dominance"), ESTIMATE) | {"emotions": {}}
+    states = [message(USER_STATE, "ada", n, longTerm=weeks) for n in (1, 2)]
+    await run([around.event(USER_STATE, "ada", state) for state in states], log, around)
+
+    newest = (await pushes(log, "ada"))[-1]
+    live, latest = orjson.loads(newest.wire()), await log.latest("ada")
+
+    assert live["userState"] == {
+        name: part for name, part in states[1].document().items() if name != "longTerm"
+    }
+    assert latest.user_state == states[1].document()
+    assert UserState.read(live["userState"]).version == latest.user_state["version"]
 
 
 async def test_poison_among_others_costs_only_itself(log: PushLog, around: Around) -> None:

@@ -20,7 +20,8 @@ from typing import Final, Protocol, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from app.gateway.delivery.send_queue import Frame, FrameKind
+from agents.runtime.ports import PushKind
+from app.gateway.delivery.send_queue import Frame
 from app.gateway.process import metrics
 from app.redis.push_log import Latest, PushLog, Tail
 from app.redis.push_scripts import MOST_CAUSES
@@ -30,6 +31,9 @@ _CHUNK: Final = 64
 """Pushes of one reading: what is held while a client takes them."""
 _BACKOFF_START: Final = 0.1
 _BACKOFF_CAP: Final = 2.0
+_KINDS: Final[dict[str, PushKind]] = {str(kind): kind for kind in PushKind}
+_UNKNOWN: Final = "unknown"
+"""The metric's `kind` of a push that only a newer release knows."""
 
 T = TypeVar("T")
 
@@ -241,10 +245,10 @@ class Feed:
 
     def _deliver(self, frame: Frame) -> None:
         self._offset = frame.offset
-        metrics.PUSHES.labels(frame.kind).inc()
+        metrics.PUSHES.labels(frame.kind or _UNKNOWN).inc()
         self._outlet.push(frame)
 
 
 def frame(push: StoredPush) -> Frame:
-    """A push as it goes over the wire."""
-    return Frame(FrameKind.of(push.kind), push.wire(), push.offset, push.caused_by)
+    """A push as it goes over the wire, also one of a kind that only a newer release knows."""
+    return Frame(_KINDS.get(push.kind), push.wire(), push.offset, push.caused_by)

@@ -8,39 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 import orjson
 
+from agents.runtime.ports import PushKind, WhenSlow
+
 _OVERHEAD: Final = 64
 """Bytes that an entry costs beside its payload, roughly."""
-
-
-class FrameKind(StrEnum):
-    """How a frame may be treated while the client is slow."""
-
-    ANSWER = "answer"
-    """hello, ack, error, resumed, pong: never dropped."""
-    STATE = "user_state_update"
-    """The latest wins."""
-    RECOMMENDATIONS = "recommendations"
-    """The latest wins."""
-    DELTA = "tutor_delta"
-    """Not queued for a slow client: the reply that follows holds the whole text."""
-    INTERVENTION = "intervention"
-    """Never dropped."""
-
-    @classmethod
-    def of(cls, push: str) -> FrameKind:
-        """The kind of a push; one that we do not know is never dropped."""
-        known = push in (cls.STATE, cls.RECOMMENDATIONS, cls.DELTA)
-        return cls(push) if known else cls.INTERVENTION
-
-    @property
-    def conflates(self) -> bool:
-        """Whether a newer frame of this kind makes an unsent one superfluous."""
-        return self in (FrameKind.STATE, FrameKind.RECOMMENDATIONS)
 
 
 class Overflow(Exception):
@@ -52,16 +27,22 @@ class Frame:
     """One message, encoded.
 
     Attributes:
-        kind: how it may be treated.
+        kind: of a push. None for an answer (hello, ack, error, resumed, pong), and for a push of
+            a kind that this release does not know: during an upgrade the log may hold some.
         payload: the JSON as it goes over the wire.
         offset: its place in the push log; 0 for an answer.
         caused_by: what `causedBy` in the payload says.
     """
 
-    kind: FrameKind
+    kind: PushKind | None
     payload: bytes
     offset: int = 0
     caused_by: tuple[str, ...] = ()
+
+    @property
+    def when_slow(self) -> WhenSlow:
+        """How it may be treated while the client is slow; what has no kind is never dropped."""
+        return WhenSlow.KEPT if self.kind is None else self.kind.when_slow
 
 
 @dataclass(slots=True)
@@ -110,9 +91,8 @@ class SendQueue:
         self._max_bytes = max_bytes
         self._conflate_above = conflate_above
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
-        self._unsent: dict[FrameKind, list[int]] = {
-            FrameKind.STATE: [],
-            FrameKind.RECOMMENDATIONS: [],
+        self._unsent: dict[PushKind | None, list[int]] = {
+            kind: [] for kind in PushKind.latest_wins()
         }
         self._next = 0
         self.bytes = 0
@@ -130,18 +110,19 @@ class SendQueue:
 
     def push(self, frame: Frame) -> None:
         """Append a frame. Raises Overflow; the frame is then not in the outbox."""
-        if frame.kind is FrameKind.DELTA and self.slow:
+        if frame.when_slow is WhenSlow.SKIPPED and self.slow:
             # The client's place in the log stays before it: a resume would bring it.
             self.conflated += 1
             return
         entry = _Entry(frame)
-        if frame.kind.conflates and self.slow:
+        conflates = frame.when_slow is WhenSlow.LATEST
+        if conflates and self.slow:
             self._replace_unsent(entry)
         # A lone message always goes out, whatever its size.
         if self._entries and self.bytes + entry.size > self._max_bytes:
             raise Overflow
         self._entries[self._next] = entry
-        if frame.kind.conflates:
+        if conflates:
             self._unsent[frame.kind].append(self._next)
         self._next += 1
         self.bytes += entry.size
@@ -151,7 +132,7 @@ class SendQueue:
         if not self._entries:
             return None
         number, entry = self._entries.popitem(last=False)
-        if entry.frame.kind.conflates:
+        if entry.frame.when_slow is WhenSlow.LATEST:
             self._unsent[entry.frame.kind].remove(number)
         self.bytes -= entry.size
         return entry.payload()

@@ -20,7 +20,7 @@ from app.gateway.intake.limits import RateLimit
 from app.gateway.intake.retries import RetryMemory
 from app.gateway.process.health import LoopLag, Readiness
 from app.gateway.process.status import PrivateStatus
-from app.gateway.rest.profile import Profiles
+from app.gateway.rest.profile import KnownClasses, Profiles
 from app.gateway.rest.routes import Rest
 from app.gateway.websocket.connection import Connection
 from app.gateway.websocket.connections import Connections, Handshakes
@@ -69,7 +69,7 @@ class Gateway:
         self.rest = Rest(
             admission,
             self.intake,
-            Profiles(pushes, self.history),
+            Profiles(pushes, self.history, KnownClasses(settings.emotion)),
             RateLimit(bounds.requests_per_minute / 60, bounds.requests_per_minute, "requests"),
             bounds.max_message_bytes,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from socket import socket
@@ -24,6 +24,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse
 from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.gateway.auth.admission import origins
 from app.gateway.intake.refusal import STATUS, Refusal
@@ -150,7 +151,8 @@ def server(settings: Settings) -> GatewayServer:
     app = create_app(settings)
     bounds = settings.gateway
     config = GatewayConfig(
-        app,
+        _past_the_middleware(app),
+        interface="asgi3",
         handshakes=app.state.gateway.handshakes,
         host=bounds.host,
         port=bounds.port,
@@ -170,6 +172,21 @@ def server(settings: Settings) -> GatewayServer:
     # At info uvicorn logs each address with its query: somebody's token may stand there.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     return GatewayServer(config, app.state.gateway)
+
+
+def _past_the_middleware(app: FastAPI) -> ASGIApp:
+    """The app, but a WebSocket goes straight to its route.
+
+    All middleware is for HTTP, and each frame of it would stay in memory with the socket.
+    """
+    [sockets] = (route for route in app.router.routes if isinstance(route, WebSocketRoute))
+
+    def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "websocket":
+            return sockets(scope, receive, send)
+        return app(scope, receive, send)
+
+    return serve
 
 
 def run(settings: Settings) -> None:

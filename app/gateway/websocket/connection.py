@@ -14,7 +14,7 @@ from starlette.types import Receive, Send
 from app.gateway.auth.admission import Sender
 from app.gateway.delivery.delivery import Delivery
 from app.gateway.delivery.feed import Feed
-from app.gateway.delivery.send_queue import Frame, FrameKind, Overflow, SendQueue
+from app.gateway.delivery.send_queue import Frame, Overflow, SendQueue
 from app.gateway.intake.intake import Intake
 from app.gateway.intake.limits import RateLimit
 from app.gateway.intake.refusal import Refusal
@@ -71,10 +71,11 @@ class Connection:
         # A client counts as slow from an eighth of its bound on.
         self._outbox = SendQueue(bounds.max_outbox_bytes, bounds.max_outbox_bytes // 8)
         self._low_water = bounds.max_outbox_bytes // 16
-        self._unsent = asyncio.Event()
-        self._sent = asyncio.Event()
         self._feed = Feed(sender.user_id, delivery.reader, self)
-        self._sending = False
+        # A task while there is something to send, a future while somebody waits for it: an
+        # idle connection, as nearly all are, pays for neither.
+        self._writer: asyncio.Task[None] | None = None
+        self._sent: asyncio.Future[None] | None = None
         self._closed: int | None = None
 
     async def run(self) -> int:
@@ -84,7 +85,6 @@ class Connection:
         """
         timers: list[asyncio.TimerHandle] = []
         loop = asyncio.get_running_loop()
-        writer: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(self._bounds.handshake_timeout):
                 latest = await self._delivery.join(self._feed)
@@ -96,16 +96,15 @@ class Connection:
                 loop.call_later(left, self.close, CloseCode.UNAUTHORIZED, "the token has expired")
             )
             timers.append(loop.call_later(RESUME_WINDOW, self._feed.open))
-            writer = asyncio.create_task(self._write())
             return await self._read()
         finally:
             self._closed = self._closed or 0
             for timer in timers:
                 timer.cancel()
-            if writer is not None:
-                writer.cancel()
+            if self._writer is not None:
+                self._writer.cancel()
             self._account(self._outbox.clear)
-            self._sent.set()
+            self._progressed()
             await self._delivery.leave(self._feed)
 
     def close(self, code: int, reason: str) -> None:
@@ -121,9 +120,8 @@ class Connection:
 
     async def flushed(self) -> None:
         """Return once everything queued was handed to the transport."""
-        while (self._outbox or self._sending) and self._closed is None:
-            self._sent.clear()
-            await self._sent.wait()
+        while (self._outbox or self._writer is not None) and self._closed is None:
+            await self._progress()
 
     async def silent(self, within: float) -> bool:
         """Whether the client does not answer a ping within so many seconds."""
@@ -163,7 +161,7 @@ class Connection:
 
     def _answered(self, kind: str, answer: Ack | Pong | Error) -> None:
         self._count(kind, answer.code if isinstance(answer, Error) else "accepted")
-        self._queue(Frame(FrameKind.ANSWER, codec.encode(answer)))
+        self._queue(Frame(None, codec.encode(answer)))
 
     def _count(self, kind: str, outcome: str) -> None:
         metrics.MESSAGES.labels("websocket", kind, outcome).inc()
@@ -188,7 +186,7 @@ class Connection:
             document["userState"] = latest.user_state
         if latest.recommendations is not None:
             document["recommendations"] = latest.recommendations["recommendations"]
-        self._queue(Frame(FrameKind.ANSWER, codec.dumps(document)))
+        self._queue(Frame(None, codec.dumps(document)))
 
     def _queue(self, frame: Frame) -> None:
         if self._closed is not None:
@@ -201,21 +199,33 @@ class Connection:
             self.close(CloseCode.TOO_SLOW, "too slow to take what it is sent")
             return
         metrics.CONFLATED.inc(self._outbox.conflated - before)
-        self._unsent.set()
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        while True:
-            await self._unsent.wait()
-            self._unsent.clear()
-            while (payload := self._account(self._outbox.pop)) is not None:
-                self._sending = True
-                try:
-                    await self._send({"type": "websocket.send", "text": payload.decode()})
-                except (OSError, RuntimeError):
-                    return  # gone, or closed by the server below us; `_read` is told, too
-                finally:
-                    self._sending = False
-                    self._sent.set()
+        """Send what is queued, and end."""
+        while (payload := self._account(self._outbox.pop)) is not None:
+            try:
+                await self._send({"type": "websocket.send", "text": payload.decode()})
+            except (OSError, RuntimeError):
+                # Gone, or closed by the server below us. `_read` is told, too; until then this
+                # task stays in its place, so that no other is begun.
+                self._progressed()
+                return
+            self._progressed()
+        self._writer = None
+        self._progressed()
+
+    async def _progress(self) -> None:
+        """Return when something has been sent, or the connection ends."""
+        if self._sent is None:
+            self._sent = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._sent)
+
+    def _progressed(self) -> None:
+        sent, self._sent = self._sent, None
+        if sent is not None and not sent.done():
+            sent.set_result(None)
 
     def _account(self, change: Any) -> Any:
         """Keep the process's sum of unsent bytes."""
@@ -238,7 +248,7 @@ class Connection:
     def recovered(self, epoch: str, offset: int) -> None:
         """Say that the pushes after (epoch, offset) follow."""
         answer = {"type": "resumed", "recovered": True, "epoch": epoch, "offset": offset}
-        self._queue(Frame(FrameKind.ANSWER, codec.dumps(answer)))
+        self._queue(Frame(None, codec.dumps(answer)))
 
     def not_recovered(self, latest: Latest) -> None:
         """Say that pushes were missed, and where things stand."""
@@ -247,5 +257,4 @@ class Connection:
     async def room(self) -> None:
         """Return once most of what was queued is sent."""
         while self._outbox.bytes > self._low_water and self._closed is None:
-            self._sent.clear()
-            await self._sent.wait()
+            await self._progress()

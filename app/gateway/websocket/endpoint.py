@@ -56,30 +56,36 @@ class WebSocketEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         await receive()  # websocket.connect
-        headers = Headers(scope=scope)
-        if not self._admission.origin_allowed(headers.get("origin")):
-            await send({"type": "websocket.close"})  # before accept: 403
-            metrics.CLOSES.labels("403").inc()
-            return
-        offered = scope.get("subprotocols", [])
-        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
         protocol = scope["state"].get(STATE_KEY)
         if not isinstance(protocol, GatewayProtocol):
             raise RuntimeError(
                 "the server runs without GatewayProtocol (app.gateway.process.server)"
             )
+        sender = await self._enter(scope, receive, send)
+        if sender is not None:
+            await self._serve(sender, protocol, receive, send)
+
+    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> Sender | None:
+        """Let the client in; None when it may not, or has gone."""
+        headers = Headers(scope=scope)
+        if not self._admission.origin_allowed(headers.get("origin")):
+            await send({"type": "websocket.close"})  # before accept: 403
+            metrics.CLOSES.labels("403").inc()
+            return None
+        offered = scope.get("subprotocols", [])
+        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
         sender = await self._admit_in_time(scope, headers, receive)
         if sender is None:
-            return
+            return None
         await send({"type": "websocket.accept", "subprotocol": chosen, "headers": []})
         if isinstance(sender, Refusal):
             await _close(send, CLOSE[sender.code], sender.message)
-            return
+            return None
         full = await self._connections.make_room(sender.user_id)
         if full is not None:
             await _close(send, CloseCode.TRY_AGAIN, full)
-            return
-        await self._serve(sender, protocol, receive, send)
+            return None
+        return sender
 
     async def _serve(
         self, sender: Sender, protocol: GatewayProtocol, receive: Receive, send: Send

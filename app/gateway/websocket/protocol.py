@@ -223,8 +223,14 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         self.scope["state"][STATE_KEY] = self
 
     def admitted(self) -> None:
-        """The client is in: the handshake is over."""
+        """The client is in: the handshake is over, and nobody reads its headers any more."""
         self.config.handshakes.done(self)
+        # The token among them. Several kilobytes of an idle socket, held in four places.
+        self._headers.clear()
+        self.scope["headers"] = []
+        self.scope["subprotocols"] = []
+        self.request.headers.clear()
+        self.response.headers.clear()
 
     def _refuse(self, status: int = 400, text: str = "not a WebSocket handshake") -> None:
         # The library may have an answer of its own to what it could not read.

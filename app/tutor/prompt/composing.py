@@ -77,6 +77,10 @@ class Composer:
         """Whether a message is for a person rather than a model."""
         return _danger(self._screen.message(text, reading))
 
+    def feelings_count(self, reading: Mapping[Emotion, float]) -> bool:
+        """Whether `danger` of any message may be another with this reading than without one."""
+        return self._screen.feelings_count(reading)
+
     async def answer(self, asked: Asked, listener: Listener) -> Worded:
         """The words. Raises app.tutor.providers.errors.NoAnswer; what `listener` raises."""
         if not self._router.enabled:

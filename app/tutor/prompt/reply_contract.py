@@ -79,6 +79,10 @@ class ReplyContract(Protocol):
         """Whether a message is for a person rather than a model."""
         ...
 
+    def feelings_count(self, reading: Mapping[Emotion, float]) -> bool:
+        """Whether `danger` of any message may be another with this reading than without one."""
+        ...
+
     async def answer(self, asked: Asked, listener: Listener) -> Worded:
         """The words. Raises app.tutor.providers.errors.NoAnswer; what `listener` raises."""
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from math import inf
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -33,7 +34,9 @@ class ChatTextCache:
 
     def __init__(self, settings: Settings) -> None:
         self._topic = physical(settings, CHAT)
-        self._partitions = settings.kafka.partitions
+        kafka = settings.kafka
+        # Where it is not set, the topics may have another number.
+        self._partitions = kafka.partitions if "partitions" in kafka.model_fields_set else None
         self._limit = settings.tutor.replies.texts
         self._timeout = settings.tutor.replies.text_timeout
         self._recent: OrderedDict[tuple[int, int], ChatReceived] = OrderedDict()
@@ -75,8 +78,8 @@ class ChatTextCache:
         known = self._recent.get((partition, offset))
         if known is not None:
             return known
-        if offset < 0 or partition not in range(self._partitions):
-            # A place that there is not: asked for it, Kafka would be waited for without end.
+        if offset < 0 or partition < 0 or partition >= (self._partitions or inf):
+            # A place that there is not: Kafka would not answer within the timeout.
             return None
         try:
             async with asyncio.timeout(self._timeout), self._one_at_a_time:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from app.tutor.prompt.reply_contract import Danger, Worded
 from models.ids import derived_id, reply_id
 from schemas.base import Derived, Event
+from schemas.figures import rounded
 from schemas.topics.actions import InterventionRaised
 from schemas.topics.chat import ChatReceived
 from schemas.topics.tutor import ReplyStatus, RequestKind, TutorReplied, TutorRequested
@@ -19,7 +20,7 @@ def intervention(danger: Danger, event: Event) -> InterventionRaised:
         **_derived(event, derived_id("danger", event.event_id, event.user_id)),
         version=0,
         level=danger.level,
-        confidence=danger.confidence,
+        confidence=rounded(danger.confidence),
         because=danger.because,
         raised_at=event.ingest_time,
     )

@@ -1,8 +1,9 @@
 """What is for a person goes to one at once, whether or not a reply was asked for.
 
-Every chat message passes here twice: as it is written, without a store or a model between; and
-with the feelings that were read in it, which make some words a matter for a person that alone
-are none. Whatever comes of it has ids of the message, so said twice it is known as the same.
+Every chat message passes here as it is written, without a store or a model between. It is looked
+at again where the feelings that were read in it are strong enough to make some words a matter for
+a person that alone are none. Whatever comes of it has ids of the message, so said twice it is
+known as the same.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class SafetyScreening:
 
     async def feel(self, reading: EmotionRead, send: Send) -> None:
         """What was read in a message passes: worth a look where the words alone said nothing."""
-        if not reading.probabilities:
+        # Most feelings are too weak to change what the words alone have said.
+        if not self._words.feelings_count(reading.probabilities):
             return
         chat = await until_stored(
             partial(self._texts.of, reading), store="kafka", waits=self._waits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agents.runtime.topics import CHAT
+from agents.runtime.topics import CHAT, EMOTIONS
 from app.worker.role import Agent, Parts, Role, lag_of, stateless
 
 
@@ -43,4 +43,12 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
 
 
 # It keeps readings by their text, and no learner's name: there is nothing to erase.
-ROLE = Role("emotion", topics=(CHAT,), build=build, erases=False, scales_by=lag_of(CHAT))
+ROLE = Role(
+    "emotion",
+    topics=(CHAT,),
+    build=build,
+    erases=False,
+    scales_by=lag_of(CHAT),
+    sends=(EMOTIONS,),
+    process="state",
+)

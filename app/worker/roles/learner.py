@@ -7,7 +7,17 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from agents.runtime.topics import EMOTIONS, ERASURES, FEEDBACK, INTERACTIONS, LEARNER_CHANGELOG
+from agents.runtime.topics import (
+    EMOTIONS,
+    ERASURES,
+    FEEDBACK,
+    INTERACTIONS,
+    INTERVENTIONS,
+    LEARNER_CHANGELOG,
+    RECOMMENDATIONS,
+    TUTOR_REQUESTS,
+    USER_STATE,
+)
 from app.worker.role import Agent, Parts, Role, lag_of
 
 
@@ -94,5 +104,7 @@ ROLE = Role(
     build=build,
     erases=True,
     scales_by=lag_of(INTERACTIONS, EMOTIONS),
+    sends=(USER_STATE, RECOMMENDATIONS, INTERVENTIONS, TUTOR_REQUESTS),
+    process="state",
     reads=newest_format,
 )

@@ -49,4 +49,5 @@ ROLE = Role(
     build=build,
     erases=True,
     scales_by=lag_of(),
+    process="state",
 )

@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from agents.runtime.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, TUTOR_REQUESTS
+from agents.runtime.topics import (
+    CHAT,
+    EMOTIONS,
+    ERASURES,
+    FEEDBACK,
+    INTERVENTIONS,
+    TUTOR_REPLIES,
+    TUTOR_REQUESTS,
+)
 from app.worker.role import Agent, Parts, Role, Scaling, stateless
 
 
@@ -114,4 +122,9 @@ ROLE = Role(
     erases=True,
     # It waits for language models, not for processors.
     scales_by=Scaling("masterx_tutor_requests_in_flight"),
+    sends=(INTERVENTIONS, TUTOR_REPLIES),
+    process="beside",
+    # A reply takes seconds, but a call for a person waits for this pause and for that of push:
+    # together at most 50 ms (docs/architecture.md, "Pauses between fetches").
+    fetch_pause=0.03,
 )

@@ -68,12 +68,7 @@ class Screen:
         read = emotions or {}
         settings = self._settings
         found = findings(text, self.lexicon.patterns, self.lexicon, most=settings.words)
-        felt = [
-            emotion
-            for emotion, enough in settings.emotions.items()
-            if read.get(emotion, 0.0) >= enough
-        ]
-        support = min(1.0, sum(read.get(emotion, 0.0) for emotion in settings.supporting))
+        felt, support = self._felt(read), self._support(read)
         certain = any(finding.alone for finding in found)
         weak = len([finding for finding in found if not finding.alone])
         supported = weak > 0 and support >= settings.supporting_at
@@ -93,6 +88,22 @@ class Screen:
             said=settings.help_message,
             level=settings.level,
         )
+
+    def feelings_count(self, emotions: Mapping[Emotion, float]) -> bool:
+        """Whether these can change what comes of looking at any message.
+
+        Where not, `message(text, emotions)` equals `message(text)` for every text.
+        """
+        return bool(self._felt(emotions)) or self._support(emotions) >= self._settings.supporting_at
+
+    def _felt(self, read: Mapping[Emotion, float]) -> list[Emotion]:
+        """Emotions that are enough by themselves."""
+        enough = self._settings.emotions.items()
+        return [emotion for emotion, least in enough if read.get(emotion, 0.0) >= least]
+
+    def _support(self, read: Mapping[Emotion, float]) -> float:
+        """How much the feelings support a weak finding, in [0, 1]."""
+        return min(1.0, sum(read.get(emotion, 0.0) for emotion in self._settings.supporting))
 
     def reply(self, text: str) -> Screening:
         """A model's words, before or while a learner sees them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 from urllib.parse import quote
@@ -128,12 +128,18 @@ class Pusher:
         self._versions: dict[str, int] = {}
 
     async def push(
-        self, user: str, kind: PushKind = PushKind.INTERVENTION, size: int = 0, **body: Any
+        self, user: str, kind: str = PushKind.INTERVENTION, size: int = 0, **body: Any
     ) -> str:
         """One push; returns the id of the event that it says it was caused by."""
         cause = new_event_id()
         await self._append([self._new(user, kind, cause, size, body)])
         return cause
+
+    async def push_state(self, user: str, live: dict[str, Any], whole: dict[str, Any]) -> None:
+        """A state of which the push leaves detail out."""
+        new = self._new(user, PushKind.STATE, new_event_id(), 0, {"userState": live})
+        body = orjson.dumps({"type": str(PushKind.STATE), "userState": whole})
+        await self._append([replace(new, whole=body)])
 
     async def push_many(
         self, user: str, number: int, kind: PushKind = PushKind.INTERVENTION, size: int = 0
@@ -152,9 +158,7 @@ class Pusher:
         except Retriable:  # of before a restart of Redis
             await self._log.append_many(pushes)
 
-    def _new(
-        self, user: str, kind: PushKind, cause: str, size: int, body: dict[str, Any]
-    ) -> NewPush:
+    def _new(self, user: str, kind: str, cause: str, size: int, body: dict[str, Any]) -> NewPush:
         offset = next(self._offsets)
         if kind is PushKind.STATE:
             self._versions[user] = offset

@@ -22,7 +22,7 @@ from app.local.doctor import examine
 from app.local.embedded import free_port
 from app.local.environment import child_environment
 from app.process.errors import Unavailable
-from app.settings import Settings
+from app.settings import KafkaSettings, Settings
 from tests.app.kafka.secured import REFUSED
 from tests.servers import ROOT
 
@@ -68,6 +68,33 @@ async def test_another_partition_count_is_refused_with_both_numbers(topics):
     with pytest.raises(TopicsUnusable, match="PARTITIONS=7") as failure:
         await create_topics(other)
     assert f"{physical(topics, CHAT)} has 4" in str(failure.value)
+
+
+async def test_topics_that_exist_keep_their_count_where_none_is_set(topics):
+    # Given topics of four partitions, one of them gone, and settings that name no number
+    kafka = topics.kafka
+    unset = KafkaSettings(bootstrap=kafka.bootstrap, topic_prefix=kafka.topic_prefix)
+    settings = topics.model_copy(update={"kafka": unset})
+    async with clients.admin(kafka) as admin:
+        await admin.delete_topics([physical(topics, CHAT)])
+    missing = {t.name for t in await list_topics(settings) if not t.partitions}
+    assert missing == {CHAT}
+    # When they are created
+    found = await create_topics(settings)
+    # Then they are as the others
+    assert {(t.partitions, t.expected, t.created) for t in found if t.name == CHAT} == {
+        (4, 4, True)
+    }
+    assert {t.partitions for t in found} == {4}
+    assert all(t.ready for t in found)
+
+
+async def test_a_refused_count_creates_nothing(topics):
+    async with clients.admin(topics.kafka) as admin:
+        await admin.delete_topics([physical(topics, CHAT)])
+    with pytest.raises(TopicsUnusable, match="PARTITIONS=7"):
+        await create_topics(changed(topics, partitions=7))
+    assert {t.name for t in await list_topics(topics) if not t.partitions} == {CHAT}
 
 
 async def test_a_refusal_is_quoted(settings):

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -140,6 +141,34 @@ async def test_a_second_start_finds_the_earlier_state(tmp_path):
         await second.end()
 
 
+async def test_new_topics_have_what_one_machine_can_use_and_old_ones_stay(tmp_path):
+    # Given topics of an earlier release, which had three partitions
+    explicit = free_settings(tmp_path)
+    earlier = explicit.kafka.model_copy(update={"partitions": 3})
+    first = Run(explicit.model_copy(update={"kafka": earlier}))
+    await first.until_ready()
+    await first.end()
+    # When no number is set
+    unset = explicit.model_copy(update={"kafka": KafkaSettings()})
+    second = Run(unset)
+    settings = await second.until_ready()
+    # Then they stay, and the children know
+    try:
+        assert settings.kafka.partitions == 3
+        assert {topic.partitions for topic in await list_topics(settings)} == {3}
+    finally:
+        await second.end()
+    # And a new folder gets as many as one machine can use
+    embedded = unset.embedded.model_copy(update={"data_dir": tmp_path / "new"})
+    third = Run(unset.model_copy(update={"embedded": embedded}))
+    settings = await third.until_ready()
+    try:
+        assert settings.kafka.partitions == embedded.partitions < KafkaSettings().partitions
+        assert {topic.partitions for topic in await list_topics(settings)} == {embedded.partitions}
+    finally:
+        await third.end()
+
+
 async def test_a_child_that_ends_is_started_again(tmp_path):
     run = Run(free_settings(tmp_path))
     await run.until_ready()
@@ -220,8 +249,38 @@ def test_a_child_gets_longer_than_it_takes_to_end():
         assert program.grace > bounds.shutdown_timeout
 
 
-def test_every_role_and_the_gateway_are_programs():
-    assert [program.name for program in programs(Settings())] == ["gateway", *roles()]
+def test_roles_share_processes_unless_told_otherwise():
+    shared = programs(Settings())
+    assert [p.name for p in shared] == ["gateway", "emotion+learner+push", "history+tutor"]
+    assert [p.command[3:] for p in shared[1:]] == [
+        ["worker", "emotion", "learner", "push"],
+        ["worker", "history", "tutor"],
+    ]
+    # Who shares with somebody that is waited for is waited for
+    assert [p.niceness for p in shared] == [0, 0, 0]
+    assert roles()["history"].niceness > 0
+    alone = programs(Settings(embedded=EmbeddedSettings(share_processes=False)))
+    assert [p.name for p in alone] == ["gateway", *roles()]
+    assert [p.niceness for p in alone] == [0, *(role.niceness for role in roles().values())]
+
+
+async def test_what_becomes_of_a_shared_process_is_told_of_each_of_its_roles(tmp_path):
+    def two(settings: Settings) -> tuple[Program, ...]:
+        gateway, sleeper = children(settings)
+        return gateway, replace(sleeper, name="one+other", roles=("one", "other"))
+
+    run = Run(free_settings(tmp_path), two)
+    await run.until_ready()
+    try:
+        told = len(run.told)
+        next(p for p in psutil.Process().children() if SLEEPER in p.cmdline()).kill()
+        for name in ("one", "other"):
+            await run.until_told(name, "restarting", told)
+            await run.until_told(name, "starting", told)
+        assert any("one+other.log" in detail for _, _, detail in run.told[told:])
+    finally:
+        await run.end()
+    assert "one+other" not in {name for name, _, _ in run.told}
 
 
 def test_a_service_named_elsewhere_is_not_ours_to_start(monkeypatch):

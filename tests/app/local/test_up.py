@@ -56,7 +56,7 @@ def up(environment, log):
         assert ready, f"{line!r}; {log.read_text()}"
         yield ready.groups()
         family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) >= 9, "three services, five roles, the gateway"
+        assert len(family) >= 6, "three services, two processes of roles, the gateway"
         # What a terminal does: the whole foreground group gets it.
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) == 0

@@ -75,6 +75,25 @@ async def test_offsets_grow_by_one_per_learner(push_log: PushLog) -> None:
     assert (await push_log.head("bob")).epoch == appended[1].epoch  # type: ignore[union-attr]
 
 
+async def test_the_newest_state_is_kept_whole_where_a_push_leaves_detail_out(
+    push_log: PushLog,
+) -> None:
+    detailed = [
+        dataclasses.replace(push(n), whole=orjson.dumps({"userState": {"version": n, "detail": n}}))
+        for n in (1, 2)
+    ]
+    await push_log.append_many([*detailed, push(2, topic="recommendations")])
+    first = await push_log.latest("ada")
+    tail = await push_log.since("ada", first.epoch, 1)
+    await push_log.append_many([push(3)])  # of a worker that knows nothing of detail
+
+    assert first.user_state == {"version": 2, "detail": 2}
+    assert tail is not None
+    assert orjson.loads(tail.pushes[0].body)["userState"] == {"version": 2}
+    assert (await push_log.latest("ada")).user_state == {"version": 3}
+    assert first.recommendations is not None
+
+
 async def test_a_redelivered_batch_appends_nothing(push_log: PushLog) -> None:
     batch = [push(1), push(2), push(3, topic="interventions")]
     await push_log.append_many(batch)

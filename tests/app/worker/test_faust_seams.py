@@ -17,6 +17,7 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
+import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
@@ -26,6 +27,8 @@ from aiokafka.producer.sender import Sender
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers import aiokafka as driver
+from mode.threads import ServiceThread
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from agents.runtime.topics import CHAT
 from app.kafka import aiokafka_seams
@@ -69,6 +72,30 @@ def test_consumer() -> None:
     assert "self._thread = self._new_consumer_thread()" in made
 
 
+async def test_loop_thread() -> None:
+    """Its loop is the one it was given, closed when it has ended; its logs name the role."""
+    seen: list[asyncio.AbstractEventLoop] = []
+    bound: list[dict[str, Any]] = []
+
+    class Service(ServiceThread):
+        async def on_start(self) -> None:
+            seen.append(asyncio.get_running_loop())
+            bound.append(get_contextvars())
+
+    given = uvloop.new_event_loop()
+    service = Service(thread_loop=given, Worker=faust_seams.LoopThread)
+    with bound_contextvars(role="push"):
+        await service.start()
+    assert seen == [given]
+    assert bound == [{"role": "push"}]
+    assert service.thread_loop is given
+    assert not given.is_closed()
+    await service.stop()
+    async with asyncio.timeout(30):
+        while not given.is_closed():
+            await asyncio.sleep(0.01)
+
+
 def test_producer() -> None:
     assert parameters(driver.Producer._settings_auth) == ["self"]
     # It comes behind the servers that Faust names, and so decides.
@@ -82,6 +109,8 @@ async def test_seamed_transport() -> None:
     consumer = around.consumer
     assert type(consumer) is faust_seams.Consumer
     assert type(consumer._thread) is faust_seams.ConsumerThread
+    assert isinstance(consumer._thread.thread_loop, uvloop.Loop)
+    assert consumer._thread.Worker is faust_seams.LoopThread
     assert consumer.passed(TopicPartition("chat", 0)) is None
     assert around.transport.default_port == 9092
 

@@ -57,7 +57,9 @@ async def lags(worker: WorkerProcess) -> dict[str, float]:
     async with httpx.AsyncClient(trust_env=False) as client:
         text = (await client.get(f"http://127.0.0.1:{worker.port}/metrics")).text
     found = re.findall(
-        r'^masterx_lag_records\{partition="(\d+)",topic="([^"]+)"\} (\S+)$', text, re.MULTILINE
+        r'^masterx_lag_records\{partition="(\d+)",role="\w+",topic="([^"]+)"\} (\S+)$',
+        text,
+        re.MULTILINE,
     )
     return {f"{topic}-{partition}": float(lag) for partition, topic, lag in found}
 

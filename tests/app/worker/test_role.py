@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import shutil
 import subprocess
@@ -17,14 +18,25 @@ import pytest
 from prometheus_client import REGISTRY
 
 import agents.runtime.metrics
+import agents.runtime.topics as topic_names
 import app.tutor.metrics  # noqa: F401 - registers what a role may scale by
 from agents import history
-from agents.runtime.topics import CHAT, ERASURES, INTERACTIONS
+from agents.runtime.topics import CHAT, ERASURES, INTERACTIONS, LEARNER_CHANGELOG, USER_STATE
 from app.kafka.topics import catalogue
 from app.local.embedded import free_port
 from app.local.environment import child_environment
 from app.settings import KafkaSettings, Settings
-from app.worker.role import Role, RoleError, Scaling, chosen, erasing_roles, lag_of, roles
+from app.worker.role import (
+    Role,
+    RoleError,
+    Scaling,
+    alone,
+    chosen,
+    erasing_roles,
+    lag_of,
+    roles,
+    sharing,
+)
 from tests.agents.records import message
 from tests.topics import committed, eventually, produce
 from tests.workers import ROOT, Release, WorkerProcess
@@ -61,6 +73,8 @@ ROLE = Role("greeter", topics=(CHAT, ERASURES), build=build, erases=True, scales
         ({"topics": (CHAT,)}, f"without reading {ERASURES}"),
         ({"scales_by": lag_of(INTERACTIONS)}, "does not read"),
         ({"niceness": 20}, "not 0 to 19"),
+        ({"fetch_pause": -1.0}, "below 0"),
+        ({"sends": (USER_STATE,)}, "topics that it reads"),
     ],
 )
 def test_a_declaration_that_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
@@ -83,12 +97,33 @@ def test_roles_run_in_the_order_in_which_they_are_named() -> None:
 
 def test_those_who_read_erasures_erase() -> None:
     reading = {name for name, role in roles().items() if ERASURES in role.topics}
-    assert set(erasing_roles()) == reading == {"learner", "push", "history", "tutor"}
+    assert set(erasing_roles()) == reading >= {"learner", "push", "history", "tutor"}
 
 
 def test_a_role_reads_topics_that_there_are() -> None:
     known = {topic.name for topic in catalogue(KafkaSettings())}
     assert {topic for role in roles().values() for topic in role.topics} <= known
+
+
+@pytest.mark.parametrize("name", roles())
+def test_a_role_says_what_it_sends(name: str) -> None:
+    """Its agent names these topics, and those that it reads."""
+    tree = ast.parse((ROOT / "agents" / f"{name}.py").read_text())
+    named = {
+        getattr(topic_names, alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "agents.runtime.topics"
+        for alias in node.names
+    }
+    read = set(roles()[name].topics)
+    # The changelog is the learner's own.
+    assert named - read - {LEARNER_CHANGELOG} == set(roles()[name].sends)
+
+
+def test_roles_that_share_a_process_are_those_of_the_same_word() -> None:
+    shared = [tuple(role.name for role in together) for together in sharing()]
+    assert shared == [("emotion", "learner", "push"), ("history", "tutor")]
+    assert [one.name for (one,) in alone()] == [*roles()]
 
 
 def test_history_has_a_collection_for_all_that_it_reads() -> None:
@@ -213,12 +248,12 @@ async def test_one_file_adds_a_role(topics: Settings, tmp_path: Path) -> None:
     # And `masterx up` would start it
     program = (
         "from app.local.programs import programs; from app.settings import Settings;"
-        "print(*(one.name for one in programs(Settings())))"
+        "print(*(each for one in programs(Settings()) for each in one.roles))"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=tree, capture_output=True, text=True, check=True
     )
-    assert ran.stdout.split() == ["gateway", *sorted(["greeter", *roles()])]
+    assert sorted(ran.stdout.split()) == sorted(["greeter", *roles()])
 
 
 async def roles_told(port: int) -> dict[str, str]:

@@ -104,17 +104,23 @@ async def test_one_port_and_a_heartbeat_each(topics: Settings, tmp_path: Path) -
         }
         await send_states(settings, 1)
         await until_committed(settings, 40)
-        # Both read `user-state`: a partition's lag is one series, the sum of theirs
+        # Both read `user-state`: each has its own lag of a partition, and its own progress
         series = f'topic="{physical(settings, USER_STATE)}"'
 
-        async def lags() -> list[float]:
+        async def lags() -> dict[str, list[float]]:
             lines = (await ask(worker, "/metrics")).text.splitlines()
             found = [line for line in lines if "masterx_lag_records{" in line and series in line]
-            return [float(line.split()[-1]) for line in found]
+            return {
+                role: [float(line.split()[-1]) for line in found if f'role="{role}"' in line]
+                for role in BOTH
+            }
 
-        await eventually(lags, lambda each: each == [0.0] * settings.kafka.partitions)
+        none = [0.0] * settings.kafka.partitions
+        await eventually(lags, lambda each: each == dict.fromkeys(BOTH, none))
         text = (await ask(worker, "/metrics")).text
-        assert "masterx_acknowledged_total 80.0" in text
+        for role in BOTH:
+            assert f'masterx_acknowledged_total{{role="{role}"}} 40.0' in text
+            assert f'masterx_in_flight_records{{role="{role}"}} 0.0' in text
 
 
 async def test_ready_only_if_each_is(topics: Settings, tmp_path: Path) -> None:

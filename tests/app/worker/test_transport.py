@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import faust
 import pytest
@@ -13,17 +15,24 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from agents.runtime.topics import CHAT
-from app.kafka.quirks import Quirks
+from app.kafka.quirks import FetchPace, FetchPause, Quirks
 from app.kafka.topics import physical
 from app.settings import Settings
+from app.worker.faust_seams import Send
 from app.worker.lease import Lease
 from app.worker.transport import LeasedTransport
-from tests.topics import eventually
+from tests.topics import eventually, produce
 
 pytestmark = pytest.mark.services
 
 
-def transport(settings: Settings, lease: Lease, quirks: Quirks) -> LeasedTransport:
+WAIT = 0.25
+PAUSE = 0.05
+
+
+def transport(
+    settings: Settings, lease: Lease, quirks: Quirks, pace: FetchPace | None = None
+) -> LeasedTransport:
     app = faust.App(
         settings.worker.group_prefix,
         broker=f"kafka://{settings.kafka.bootstrap}",
@@ -34,16 +43,23 @@ def transport(settings: Settings, lease: Lease, quirks: Quirks) -> LeasedTranspo
         autodiscover=False,
         web_enabled=False,
     )
-    kafka = settings.kafka.model_copy(update={"fetch_wait": 0.25})
+    kafka = settings.kafka.model_copy(update={"fetch_wait": WAIT})
     return LeasedTransport(
-        app.conf.broker_consumer, app=app, lease=lease, kafka=kafka, quirks=quirks
+        app.conf.broker_consumer,
+        app=app,
+        lease=lease,
+        kafka=kafka,
+        quirks=quirks,
+        pace=pace or FetchPace(FetchPause(PAUSE, PAUSE), WAIT),
     )
 
 
 @asynccontextmanager
-async def consuming(settings: Settings, lease: Lease, quirks: Quirks) -> AsyncIterator:
+async def consuming(
+    settings: Settings, lease: Lease, quirks: Quirks, pace: FetchPace | None = None
+) -> AsyncIterator:
     """A consumer as the thread has it: built, started, told to the transport, subscribed."""
-    leased = transport(settings, lease, quirks)
+    leased = transport(settings, lease, quirks, pace)
     consumer: AIOKafkaConsumer = leased.build_consumer(leased.app.conf)
     await consumer.start()
     try:
@@ -84,7 +100,7 @@ async def test_what_faust_has_no_setting_for(topics: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("quirks", "paced"),
-    [(Quirks(), False), (Quirks(0.008, 0.5, generation_runs_ahead=True), True)],
+    [(Quirks(), False), (Quirks(empty_fetches_return_at_once=True), True)],
 )
 async def test_without_quirks_requests_go_as_aiokafka_sends_them(
     topics: Settings, quirks: Quirks, paced: bool
@@ -95,3 +111,37 @@ async def test_without_quirks_requests_go_as_aiokafka_sends_them(
         async with asyncio.timeout(30):
             while not consumer.assignment():
                 await asyncio.sleep(0.05)
+
+
+class CountedPace(FetchPace):
+    """Counts the fetches that were sent."""
+
+    def __init__(self, pause: FetchPause) -> None:
+        super().__init__(pause, WAIT)
+        self.fetches = 0
+
+    async def step(self, request: Any, send: Send) -> Any:
+        async def counted(one: Any) -> Any:
+            self.fetches += type(one).__name__ == "FetchRequest"
+            return await send(one)
+
+        return await super().step(request, counted)
+
+
+@pytest.mark.parametrize("pause", [0.02, 0.1])
+async def test_an_idle_consumer_asks_as_often_as_its_pause_allows(
+    topics: Settings, pause: float
+) -> None:
+    """The embedded broker answers at once, and we wait; Kafka waits for us."""
+    pace = CountedPace(FetchPause(pause, pause))
+    quirks = Quirks(empty_fetches_return_at_once=True)
+    async with consuming(topics, a_lease([]), quirks, pace) as consumer:
+        await eventually(lambda: asyncio.sleep(0, pace.fetches), lambda sent: sent > 1)
+        began, before = time.monotonic(), pace.fetches
+        await asyncio.sleep(1.5)
+        asked, seconds = pace.fetches - before, time.monotonic() - began
+        assert 1 <= asked <= seconds / pause + 2
+        # What comes is there after the pause, and not after the next record
+        await produce(topics, CHAT, [("ada", b"{}")])
+        async with asyncio.timeout(30):
+            assert (await consumer.getone()).value == b"{}"

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.behaviour.serving.estimating import estimate
+from models.learner.behaviour.serving.estimating import Figure, estimate
 from models.learner.behaviour.serving.record import NO_BEHAVIOUR
 from models.learner.config import GapSettings, LearnerSettings, PolicySettings
 from models.learner.nets.serving.intervention import Need
 from models.learner.nets.serving.reading import NetReading
 from models.learner.policy import decide, may_raise, needed_level
-from models.learner.state import Summary
+from models.learner.state import Fact, LongTermAffect, Summary
+from models.learner.trajectory import Called
 from schemas.topics.emotions import Emotion
-from schemas.topics.state import Activity, Estimate, LongTerm, Source, Trajectory, TrajectoryCall
+from schemas.topics.state import Source, Trajectory
 from schemas.vocabulary import Level
 from tests.models.learner.build import (
     NOW,
@@ -38,18 +39,17 @@ def summary(
     call: Trajectory | None = None,
     source: Source = Source.MEASURED,
 ) -> Summary:
-    figure = Estimate(value=valence, confidence=confidence, source=source)
+    figure = Figure(valence, confidence, source)
     return Summary(
         valence=figure,
         arousal=figure,
         dominance=figure,
         emotions=emotions or {},
         emotions_confidence=confidence,
-        trajectory=TrajectoryCall(call=call, points=9),
+        trajectory=Called(call=call, points=9),
         trajectory_confidence=confidence,
-        activity=Activity(interactions=0, messages=0, hints=3.0),
-        activity_confidence={"hints": confidence},
-        long_term=LongTerm(valence=figure, arousal=figure, dominance=figure),
+        activity={"hints": Fact(3.0, confidence)},
+        long_term=LongTermAffect(figure, figure, figure, {}),
         behaviour=estimate(NO_BEHAVIOUR, {}, 0.0, SETTINGS.behaviour),
         nets=NetReading(None, None),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.learner.behaviour.serving.artefact import Behaviour
 from models.learner.behaviour.serving.config import BehaviourSettings
@@ -23,7 +24,17 @@ from models.learner.behaviour.serving.features import (
 )
 from models.learner.behaviour.serving.record import RECENT, SESSION, BehaviourRecord, Sum, decay
 from schemas.topics.emotions import Emotion
-from schemas.topics.state import Estimate, Source
+from schemas.topics.state import Source
+
+
+class Figure(NamedTuple):
+    """One estimate, exact; `schemas.topics.state.Estimate` is how it leaves."""
+
+    value: float
+    """In [0, 1]."""
+    confidence: float
+    """In [0, 1)."""
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +51,17 @@ class Tendency:
 class BehaviourEstimates:
     """One moment's estimates, each in [0, 1] with a confidence in [0, 1) and its source."""
 
-    help_need: Estimate
+    help_need: Figure
     """Probability that the learner asks for a hint on the next exercise."""
-    next_correct: Estimate
+    next_correct: Figure
     """Probability that the next answer is right at the first attempt."""
-    focus: Estimate
+    focus: Figure
     """1 - probability of being off task."""
-    cognitive_load: Estimate
+    cognitive_load: Figure
     """Probability that the load is above the learner's own mean."""
-    engagement: Estimate
+    engagement: Figure
     """Derived: taking part on the page, and the text's engagement against boredom."""
-    fatigue: Estimate
+    fatigue: Figure
     """Derived: time on task and drift against the learner's own norm."""
     tendencies: Mapping[str, Tendency]
     """Kinds of content by use; empty before any was used."""
@@ -81,7 +92,7 @@ def estimate(
 
 def _next(
     record: BehaviourRecord, behaviour: Behaviour, weight: float, settings: BehaviourSettings
-) -> tuple[Estimate, Estimate]:
+) -> tuple[Figure, Figure]:
     skill, hint_total = upcoming(record, behaviour.population)
     if weight < settings.min_evidence:
         chances = behaviour.population.chances(skill, hint_total)
@@ -97,7 +108,7 @@ def _next(
 
 def _focus(
     record: BehaviourRecord, behaviour: Behaviour, weight: float, settings: BehaviourSettings
-) -> Estimate:
+) -> Figure:
     if weight < settings.min_evidence or not record.responses:
         return _prior(1.0 - behaviour.base_rates["offtask"])
     off_task = behaviour.scorers["offtask"].probability(
@@ -106,7 +117,7 @@ def _focus(
     return _measured(1.0 - off_task, _trust(weight, settings.responses_half))
 
 
-def _load(record: BehaviourRecord, behaviour: Behaviour, settings: BehaviourSettings) -> Estimate:
+def _load(record: BehaviourRecord, behaviour: Behaviour, settings: BehaviourSettings) -> Figure:
     """Measured from answers; without them derived: slowing down stands for what it costs.
 
     `slowness` (trained) is how much less often an answer is right for each own spread
@@ -127,11 +138,11 @@ def _load(record: BehaviourRecord, behaviour: Behaviour, settings: BehaviourSett
 
 def _engagement(
     record: BehaviourRecord,
-    focus: Estimate,
+    focus: Figure,
     emotions: Mapping[Emotion, float],
     emotions_confidence: float,
     settings: BehaviourSettings,
-) -> Estimate:
+) -> Figure:
     """Mean of taking part and of the text, each weighted by its confidence.
 
     taking part   share of events with the tab in front, times focus (what is known of them)
@@ -157,7 +168,7 @@ def _engagement(
 
 def _fatigue(
     record: BehaviourRecord, behaviour: Behaviour, responses: float, settings: BehaviourSettings
-) -> Estimate:
+) -> Figure:
     """1 - (1 - time) * (1 - drift).
 
     time    1 - 2^(-t / half), t the seconds since the last pause of at least `pause`
@@ -192,16 +203,16 @@ def _trust(weight: float, half: float) -> float:
     return weight / (weight + half)
 
 
-def _measured(value: float, confidence: float) -> Estimate:
-    return Estimate(value=_unit(value), confidence=_unit(confidence), source=Source.MEASURED)
+def _measured(value: float, confidence: float) -> Figure:
+    return Figure(_unit(value), _unit(confidence), Source.MEASURED)
 
 
-def _derived(value: float, confidence: float) -> Estimate:
-    return Estimate(value=_unit(value), confidence=_unit(confidence), source=Source.DERIVED)
+def _derived(value: float, confidence: float) -> Figure:
+    return Figure(_unit(value), _unit(confidence), Source.DERIVED)
 
 
-def _prior(value: float) -> Estimate:
-    return Estimate(value=_unit(value), confidence=0.0, source=Source.PRIOR)
+def _prior(value: float) -> Figure:
+    return Figure(_unit(value), 0.0, Source.PRIOR)
 
 
 def _unit(value: float) -> float:

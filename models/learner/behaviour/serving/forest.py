@@ -4,13 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 _Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
+
+
+MOST_NODES: Final = 15
+"""Inner nodes of a tree, at most: a tree of depth 4. The table below has 2^nodes entries."""
+
+
+@lru_cache(maxsize=4)
+def _paths(inner: int) -> tuple[npt.NDArray[Any], _Ints]:
+    """(inner,) a power of two for each node; (2^inner,) the leaf that each set of answers
+    leads to, where bit i says that node i sends to the right."""
+    sets = np.arange(1 << inner)
+    node = np.zeros_like(sets)
+    for _ in range(inner.bit_length()):
+        node = 2 * node + 1 + (sets >> node & 1)
+    return (1 << np.arange(inner)).astype(np.min_scalar_type(len(sets) - 1)), node - inner
+
+
+@lru_cache(maxsize=8)
+def _firsts(trees: int, inner: int) -> _Ints:
+    """(T,) where each tree's leaves begin, end to end."""
+    return np.arange(trees) * (inner + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +48,13 @@ class Forest:
 
     def value(self, features: Sequence[float]) -> float:
         """The sum of the leaves that one vector falls into."""
-        right = np.asarray(features, float)[self.features] > self.thresholds
-        trees = np.arange(len(right))
-        inner = right.shape[1]
-        node = np.zeros(len(right), np.intp)
-        for _ in range(inner.bit_length()):
-            node = 2 * node + 1 + right[trees, node]
-        return float(self.values[trees, node - inner].sum())
+        trees, inner = self.features.shape
+        powers, leaves = _paths(inner)
+        # Every node is asked at once: numpy's cost is in its calls, not in a node more.
+        at = np.array(features, float).take(self.features.ravel())
+        right = (at > self.thresholds.ravel()).reshape(trees, inner)
+        fallen = leaves.take(right.view(np.uint8) @ powers)
+        return float(self.values.ravel().take(_firsts(trees, inner) + fallen).sum())
 
     def scaled(self, factor: float) -> Forest:
         """All leaves times `factor`."""
@@ -66,6 +88,8 @@ class Forest:
         )
         if not shapes or inner & (inner + 1):
             raise TypeError("trees are not complete")
+        if inner > MOST_NODES:
+            raise TypeError(f"trees of {inner} inner nodes; {MOST_NODES} at most")
         if forest.features.min() < 0 or forest.features.max() >= width:
             raise TypeError(f"trees ask for features beyond the {width} there are")
         return forest

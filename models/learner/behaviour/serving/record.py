@@ -224,7 +224,10 @@ def add(
     kinds = [[uses * left[2], count] for uses, count in record.kinds]
     ages = [newest - item.time for item in observed]
     weights = _weights(ages, half_lives)
-    fresh = weights @ np.array([_values(item, population) for item in observed])
+    rows: list[float] = []
+    for item in observed:
+        rows += _values(item, population)
+    fresh = weights @ np.array(rows).reshape(-1, WIDTH)
     sums = [
         old * left[i // WIDTH] + new
         for i, (old, new) in enumerate(zip(record.sums, fresh.ravel().tolist(), strict=True))
@@ -271,10 +274,16 @@ def decay(age: int, half_life: float) -> float:
     return exp2(-age / (half_life * 1000)) if age > 0 else 1.0
 
 
-def _weights(ages: Sequence[int], half_lives: Sequence[float]) -> npt.NDArray[np.float64]:
+@lru_cache(maxsize=8)
+def _scale(half_lives: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    """(3,) halvings in a millisecond, negative."""
+    return -1.0 / (1000 * np.array(half_lives))
+
+
+def _weights(ages: Sequence[int], half_lives: tuple[float, ...]) -> npt.NDArray[np.float64]:
     """(3, n) weights of events that lie so many milliseconds back."""
-    scale = -1.0 / (1000.0 * np.array(half_lives))
-    weights: npt.NDArray[np.float64] = np.exp2(np.multiply.outer(scale, np.array(ages, float)))
+    ages_ = np.array(ages, float)
+    weights: npt.NDArray[np.float64] = np.exp2(np.multiply.outer(_scale(half_lives), ages_))
     return weights
 
 

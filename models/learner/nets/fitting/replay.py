@@ -21,13 +21,13 @@ from models.learner.config import LearnerSettings
 from models.learner.evidence import Evidence, add, observe_interaction
 from models.learner.nets.serving.assembling import net_inputs, session_seconds
 from models.learner.nets.serving.inputs import Feature
+from models.learner.trajectory import Called
 from schemas.topics.interactions import Interaction, TaskData, TimingData
-from schemas.topics.state import TrajectoryCall
 
 NEW_SESSION: Final = 20_000
 """Order ids between two exercises of a learner from which a new session began; of the
 gaps 95% are below 3,200 and 4% above 100,000, so that its exact value hardly matters."""
-NO_CALL: Final = (TrajectoryCall(points=0), 0.0, 0.0)
+NO_CALL: Final = (Called(points=0), 0.0, 0.0)
 _DAY_MS: Final = 86_400_000
 
 

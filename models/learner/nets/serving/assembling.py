@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from models.learner.affect import AffectMean
-from models.learner.behaviour.serving.estimating import BehaviourEstimates
+from models.learner.behaviour.serving.estimating import BehaviourEstimates, Figure
 from models.learner.behaviour.serving.record import BehaviourRecord
 from models.learner.evidence import Evidence
 from models.learner.nets.serving.inputs import Feature, NetInputs, practice_of, time_feature
 from models.learner.parameters import ConfidenceSettings
-from schemas.topics.state import Estimate, Source, TrajectoryCall
+from models.learner.trajectory import Called
+from schemas.topics.state import Source
 
 
 def net_inputs(
     evidence: Evidence,
     affect: AffectMean | None,
-    called: tuple[TrajectoryCall, float, float],
+    called: tuple[Called, float, float],
     settings: ConfidenceSettings,
     *,
     estimates: BehaviourEstimates | None = None,
@@ -46,7 +47,7 @@ def session_seconds(record: BehaviourRecord) -> float | None:
 
 def estimate_features(estimates: BehaviourEstimates) -> dict[str, Feature]:
     """Those of the estimates that the nets read and that rest on this learner's evidence."""
-    named: dict[str, Estimate] = {
+    named: dict[str, Figure] = {
         "engagement": estimates.engagement,
         "cognitive_load": estimates.cognitive_load,
         "focus": estimates.focus,

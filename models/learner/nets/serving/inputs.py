@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import isfinite, log
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +62,7 @@ _PRACTICE: Final = {
 _FASTEST: Final = 0.05  # seconds; bounds the logarithm of a response time
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(NamedTuple):
     """Numbers of one input, and how far to trust them, in [0, 1]."""
 
     values: tuple[float, ...]
@@ -156,9 +155,10 @@ class Layout:
             at += width + 1
         self.width = at
         self._index = {name: i for i, name in enumerate(self.names)}
+        self._places = [(where.start, where.stop) for where in self.slices.values()]
 
-    def fill(self, features: Features) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """(width,) raw numbers, zero where masked; (inputs,) which are known.
+    def fill(self, features: Features) -> tuple[Floats, list[bool]]:
+        """(width,) raw numbers, zero where masked; for each input whether it is known.
 
         Features that a net does not read are left out, as are those that are not finite.
         """
@@ -169,10 +169,11 @@ class Layout:
             index = self._index.get(name)
             if index is None:
                 continue
-            if not (isfinite(feature.confidence) and all(map(isfinite, feature.values))):
+            values, confidence = feature.values, feature.confidence
+            if not (isfinite(confidence) and all(map(isfinite, values))):
                 continue
-            where = self.slices[name]
-            vector[where.start : where.start + len(feature.values)] = feature.values
-            vector[where.stop - 1] = feature.confidence
+            start, stop = self._places[index]
+            vector[start : start + len(values)] = values
+            vector[stop - 1] = confidence
             known[index] = True
-        return np.array(vector), np.array(known)
+        return np.array(vector), known

@@ -97,7 +97,8 @@ class InterventionNet:
         if (np.diff(self._thresholds) < 0).any():
             raise NetProblem(f"{artefact.folder}: thresholds are not in order")
         self._trained = np.array([name in artefact.card.trained for name in LAYOUT.names])
-        self._answered = np.array([name in ANSWERED for name in LAYOUT.names])
+        answered = np.array([name in ANSWERED for name in LAYOUT.names])
+        self._evidence = np.flatnonzero(self._trained & answered).tolist()
         self._spread = np.array(
             [
                 i
@@ -127,10 +128,10 @@ class InterventionNet:
 
     def behaviour(self, features: Features) -> float | None:
         """Behaviour's part of f; None where nothing is known of any answer."""
-        vector, known = LAYOUT.fill(features)
-        known &= self._trained
-        if not (known & self._answered).any():
+        vector, filled = LAYOUT.fill(features)
+        if not any(filled[at] for at in self._evidence):
             return None
+        known = np.array(filled) & self._trained
         z = standardised(vector, self._centre, self._scale) * known[self._spread]
         hidden = np.tanh(self._in @ np.concatenate((z, known)) + self._bias)
         return float(self._output[0] * (hidden @ self._out) + self._output[1])

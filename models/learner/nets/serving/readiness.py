@@ -16,6 +16,7 @@ the net was fitted to, 0.55 for all of them together with the clocks.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from math import exp
 from typing import Final
@@ -75,7 +76,9 @@ class LearningReadinessNet:
         self._bins = artefact.tensor("bins", (len(_STATES) - 1,))
         if (np.diff(self._bins) < 0).any():
             raise NetProblem(f"{artefact.folder}: bins are not in order")
+        self._edges = self._bins.tolist()
         self._trained = np.array([name in artefact.card.trained for name in LAYOUT.names])
+        self._evidence = np.flatnonzero(self._trained & ON_ANSWERS).tolist()
         self._confidence_at = np.array([where.stop - 1 for where in LAYOUT.slices.values()])
 
     @property
@@ -85,10 +88,10 @@ class LearningReadinessNet:
 
     def attend(self, features: Features) -> Attended | None:
         """Probability and weights; None where no trained input is known that rests on answers."""
-        vector, known = LAYOUT.fill(features)
-        known &= self._trained
-        if not (known & ON_ANSWERS).any():
+        vector, filled = LAYOUT.fill(features)
+        if not any(filled[at] for at in self._evidence):
             return None
+        known = np.array(filled) & self._trained
         z = standardised(vector, self._centre, self._scale)
         embedded = np.tanh((self._embed @ z).reshape(self._bias.shape) + self._bias)
         scores = np.where(known, embedded @ self._query + self._attend, -np.inf)
@@ -105,7 +108,7 @@ class LearningReadinessNet:
 
     def state(self, score: float) -> ReadinessState:
         """The score's bin; the bins are quintiles of the training run."""
-        return _STATES[int(np.searchsorted(self._bins, score, side="right"))]
+        return _STATES[bisect_right(self._edges, score)]
 
     def read(self, features: Features) -> Readiness:
         """The figure for the state; the population's, in the middle, without any answer."""

@@ -32,7 +32,7 @@ class Nets:
     readiness: LearningReadinessNet | None
     intervention: InterventionNet | None
     affect_model: int | None
-    """Key of the emotion model whose embeddings the readiness net reads."""
+    """Key of the emotion model whose embeddings the readiness net reads; None: it reads none."""
 
     def read(self, inputs: NetInputs) -> NetReading:
         """Readiness first: it is an input of the need."""
@@ -62,5 +62,6 @@ def _load(readiness: Path | None, intervention: Path | None) -> Nets:
     return Nets(
         net,
         None if intervention is None else InterventionNet(load(intervention), load_grading()),
-        None if net is None else model_key(net.card.emotion_version),
+        # An input that training never saw is masked: it need not be filled in.
+        model_key(net.card.emotion_version) if net and "affect" in net.card.trained else None,
     )

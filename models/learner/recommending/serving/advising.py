@@ -31,6 +31,7 @@ from models.learner.recommending.serving.memory import (
     unshare,
 )
 from models.learner.recommending.serving.settings import Recommending
+from schemas.figures import rounded
 from schemas.topics.actions import Candidate, DecisionMade, FollowUp, Recommendation, ShownVariant
 
 
@@ -98,7 +99,7 @@ def recommendations(
             id=recommendation_id(current, found.action.name, user_id),
             action=found.action.action,
             parameters=found.action.parameters,
-            confidence=found.confidence,
+            confidence=rounded(found.confidence),
             because=(*found.because, _words(shown)),
             variant=found.action.name,
             propensity=unshare(shown.chance),

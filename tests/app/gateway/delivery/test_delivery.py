@@ -47,6 +47,29 @@ async def test_hello_tells_where_things_stand(edge: Edge, pusher: Pusher):
     assert hello["recommendations"] == [{"id": "r"}]
 
 
+async def test_who_asks_gets_the_whole_state_that_a_push_told_in_part(edge: Edge, pusher: Pusher):
+    """Live, in `hello` and in `resumed`: one version, and no field with two values."""
+    live = {"version": 2, "valence": 0.4}
+    whole = {**live, "longTerm": {"valence": 0.5}}
+    async with edge.client() as client:
+        await client.next()
+        await pusher.push_state("ada", {"version": 1}, {"version": 1, "longTerm": {}})
+        assert (await client.next())["userState"] == {"version": 1}
+        await pusher.push_state("ada", live, whole)
+        assert (await client.next())["userState"] == live
+    async with edge.client() as client:
+        hello = await client.next()
+        assert hello["userState"] == whole
+        await client.send(type="resume", epoch="another", offset=0)
+        resumed = await client.until("resumed")
+        assert (resumed["recovered"], resumed["userState"]) == (False, whole)
+    async with edge.client() as client:
+        await client.next()
+        await client.send(type="resume", epoch=hello["epoch"], offset=0)
+        assert (await client.until("resumed"))["recovered"] is True
+        assert (await client.until("user_state_update"))["userState"] == live
+
+
 async def test_each_learner_gets_its_own_and_each_connection_all(edge: Edge, pusher: Pusher):
     async with edge.client() as one, edge.client() as two, edge.client("bob") as bob:
         for client in (one, two, bob):

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from agents.runtime.ports import PushKind
 from app.gateway.delivery.feed import Feed, LogReader, frame
@@ -98,6 +99,33 @@ async def test_a_resume_reads_each_push_once(log: CountedLog, pusher: Pusher):
     assert told.offsets == list(range(1, 501))
     print(f"\nread {log.entries} pushes, {log.bytes} bytes")
     assert log.entries == 500
+
+
+async def test_a_push_of_a_newer_release_reaches_its_client(log: CountedLog, pusher: Pusher):
+    def pushed(kind: str) -> float:
+        labels = {"kind": kind}
+        return REGISTRY.get_sample_value("masterx_gateway_pushes_total", labels) or 0.0
+
+    before = {kind: pushed(kind) for kind in ("unknown", "tutor_reply", "intervention")}
+    # Given a log with a push of a kind that this release does not know, as in an upgrade
+    await pusher.push("ada", PushKind.TUTOR_REPLY)
+    await pusher.push("ada", "milestone", reached=3)
+    told = Told()
+    feed = Feed("ada", LogReader(log), told)
+    # When a client reads it
+    feed.resume((await log.head("ada")).epoch, 0)
+    await told.until(2)
+    feed.close()
+    # Then it got both, and the metric names neither after another kind
+    assert [(one["type"], one.get("reached")) for one in told.pushes] == [
+        ("tutor_reply", None),
+        ("milestone", 3),
+    ]
+    assert {kind: pushed(kind) - count for kind, count in before.items()} == {
+        "unknown": 1,
+        "tutor_reply": 1,
+        "intervention": 0,
+    }
 
 
 async def test_a_resume_over_states_reads_one_state(log: CountedLog, pusher: Pusher):

@@ -15,6 +15,7 @@ from pymongo import AsyncMongoClient
 from agents.runtime.ports import PushKind
 from agents.runtime.topics import CHAT, FEEDBACK, INTERACTIONS
 from schemas.base import now_ms
+from schemas.topics.emotions import Emotion
 from schemas.wire.rest import Accepted, Problem
 from tests.app.gateway.edge import PREFIX, Edge, an_interaction, records, serving
 from tests.schemas.examples import FULL_STATE
@@ -22,11 +23,17 @@ from tests.schemas.examples import FULL_STATE
 pytestmark = pytest.mark.services
 
 
+KNOWN = [emotion.value for emotion in Emotion]
+"""The packaged model knows every class."""
+
+
+def rest(edge: Edge) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=edge.http + PREFIX, headers=edge.bearer(), trust_env=False)
+
+
 @pytest_asyncio.fixture
 async def http(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(
-        base_url=edge.http + PREFIX, headers=edge.bearer(), trust_env=False
-    ) as client:
+    async with rest(edge) as client:
         yield client
 
 
@@ -205,13 +212,40 @@ async def test_profile_from_the_push_log_then_from_history(edge: Edge, http, pus
         )
     stored = (await http.get("/profile/ada")).json()
     assert stored["userState"]["version"] == state["version"]
-    assert stored["details"] == {"source": "history"}
+    assert stored["details"] == {"source": "history", "classes": KNOWN}
 
     await pusher.push("ada", PushKind.STATE, userState={**state, "version": 99})
     observer = edge.bearer("tess", role="observer", learners=["ada"])
     live = (await http.get("/profile/ada", headers=observer)).json()
     assert (live["userState"]["version"], live["known"]) == (99, True)
-    assert live["details"] == {"source": "live"}
+    assert live["details"] == {"source": "live", "classes": KNOWN}
+
+
+async def test_a_profile_names_the_classes_of_the_promoted_model(topics, pusher, tmp_path):
+    """Another model is promoted, then one whose card cannot be read: the state is told all the
+    same, and of the classes what is known."""
+    packaged = topics.emotion.artefact / "card.json"
+    card = orjson.loads(packaged.read_bytes())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "card.json").write_bytes(
+        orjson.dumps({**card, "emotions": ["joy", "awe"]})
+    )
+    pointer = tmp_path / "promoted"
+    emotion = topics.emotion.model_copy(update={"promoted": pointer})
+    await pusher.push("ada", PushKind.STATE, userState=FULL_STATE.document())
+    promoting = topics.model_copy(update={"emotion": emotion})
+    async with serving(promoting) as edge, rest(edge) as http:
+
+        async def classes() -> list[str] | None:
+            profile = (await http.get("/profile/ada")).json()
+            assert (profile["known"], profile["details"]["source"]) == (True, "live")
+            return profile["details"].get("classes")
+
+        assert await classes() == KNOWN
+        pointer.write_text(str(tmp_path / "other"))
+        assert await classes() == ["joy", "awe"]
+        pointer.write_text(str(tmp_path / "gone"))
+        assert await classes() is None
 
 
 @pytest.mark.parametrize(
@@ -229,7 +263,7 @@ async def test_a_live_state_that_cannot_be_read_is_not_a_fault_of_ours(
             {"_id": "ada", "expiresAt": datetime.now(UTC) + timedelta(days=1), **state}
         )
     stored = (await http.get("/profile/ada")).json()
-    assert stored["details"] == {"source": "history"}
+    assert stored["details"]["source"] == "history"
 
 
 async def test_pages_of_allowed_origins_only(edge: Edge, http):

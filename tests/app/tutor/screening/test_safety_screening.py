@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from agents.runtime.retrying import Waits
@@ -17,17 +20,22 @@ from app.settings import RedisSettings, Settings
 from app.tutor.config import HearingSettings, TutorSettings
 from app.tutor.prompt.composing import Composer
 from app.tutor.prompt.layers import LayerOutcomes
+from app.tutor.prompt.reply_contract import Danger
 from app.tutor.replies.chat_text_cache import ChatTextCache
 from app.tutor.screening.proactive_mute import ProactiveMute
 from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.store import TutorStore
+from models.tutor.safety.config import SafetySettings
 from schemas.base import Derived, now_ms
+from schemas.topics.actions import InterventionRaised
 from schemas.topics.chat import ChatReceived
+from schemas.topics.emotions import Emotion
 from schemas.topics.tutor import TutorRequested
 from tests.agents.records import Around, stream
 from tests.app.tutor.asking import a_chat, a_reading
 from tests.app.tutor.conftest import Bench
 from tests.app.tutor.sse import say
+from tests.models.tutor.safety.messages import EVERY
 
 CLEAR, HINT, PLAIN = "i want to kill myself", "i can't do this anymore", "what is a third?"
 
@@ -35,8 +43,9 @@ CLEAR, HINT, PLAIN = "i want to kill myself", "i can't do this anymore", "what i
 class Ears:
     """Safety screening on the test's own Redis, and what it has sent."""
 
-    def __init__(self, settings: TutorSettings, bench: Bench, store: TutorStore, words: Composer):
+    def __init__(self, settings: TutorSettings, bench: Bench, store: TutorStore, words: Any):
         self.sent: list[Derived] = []
+        self.words = words
         self.alarming = settings.safety.emotions
         self.quiet = ProactiveMute(store, settings.hearing.quiet_for)
         self.texts = ChatTextCache(Settings(redis=bench.redis_settings, tutor=settings))
@@ -117,6 +126,66 @@ async def test_strong_feelings_make_it_a_matter_for_a_person(bench, store, text)
     # Once more, after a rebalance: it has the same ids
     await made.feel(chat, 1.0)
     assert [each.event_id for each in made.sent[:2]] == [each.event_id for each in made.sent[2:]]
+
+
+class CountedLooks:
+    """Whoever finds the words, and how often a text was looked at."""
+
+    def __init__(self, words: Composer) -> None:
+        self.danger_of = words.danger
+        self.feelings_count = words.feelings_count
+        self.looks = 0
+
+    def danger(self, text: str, reading: Mapping[Emotion, float]) -> Danger | None:
+        self.looks += 1
+        return self.danger_of(text, reading)
+
+
+FELT = st.one_of(st.sampled_from(SafetySettings().supporting), st.sampled_from(Emotion))
+TEXTS = [CLEAR, HINT, PLAIN, *list(EVERY)[::12]]
+
+
+@given(
+    chosen=st.lists(
+        st.tuples(
+            st.one_of(st.just(HINT), st.sampled_from(TEXTS)),
+            st.dictionaries(FELT, st.floats(0, 1), max_size=4),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+async def test_a_second_look_is_spared_only_where_two_would_say_the_same(bench, store, chosen):
+    words = CountedLooks((await ears(bench, store)).words)
+    made = Ears(TutorSettings(), bench, store, words)
+    for text, read in chosen:
+        chat = a_chat("ada", text)
+        made.sent.clear()
+        await made.hear(chat)
+        await made.hearing.feel(a_reading(chat, (0, 1), read), made.send)
+        # As if each were looked at twice: what the words say, then what only the feelings add
+        alone, felt = words.danger_of(text, {}), words.danger_of(text, read)
+        dangers = [alone] if alone else [felt] if felt else []
+        raised = [each for each in made.sent if isinstance(each, InterventionRaised)]
+        assert [(each.because, each.confidence) for each in raised] == [
+            (each.because, each.confidence) for each in dangers
+        ]
+
+
+async def test_a_message_is_looked_at_once(bench, store):
+    words = CountedLooks((await ears(bench, store)).words)
+    made = Ears(TutorSettings(), bench, store, words)
+    for text in TEXTS:
+        chat = a_chat("ada", text)
+        await made.hear(chat)
+        await made.feel(chat, 0.3)
+    assert words.looks == len(TEXTS)
+    # Where feelings may count, it is looked at with them
+    chat = a_chat("ada", PLAIN)
+    await made.hear(chat)
+    await made.feel(chat, 1.0)
+    assert words.looks > len(TEXTS) + 1
 
 
 AS_PAGES_SEND_IT = [

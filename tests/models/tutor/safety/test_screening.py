@@ -503,3 +503,54 @@ def test_the_end_of_a_reply_is_looked_at_too():
     watch = ReplyWatch(SCREEN)
 
     assert watch.add("You should kill yourself") or watch.end()
+
+
+# -- feelings that change nothing ---------------------------------------------------------
+
+SHARES = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.2, 0.4, 0.59, 0.6, 1.0]))
+SUPPORTING = st.sampled_from(SafetySettings().supporting)
+FEELINGS = st.dictionaries(st.one_of(SUPPORTING, st.sampled_from(Emotion)), SHARES, max_size=8)
+# Of these, words that are a hint and no more, so that feelings decide.
+HINTS = [
+    text
+    for text in [*EVERY, "i can't do this anymore"]
+    if SCREEN.message(text).findings and not SCREEN.message(text).alarm
+]
+TEXTS = st.one_of(st.sampled_from(HINTS), st.sampled_from([*EVERY]))
+SETTINGS = st.builds(
+    SafetySettings,
+    emotions=st.dictionaries(st.sampled_from(Emotion), SHARES, max_size=3),
+    supporting=st.lists(st.sampled_from(Emotion), max_size=5, unique=True).map(tuple),
+    supporting_at=SHARES,
+    weak_findings=st.integers(1, 3),
+)
+
+
+@given(text=TEXTS, read=FEELINGS)
+def test_feelings_that_do_not_count_change_nothing(text: str, read: dict[Emotion, float]) -> None:
+    if not SCREEN.feelings_count(read):
+        assert SCREEN.message(text, read) == SCREEN.message(text)
+
+
+@given(settings=SETTINGS, texts=st.lists(TEXTS, max_size=3), read=FEELINGS)
+def test_whatever_the_settings(
+    settings: SafetySettings, texts: list[str], read: dict[Emotion, float]
+) -> None:
+    screen = Screen(settings)
+    if not screen.feelings_count(read):
+        assert all(screen.message(text, read) == screen.message(text) for text in texts)
+
+
+def test_feelings_count_from_the_thresholds_on() -> None:
+    settings = SafetySettings()
+    (alone, enough), *_ = settings.emotions.items()
+    weak = "i can't do this anymore"
+    assert len(HINTS) > 1
+    assert not SCREEN.feelings_count({})
+    assert SCREEN.feelings_count({alone: enough})
+    assert SCREEN.feelings_count({settings.supporting[1]: settings.supporting_at})
+    below = {settings.supporting[1]: settings.supporting_at - 0.01}
+    assert not SCREEN.feelings_count(below)
+    # And there they do change what comes of it
+    assert not SCREEN.message(weak, below).alarm
+    assert SCREEN.message(weak, {settings.supporting[1]: settings.supporting_at}).alarm

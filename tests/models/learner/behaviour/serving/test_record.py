@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learner.behaviour.serving.estimating import BehaviourEstimates, estimate
+from models.learner.behaviour.serving.estimating import BehaviourEstimates, Figure, estimate
 from models.learner.behaviour.serving.observed import Observed
 from models.learner.behaviour.serving.record import BUCKETS, NO_BEHAVIOUR, BehaviourRecord, add
-from schemas.topics.state import Estimate, Source
+from schemas.topics.state import Source
 from tests.models.learner.build import NOW, SETTINGS
 
 BEHAVIOUR = SETTINGS.behaviour
@@ -56,7 +56,7 @@ def estimates(record: BehaviourRecord) -> BehaviourEstimates:
 
 def numbers(record: BehaviourRecord) -> dict[str, Any]:
     found = estimates(record)
-    figures: dict[str, Estimate] = {name: getattr(found, name) for name in FIGURES}
+    figures: dict[str, Figure] = {name: getattr(found, name) for name in FIGURES}
     return {
         **{f"{name}.value": figure.value for name, figure in figures.items()},
         **{f"{name}.confidence": figure.confidence for name, figure in figures.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.figures import rounded
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Readiness, ReadinessState, Source, UserState
 from tests.models.learner.build import NOW, SETTINGS, batch, fold, interaction, reading
@@ -53,7 +54,7 @@ def test_of_whom_no_answer_is_known_readiness_is_the_populations(events):
 
     assert net is not None
     assert (read.source, read.confidence, read.weights) == (Source.PRIOR, 0.0, {})
-    assert (read.score, read.state) == (net.prior, ReadinessState.MODERATE)
+    assert (read.score, read.state) == (rounded(net.prior), ReadinessState.MODERATE)
 
 
 def test_one_answer_is_measured_with_little_confidence_and_five_with_more():

@@ -80,7 +80,7 @@ def test_any_answer_is_enough_to_measure_readiness(name):
 def test_a_prior_readiness_is_no_input_of_the_need(monkeypatch):
     known = NetInputs(practising(0.5, 0.5))
     read = NETS.read(known).need
-    monkeypatch.setattr(NETS.readiness, "_trained", np.zeros(len(READINESS_LAYOUT.names), bool))
+    monkeypatch.setattr(NETS.readiness, "_evidence", [])  # as where no answer is trained
     masked = NETS.read(known)
 
     assert NETS.intervention is not None
