@@ -404,8 +404,6 @@ TIMERS = {
     # The breaker and the observer take `clock`; this is its default. Whether the model is tried
     # again depends on it, and no reading does.
     "models.emotion.serving.reader": {"time.monotonic"},
-    # A program in a string: which number format this processor multiplies faster.
-    "models.emotion.cpu.hardware": {"time.perf_counter"},
 }
 """What a module of models/ may read of clocks, with the reason."""
 
