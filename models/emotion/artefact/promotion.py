@@ -10,10 +10,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from models.emotion.artefact.artefact import Artefact
+from models.emotion.artefact.artefact import Artefact, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +46,6 @@ def promote(folder: Path, pointer: Path, read_by: Mapping[str, str] | None = Non
 
     Raises ArtefactProblem, ReadersLeftBehind.
     """
-    # Here and not above: who only reads the pointer need not load torch.
-    from models.emotion.artefact.artefact import load  # noqa: PLC0415
-
     artefact = load(folder)
     left = {name: of for name, of in (read_by or {}).items() if of != artefact.version}
     if left:
