@@ -44,7 +44,8 @@ test-real: install-dev services ## integration and crash tests on Kafka, Redis a
 	@env $$($(SERVERS) environment) $(BIN)/pytest -m outage
 
 coverage: install-dev ## how much of the code `make test` runs; lines in .masterx/coverage/html
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash" --cov --cov-report=html --cov-report=term
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash" --timeout 300 \
+		--cov --cov-report=html --cov-report=term --cov-fail-under=90
 
 test-long: install-dev ## the other half: crash tests on embedded services
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "crash"

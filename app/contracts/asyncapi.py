@@ -23,14 +23,10 @@ from schemas.wire.server import (
     Ack,
     Error,
     Hello,
-    Intervention,
     Pong,
-    Recommendations,
+    Push,
     Resumed,
     ServerMessage,
-    TutorDelta,
-    TutorReply,
-    UserStateUpdate,
 )
 
 SOCKET = "socket"
@@ -240,7 +236,7 @@ def _socket_operations() -> Document:
             "summary": "Tell what changed",
             "channel": _channel_ref(SOCKET),
             "messages": _messages_of(
-                SOCKET, [UserStateUpdate, Recommendations, Intervention, TutorDelta, TutorReply]
+                SOCKET, [model for model in get_args(ServerMessage) if issubclass(model, Push)]
             ),
         },
     }
