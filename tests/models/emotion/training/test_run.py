@@ -123,6 +123,7 @@ def test_a_run_writes_an_artefact_that_learned_and_a_card_that_says_how(
     assert not (out / CHECKPOINT).exists()
 
 
+@pytest.mark.timeout(400)  # writes a graph of both
 def test_two_encoders_are_fused_kept_and_read(data: Path, tmp_path: Path) -> None:
     # Given two encoders; the same twice, since one comes as a package
     out = tmp_path / "out"
