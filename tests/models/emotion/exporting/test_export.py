@@ -71,7 +71,7 @@ def test_products_with_weights_are_made_in_eight_bits(artefact: Artefact) -> Non
     weights = {one.name for one in graph.initializer}
     assert kinds.count("MatMulInteger") == 30
     assert kinds.count("MatMulNBits") == 6
-    left = [node.name for node in graph.node if node.op_type == "MatMul"]
-    assert all("heads." in "".join(n.input) for n in graph.node if n.name in left and set(n.input) & weights)
+    left = [n for n in graph.node if n.op_type == "MatMul" and set(n.input) & weights]
+    assert all("heads." in "".join(node.input) for node in left)
     # What reads the same tensor shares its rounding: query, key and value of six layers.
     assert kinds.count("DynamicQuantizeLinear") == 18
