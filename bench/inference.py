@@ -35,7 +35,7 @@ import torch
 
 from app.settings import get_settings
 from models.emotion.artefact.artefact import load
-from models.emotion.artefact.card import Card
+from models.emotion.artefact.card import EmotionCard
 from models.emotion.config import EmotionSettings
 from models.emotion.network.encoders import locate
 from models.emotion.serving import EmotionReader, Observer
@@ -113,7 +113,7 @@ def alone(measure: Callable[[], T]) -> T:
         return executor.submit(measure).result()
 
 
-def pipeline(card: Card, device: str) -> Callable[[Sequence[str]], Any]:
+def pipeline(card: EmotionCard, device: str) -> Callable[[Sequence[str]], Any]:
     """`transformers`' text classification with as many labels as ours."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: PLC0415
     from transformers import pipeline as build  # noqa: PLC0415
@@ -133,7 +133,7 @@ def pipeline(card: Card, device: str) -> Callable[[Sequence[str]], Any]:
     return lambda texts: classify(list(texts), batch_size=PEER_BATCH, truncation=True)
 
 
-def sentence_transformers(card: Card, device: str) -> Callable[[Sequence[str]], Any]:
+def sentence_transformers(card: EmotionCard, device: str) -> Callable[[Sequence[str]], Any]:
     """Embeddings only, sorted by length, batches of 32."""
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
@@ -143,7 +143,7 @@ def sentence_transformers(card: Card, device: str) -> Callable[[Sequence[str]], 
     )
 
 
-def sentence_transformers_onnx(card: Card, device: str) -> Callable[[Sequence[str]], Any]:
+def sentence_transformers_onnx(card: EmotionCard, device: str) -> Callable[[Sequence[str]], Any]:
     """The same on its ONNX backend, dynamic int8. ImportError where `optimum` is not installed."""
     from sentence_transformers import (  # noqa: PLC0415
         SentenceTransformer,
@@ -166,7 +166,7 @@ def sentence_transformers_onnx(card: Card, device: str) -> Callable[[Sequence[st
     )
 
 
-def infinity(card: Card, device: str) -> Callable[[Sequence[str]], Any]:
+def infinity(card: EmotionCard, device: str) -> Callable[[Sequence[str]], Any]:
     """`infinity-emb`'s engine, embeddings only. ImportError where it is not installed."""
     from infinity_emb import AsyncEmbeddingEngine, EngineArgs  # noqa: PLC0415
 

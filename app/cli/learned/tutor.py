@@ -11,7 +11,7 @@ from app.cli.context import fail, load_settings
 from app.cli.learned import evaluating, training
 
 if TYPE_CHECKING:
-    from models.tutor.moves.serving.card import Figures
+    from models.tutor.moves.serving.card import MoveFigures
     from models.tutor.moves.training.evaluation import Report
 
 
@@ -80,7 +80,7 @@ def _show(report: Report) -> None:
         _show_figures("unseen", report.unseen)
 
 
-def _show_figures(name: str, figures: Figures) -> None:
+def _show_figures(name: str, figures: MoveFigures) -> None:
     low, high = figures.interval
     typer.echo(f"{name}.accuracy: {figures.accuracy:.3f} ({low:.3f} to {high:.3f})")
     typer.echo(f"{name}.macro_f1: {figures.macro_f1:.3f}")

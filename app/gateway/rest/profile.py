@@ -17,7 +17,7 @@ from app.gateway.intake.refusal import Refusal
 from app.mongo.history import HistoryStore
 from app.redis.push_log import PushLog
 from models.artefacts import CARD
-from models.emotion.artefact.card import Card
+from models.emotion.artefact.card import EmotionCard
 from models.emotion.config import EmotionSettings
 from models.emotion.serving.following import current
 from schemas.base import InvalidMessage
@@ -43,7 +43,7 @@ class KnownClasses:
         card = current(self._settings).artefact / CARD
         version = (str(card), card.stat().st_mtime_ns)
         if self._read is None or self._read[0] != version:
-            self._read = version, [emotion.value for emotion in Card.read(card).emotions]
+            self._read = version, [emotion.value for emotion in EmotionCard.read(card).emotions]
         return self._read[1]
 
 

@@ -21,7 +21,7 @@ from typing import Final
 from safetensors import safe_open
 
 from models.artefacts import CARD_TEXT, load_artefact
-from models.emotion.artefact.card import Card, markdown
+from models.emotion.artefact.card import EmotionCard, markdown
 
 WEIGHTS: Final = "model.safetensors"
 GRAPH: Final = "model.onnx"
@@ -44,7 +44,7 @@ class Artefact:
     """Where the files are, the card as read, and a version that names the content of all files."""
 
     folder: Path
-    card: Card
+    card: EmotionCard
     version: str
 
     @property
@@ -81,7 +81,7 @@ def load(folder: Path) -> Artefact:
     """Read an artefact. Raises ArtefactProblem that names the missing or broken file."""
     card, _, content = load_artefact(
         folder,
-        Card,
+        EmotionCard,
         WEIGHTS,
         _names,
         also=(GRAPH, "tokenizer*.json"),

@@ -11,7 +11,7 @@ from models.artefacts import ArtefactCard
 from models.evaluation.card import bullets, document, named, number, table
 from schemas.topics.emotions import Emotion
 
-Figures = dict[str, Any]
+CardFigures = dict[str, Any]
 
 
 class Shape(BaseModel):
@@ -51,7 +51,7 @@ class Calibration(BaseModel):
     goemotions_threshold: dict[str, float] = Field(default_factory=dict)
 
 
-class Source(BaseModel):
+class TrainingSource(BaseModel):
     """One data set that taught the model."""
 
     name: str
@@ -61,7 +61,7 @@ class Source(BaseModel):
     teaches: str
 
 
-class Card(ArtefactCard):
+class EmotionCard(ArtefactCard):
     """Written by the training run; nothing in it is typed by hand afterwards."""
 
     format: int = 2
@@ -79,13 +79,13 @@ class Card(ArtefactCard):
     )
     absent: list[Emotion] = Field(default_factory=list, description="of the 41, without any data")
     calibration: Calibration = Calibration()
-    graph: dict[str, Figures] = Field(
+    graph: dict[str, CardFigures] = Field(
         default_factory=dict,
         description="what the graph for a processor costs beside the float32 network, on dev",
     )
-    sources: list[Source] = Field(default_factory=list)
+    sources: list[TrainingSource] = Field(default_factory=list)
     training: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, Figures] = Field(default_factory=dict)
+    metrics: dict[str, CardFigures] = Field(default_factory=dict)
     limits: list[str] = Field(default_factory=list)
     reproduce: str = ""
 
@@ -124,7 +124,7 @@ GRAPH = [
 ]
 
 
-def markdown(card: Card, version: str) -> str:
+def markdown(card: EmotionCard, version: str) -> str:
     """The card for readers."""
     encoders = (
         f"Encoder{'s' if len(card.encoders) > 1 else ''}: {', '.join(card.encoders)} "
@@ -166,15 +166,15 @@ def markdown(card: Card, version: str) -> str:
     )
 
 
-def _costs(name: str, figures: Figures) -> list[list[str]]:
+def _costs(name: str, figures: CardFigures) -> list[list[str]]:
     return [[f"### {name}"], [f"- {key}: {value:+.4f}" for key, value in figures.items()]]
 
 
-def _names(card: Card, *, authored: bool) -> str:
+def _names(card: EmotionCard, *, authored: bool) -> str:
     return ", ".join(e for e in card.emotions if (e in card.authored) == authored)
 
 
-def _figures(figures: Figures, authored: Sequence[Emotion]) -> list[str]:
+def _figures(figures: CardFigures, authored: Sequence[Emotion]) -> list[str]:
     lines: list[str] = []
     for name, value in figures.items():
         if name == "per_class" and value:

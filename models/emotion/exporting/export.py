@@ -15,7 +15,7 @@ from models.emotion.artefact.artefact import (
     tokenizer_name,
     write_card_text,
 )
-from models.emotion.artefact.card import Card, Figures
+from models.emotion.artefact.card import CardFigures, EmotionCard
 from models.emotion.exporting.graph import write_graph
 from models.emotion.network.encoders import write_tokenizer
 from models.emotion.network.storing import network_of
@@ -69,14 +69,14 @@ def export(artefact: Artefact, sources: Sequence[SplitSource], report: Report) -
 
 
 def graph_costs(
-    card: Card, sources: Sequence[SplitSource], exact: Output, graph: Output
-) -> dict[str, Figures]:
+    card: EmotionCard, sources: Sequence[SplitSource], exact: Output, graph: Output
+) -> dict[str, CardFigures]:
     """How far single readings move, and what each figure of the card changes by."""
     if not len(exact.emotions):
         return {}
     before, after = calibrate(card, exact), calibrate(card, graph)
     moved = np.abs(after.emotions - before.emotions)
-    costs: dict[str, Figures] = {
+    costs: dict[str, CardFigures] = {
         DP: {
             "texts": float(len(moved)),
             "dp_mean": float(moved.mean()),
@@ -94,7 +94,7 @@ def graph_costs(
     return costs
 
 
-def _changes(before: Figures, after: Figures) -> Figures:
+def _changes(before: CardFigures, after: CardFigures) -> CardFigures:
     """Of every figure that is one number, and of the numbers by axis or class."""
     found: dict[str, Any] = {}
     for name, value in before.items():

@@ -14,7 +14,7 @@ from models.emotion.config import EmotionSettings
 from models.emotion.measuring import plots
 from models.emotion.measuring.figures import (
     AXES,
-    Figures,
+    EmotionFigures,
     Format,
     Labelled,
     columns,
@@ -34,7 +34,7 @@ class Evaluation:
 
     version: str
     form: Format
-    figures: Figures
+    figures: EmotionFigures
     labelled: Labelled | None
     pictures: tuple[Path, ...] = ()
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.emotion.artefact.card import Card
+from models.emotion.artefact.card import EmotionCard
 from models.emotion.labels import EMOTIONS, GOEMOTIONS
 from models.emotion.serving.inference import Calibrated
 from models.emotion.training.examples import Example
@@ -30,7 +30,7 @@ AXES = ("valence", "arousal", "dominance")
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class EmotionFigures:
     """What `evaluate emotion` reports; a key that does not apply to the format is None.
 
     n: labelled texts
@@ -79,7 +79,7 @@ def label_names(form: Format) -> tuple[str, ...]:
     return GOEMOTIONS if form == "goemotions" else tuple(str(e) for e in EMOTIONS)
 
 
-def columns(card: Card, form: Format, calibrated: Calibrated) -> tuple[Floats, Floats]:
+def columns(card: EmotionCard, form: Format, calibrated: Calibrated) -> tuple[Floats, Floats]:
     """Probabilities (n, C) and thresholds (C,) in the order of the format's labels.
 
     An emotion that the artefact does not know has probability 0 and a threshold over 1.
@@ -114,7 +114,7 @@ def truth_of(form: Format, examples: Sequence[Example]) -> tuple[Bools, Bools]:
 
 
 def labelled_part(
-    card: Card, form: Format, examples: Sequence[Example], calibrated: Calibrated
+    card: EmotionCard, form: Format, examples: Sequence[Example], calibrated: Calibrated
 ) -> Labelled:
     """The labelled texts' probabilities and truth."""
     probability, threshold = columns(card, form, calibrated)
@@ -123,22 +123,22 @@ def labelled_part(
 
 
 def figures(
-    card: Card, form: Format, examples: Sequence[Example], calibrated: Calibrated
-) -> Figures:
+    card: EmotionCard, form: Format, examples: Sequence[Example], calibrated: Calibrated
+) -> EmotionFigures:
     """Every figure that applies to the format."""
     if form == "emobank":
         return _pad_figures(examples, calibrated)
     return label_figures(labelled_part(card, form, examples, calibrated), ranked=form == "tsv")
 
 
-def label_figures(part: Labelled, *, ranked: bool = False) -> Figures:
+def label_figures(part: Labelled, *, ranked: bool = False) -> EmotionFigures:
     """Of any labels; `ranked`: how often a true one is among the first, too."""
     if not len(part.truth):
-        return Figures(0)
+        return EmotionFigures(0)
     occurs = part.truth.any(0)
     scores = f1(part.probability >= part.threshold, part.truth)
     at_half = f1(part.probability >= 0.5, part.truth)
-    return Figures(
+    return EmotionFigures(
         n=len(part.truth),
         macro_f1=float(scores[occurs].mean()),
         macro_f1_at_half=float(at_half[occurs].mean()),
@@ -149,14 +149,14 @@ def label_figures(part: Labelled, *, ranked: bool = False) -> Figures:
     )
 
 
-def _pad_figures(examples: Sequence[Example], calibrated: Calibrated) -> Figures:
+def _pad_figures(examples: Sequence[Example], calibrated: Calibrated) -> EmotionFigures:
     rated = [i for i, example in enumerate(examples) if example.pad is not None]
     if not rated:
-        return Figures(0)
+        return EmotionFigures(0)
     truth = np.array([examples[i].pad for i in rated])
     predicted = calibrated.pad[rated]
     r = {a: pearson(predicted[:, k], truth[:, k], flat=0.0) for k, a in enumerate(AXES)}
-    return Figures(n=len(rated), pearson_r=r)
+    return EmotionFigures(n=len(rated), pearson_r=r)
 
 
 def top_label(probability: Floats, truth: Bools) -> tuple[Floats, Bools]:

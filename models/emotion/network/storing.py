@@ -18,7 +18,7 @@ from models.emotion.artefact.artefact import (
     load,
     write_card_text,
 )
-from models.emotion.artefact.card import Card
+from models.emotion.artefact.card import EmotionCard
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.network.encoders import Encoder
 from models.emotion.network.network import EmotionNetwork, Heads
@@ -57,7 +57,7 @@ def network_of(artefact: Artefact, encoders: Sequence[str] = ()) -> EmotionNetwo
     return network.eval()
 
 
-def build_heads(card: Card, widths: Sequence[int]) -> Heads:
+def build_heads(card: EmotionCard, widths: Sequence[int]) -> Heads:
     """Untrained heads of the card's shape."""
     shape = card.shape
     return Heads(
@@ -70,7 +70,7 @@ def build_heads(card: Card, widths: Sequence[int]) -> Heads:
     )
 
 
-def build_wide(card: Card) -> Wide | None:
+def build_wide(card: EmotionCard) -> Wide | None:
     """The wide part of the card's shape, all zeros; None where there is none."""
     buckets = card.shape.wide
     return Wide(buckets, len(card.emotions) + len(GOEMOTIONS)) if buckets else None
@@ -97,7 +97,7 @@ def as_int8(name: str, values: torch.Tensor, over: list[int]) -> Tensors:
     return {name: (values / scale).round().to(torch.int8).contiguous(), name + SCALE: scale}
 
 
-def save(folder: Path, card: Card, tensors: Tensors) -> Artefact:
+def save(folder: Path, card: EmotionCard, tensors: Tensors) -> Artefact:
     """Write weights and card, and read them back."""
     save_artefact(folder, card, WEIGHTS, lambda file: save_file(tensors, file))
     artefact = load(folder)

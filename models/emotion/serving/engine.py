@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from models.emotion.artefact.artefact import Artefact, load
-from models.emotion.artefact.card import Card
+from models.emotion.artefact.card import EmotionCard
 from models.emotion.config import EmotionSettings
 from models.emotion.serving import gpu
 from models.emotion.serving.inference import (
@@ -130,7 +130,7 @@ def network_engine(
 def read_all(
     engine: Engine,
     texts: Sequence[str],
-    card: Card,
+    card: EmotionCard,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Output:
     """Raw outputs of many texts in their order, in batches of equal or similar length."""

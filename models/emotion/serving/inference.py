@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.emotion.artefact.card import Card
+from models.emotion.artefact.card import EmotionCard
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.reading import Reading
 
@@ -67,7 +67,7 @@ def probabilities(logits: npt.ArrayLike, temperature: float, shift: npt.ArrayLik
     return result
 
 
-def calibrate(card: Card, output: Output) -> Calibrated:
+def calibrate(card: EmotionCard, output: Output) -> Calibrated:
     """Apply the card's temperatures and shifts."""
     c = card.calibration
     emotions = [c.emotions_shift.get(e, 0.0) for e in card.emotions]
@@ -82,7 +82,7 @@ def calibrate(card: Card, output: Output) -> Calibrated:
 class PostReadings:
     """Raw outputs to readings."""
 
-    def __init__(self, card: Card, version: str) -> None:
+    def __init__(self, card: EmotionCard, version: str) -> None:
         c = card.calibration
         self._emotions = card.emotions
         self._temperature = c.emotions_temperature
@@ -120,7 +120,7 @@ def checked(output: Output) -> Output:
     return output
 
 
-def empty(card: Card) -> Output:
+def empty(card: EmotionCard) -> Output:
     """Of no text at all."""
     widths = ((len(card.emotions),), (len(GOEMOTIONS),), (3,), (card.shape.affect,), ())
     return Output(*(np.empty((0, *width), dtype=np.float32) for width in widths))

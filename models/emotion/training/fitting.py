@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from models.emotion.artefact.artefact import Artefact
-from models.emotion.artefact.card import Calibration, Card
-from models.emotion.artefact.card import Figures as CardFigures
+from models.emotion.artefact.card import Calibration, CardFigures, EmotionCard
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.measuring.figures import (
     Format,
@@ -33,7 +32,7 @@ SERVED = "the 41 on goemotions (dev)"
 
 def fit_card(
     artefact: Artefact, sources: Sequence[SplitSource], phase: Callable[[str], None]
-) -> Card:
+) -> EmotionCard:
     """The card with calibration and figures of the float32 network, from the sources' dev parts."""
     phase("calibrating")
     card = artefact.card
@@ -46,7 +45,9 @@ def fit_card(
     return card.model_copy(update={"metrics": measured(card, sources, raw)})
 
 
-def measured(card: Card, sources: Sequence[SplitSource], raw: Output) -> dict[str, CardFigures]:
+def measured(
+    card: EmotionCard, sources: Sequence[SplitSource], raw: Output
+) -> dict[str, CardFigures]:
     """The card's figures. raw: of all sources' dev texts, one source after the other."""
     found: dict[str, CardFigures] = {}
     at = 0
@@ -68,7 +69,7 @@ def measured(card: Card, sources: Sequence[SplitSource], raw: Output) -> dict[st
     return found
 
 
-def fit_calibration(card: Card, dev: Sequence[Example], raw: Output) -> Calibration:
+def fit_calibration(card: EmotionCard, dev: Sequence[Example], raw: Output) -> Calibration:
     """Temperatures and shifts by likelihood, thresholds by F1; on dev texts that know the class."""
     logits = raw.emotions.astype(np.float64)
     value = np.array([[e.emotions.get(c, np.nan) for c in card.emotions] for e in dev])
@@ -117,7 +118,9 @@ def cross_fitted(dev: Sequence[Example], raw: Output) -> CardFigures:
     }
 
 
-def served_figures(card: Card, dev: Sequence[Example], calibrated: Calibrated) -> CardFigures:
+def served_figures(
+    card: EmotionCard, dev: Sequence[Example], calibrated: Calibrated
+) -> CardFigures:
     """Of the head that readings carry, on the emotions that GoEmotions annotates."""
     at = [i for i, c in enumerate(card.emotions) if any(c in e.emotions for e in dev)]
     rows = [n for n, e in enumerate(dev) if e.emotions]
@@ -153,7 +156,9 @@ def _urgency_figures(dev: Sequence[Example], raw: Output) -> CardFigures:
     }
 
 
-def _binary_figures(card: Card, dev: Sequence[Example], calibrated: Calibrated) -> CardFigures:
+def _binary_figures(
+    card: EmotionCard, dev: Sequence[Example], calibrated: Calibrated
+) -> CardFigures:
     """Area under the ROC curve of each class that a small source annotates."""
     result: dict[str, float] = {}
     for i, emotion in enumerate(card.emotions):

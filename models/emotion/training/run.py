@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from models.emotion.artefact.artefact import Artefact, load, tokenizer_name
-from models.emotion.artefact.card import LIMITS, Card
+from models.emotion.artefact.card import LIMITS, EmotionCard
 from models.emotion.exporting.export import export
 from models.emotion.labels import EMOTIONS
 from models.emotion.network.encoders import Encoder, write_tokenizer
@@ -103,7 +103,7 @@ def progress_of(report: Report) -> Callable[[str], None]:
     return lambda phase: report(Progress(phase, 0, 0))
 
 
-def new_card(recipe: Recipe, sources: Sequence[SplitSource]) -> Card:
+def new_card(recipe: Recipe, sources: Sequence[SplitSource]) -> EmotionCard:
     """What is known of the artefact before training."""
     public: set[Emotion] = set()
     authored: set[Emotion] = set()
@@ -112,7 +112,7 @@ def new_card(recipe: Recipe, sources: Sequence[SplitSource]) -> Card:
             present = {e for e, target in example.emotions.items() if target > 0}
             (authored if example.authored else public).update(present)
     emotions = [e for e in EMOTIONS if e in public | authored]
-    return Card(
+    return EmotionCard(
         profile=recipe.profile,
         encoders=recipe.encoders,
         tune=recipe.tune,
@@ -139,7 +139,7 @@ def _described(recipe: Recipe) -> dict[str, Any]:
     return shown
 
 
-def start(recipe: Recipe, card: Card) -> tuple[EmotionNetwork, Tensors]:
+def start(recipe: Recipe, card: EmotionCard) -> tuple[EmotionNetwork, Tensors]:
     """The network before training, and the packaged encoders' state."""
     encoders = [Encoder(name, recipe.hidden_dropout) for name in recipe.encoders]
     heads = build_heads(card, [e.width for e in encoders])
@@ -160,7 +160,7 @@ def start(recipe: Recipe, card: Card) -> tuple[EmotionNetwork, Tensors]:
     return network, packaged
 
 
-def continue_from(network: EmotionNetwork, card: Card, earlier: Artefact) -> None:
+def continue_from(network: EmotionNetwork, card: EmotionCard, earlier: Artefact) -> None:
     """Take over an artefact's weights; a class that it did not know keeps its fresh row."""
     state = network_of(earlier).state_dict()
     own = network.state_dict()
@@ -194,7 +194,7 @@ class TrainingRun:
     def __init__(
         self,
         recipe: Recipe,
-        card: Card,
+        card: EmotionCard,
         network: EmotionNetwork,
         sources: Sequence[SplitSource],
         tokenisers: Sequence[Tokeniser],

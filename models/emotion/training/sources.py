@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.emotion.artefact.card import Source
+from models.emotion.artefact.card import TrainingSource
 from models.emotion.training import examples
 from models.emotion.training.examples import Example
 from models.emotion.training.recipe import Recipe
@@ -25,9 +25,9 @@ class SplitSource:
     train: list[Example]
     dev: list[Example]
 
-    def describe(self) -> Source:
+    def describe(self) -> TrainingSource:
         """For the model card."""
-        return Source(
+        return TrainingSource(
             name=self.name,
             licence=self.licence,
             train=len(self.train),

@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
-from models.emotion.artefact.card import Card
+from models.emotion.artefact.card import EmotionCard
 from models.emotion.network.encoders import Tokens, pad
 from models.emotion.network.wide import Wide, grams
 from models.emotion.serving.tokenising import Tokeniser
@@ -21,7 +21,7 @@ CHUNK = 1_024  # texts hashed at once
 
 
 def widened(
-    recipe: Recipe, card: Card, sources: Sequence[SplitSource], tokenise: Tokeniser
+    recipe: Recipe, card: EmotionCard, sources: Sequence[SplitSource], tokenise: Tokeniser
 ) -> Wide:
     """The wide part for the texts that a run trains on. tokenise: of the first encoder."""
     used = [e for source in sources if recipe.repeat(source.name) for e in source.train]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from models.learner.behaviour.training.metrics import Figures
+from models.learner.behaviour.training.metrics import EstimatorFigures
 
 _TRIED: Final = (
     "the aim is an AUC of 0.74 on other people, which cross-validation does not reach. Compared "
@@ -67,7 +67,9 @@ _NOT_FOR: Final = (
 )
 
 
-def card_of(task: str, version: str, figures: Figures, baseline: Figures) -> dict[str, Any]:
+def card_of(
+    task: str, version: str, figures: EstimatorFigures, baseline: EstimatorFigures
+) -> dict[str, Any]:
     """One estimator's card, as JSON."""
     return {
         "estimator": task,

@@ -16,7 +16,7 @@ _SEED: Final = 2009
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class EstimatorFigures:
     """How well probabilities tell outcomes apart, and how far they can be taken at their word."""
 
     n: int
@@ -33,11 +33,11 @@ class Figures:
         return asdict(self)
 
 
-def measure(probability: Floats, truth: Bools, people: Sequence[str]) -> Figures:
+def measure(probability: Floats, truth: Bools, people: Sequence[str]) -> EstimatorFigures:
     """All figures; arrays of one length. Raises ValueError where there is only one outcome."""
     if not 0 < truth.sum() < len(truth):
         raise ValueError("all outcomes are the same: nothing can be told apart")
-    return Figures(
+    return EstimatorFigures(
         n=len(truth),
         people=len(set(people)),
         positives=int(truth.sum()),

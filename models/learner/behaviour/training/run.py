@@ -27,7 +27,7 @@ from models.learner.behaviour.training.fitting import (
     folds,
     logits_of,
 )
-from models.learner.behaviour.training.metrics import Figures, ece, measure
+from models.learner.behaviour.training.metrics import EstimatorFigures, ece, measure
 from models.learner.behaviour.training.sources import (
     BehaviourDataProblem,
     ProblemRow,
@@ -61,12 +61,14 @@ class Fitted:
     """An estimator, and how it did on people whom it had not seen."""
 
     scorer: Scorer
-    figures: Figures
-    baseline: Figures
+    figures: EstimatorFigures
+    baseline: EstimatorFigures
     base_rate: float
 
 
-def train(data_dir: Path, out: Path, report: Report = lambda _: None) -> dict[str, Figures]:
+def train(
+    data_dir: Path, out: Path, report: Report = lambda _: None
+) -> dict[str, EstimatorFigures]:
     """Write model.json, card.json and CARD.md to `out`. Raises BehaviourDataProblem."""
     rows = read_assistments(data_dir / FILES["next_correct"])
     population, named = fit_population(rows)

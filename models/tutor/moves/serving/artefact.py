@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from models.artefacts import CARD_TEXT, load_artefact, save_artefact
-from models.tutor.moves.serving.card import Card, markdown
+from models.tutor.moves.serving.card import MovesCard, markdown
 from models.tutor.moves.serving.dialogue import MOVES
 from models.tutor.moves.serving.model import MoveModel, Softmax, Tagger, feature_names
 
@@ -21,7 +21,7 @@ class ArtefactProblem(RuntimeError):
     """The folder holds no artefact that can be used; the message says what is wrong."""
 
 
-def save(folder: Path, card: Card, model: MoveModel) -> str:
+def save(folder: Path, card: MovesCard, model: MoveModel) -> str:
     """Write the three files; returns the version."""
     arrays = {"seen": np.array(sorted(model.seen), dtype=np.uint32)}
     # The tagger's weights are many and each counts for little.
@@ -46,15 +46,15 @@ def shipped() -> MoveModel:
     return load()
 
 
-def load_card(folder: Path = SHIPPED) -> Card:
+def load_card(folder: Path = SHIPPED) -> MovesCard:
     """Raises ArtefactProblem."""
     return _read(folder)[0]
 
 
-def _read(folder: Path) -> tuple[Card, MoveModel]:
+def _read(folder: Path) -> tuple[MovesCard, MoveModel]:
     card, (tagger, head, seen), content = load_artefact(
         folder,
-        Card,
+        MovesCard,
         WEIGHTS,
         _heads,
         problem=lambda text: ArtefactProblem(f"tutor moves: {text}"),
@@ -80,7 +80,7 @@ def _head(arrays: dict[str, np.ndarray], name: str) -> Softmax:
     )
 
 
-def _mismatch(card: Card, model: MoveModel) -> str | None:
+def _mismatch(card: MovesCard, model: MoveModel) -> str | None:
     if card.moves != list(MOVES):
         return "labels"
     if card.features != feature_names(model.tagger):

@@ -36,7 +36,7 @@ class OfClass(BaseModel):
     f1: float
 
 
-class Figures(BaseModel):
+class MoveFigures(BaseModel):
     """Of n labelled turns. Intervals are 95%, by bootstrap over problems, not turns.
 
     dialogues: distinct problems
@@ -59,7 +59,7 @@ class Figures(BaseModel):
     per_class: dict[str, OfClass]
 
 
-class Source(BaseModel):
+class LabelledSource(BaseModel):
     """The file that taught the model."""
 
     model_config = ConfigDict(extra="forbid")
@@ -71,7 +71,7 @@ class Source(BaseModel):
     turns: int
 
 
-class Card(ArtefactCard):
+class MovesCard(ArtefactCard):
     """Written by the training run; nothing in it is typed by hand afterwards.
 
     Format 1 had four heads for moves, by what was known before a turn, and one for strategies.
@@ -83,8 +83,8 @@ class Card(ArtefactCard):
     penalties: dict[str, float] = Field(description="L2, of the tagger and the head")
     seed: int
     folds: int
-    source: Source
-    measured: Figures = Field(description="by cross-validation, whole problems left out")
+    source: LabelledSource
+    measured: MoveFigures = Field(description="by cross-validation, whole problems left out")
     repeat_accuracy: float = Field(
         description="second baseline: the teacher's last move again, the commonest where none"
     )
@@ -93,7 +93,7 @@ class Card(ArtefactCard):
     reproduce: str = "masterx train tutor-moves"
 
 
-def markdown(card: Card, version: str) -> str:
+def markdown(card: MovesCard, version: str) -> str:
     """The card for readers."""
     source, measured = card.source, card.measured
     return document(

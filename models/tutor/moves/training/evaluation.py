@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from models.tutor.moves.serving.card import Figures
+from models.tutor.moves.serving.card import MoveFigures
 from models.tutor.moves.serving.dialogue import Move
 from models.tutor.moves.serving.model import MoveModel, fingerprint
 from models.tutor.moves.training.figures import Judged, figures, most_probable
@@ -48,8 +48,8 @@ class Report(BaseModel):
     teacher_turns: int
     labelled: int
     seen: int
-    all: Figures | None
-    unseen: Figures | None
+    all: MoveFigures | None
+    unseen: MoveFigures | None
 
     def as_json(self) -> dict[str, Any]:
         """One flat object: the figures of all labelled turns stand beside the rest."""
@@ -82,7 +82,7 @@ def write(predictions: list[Prediction], path: Path) -> None:
         file.writelines(json.dumps(p.line) + "\n" for p in predictions)
 
 
-def _figures(predictions: list[Prediction]) -> Figures | None:
+def _figures(predictions: list[Prediction]) -> MoveFigures | None:
     judged = [
         Judged(p.example.group, p.example.gold, p.probabilities)
         for p in predictions

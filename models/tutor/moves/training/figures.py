@@ -10,7 +10,7 @@ import numpy as np
 
 from models.evaluation.bootstrap import mean_interval
 from models.evaluation.scores import f1, precision_and_recall
-from models.tutor.moves.serving.card import Figures, OfClass
+from models.tutor.moves.serving.card import MoveFigures, OfClass
 from models.tutor.moves.serving.dialogue import MOVES, Move
 
 DRAWS = 2_000
@@ -31,7 +31,7 @@ def most_probable(probabilities: dict[Move, float]) -> Move:
     return max(probabilities, key=probabilities.__getitem__)
 
 
-def figures(judged: Sequence[Judged]) -> Figures:
+def figures(judged: Sequence[Judged]) -> MoveFigures:
     """The baseline always says the commonest move of these turns.
 
     Raises ValueError where there is nothing to judge.
@@ -48,7 +48,7 @@ def figures(judged: Sequence[Judged]) -> Figures:
     groups = [j.group for j in judged]
     scores, occurs = f1(predicted, truth), truth.any(0)
     precision, recall = precision_and_recall(predicted, truth)
-    return Figures(
+    return MoveFigures(
         turns=len(judged),
         dialogues=len(set(groups)),
         accuracy=float(right.mean()),

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from models.tutor.moves.serving import artefact
-from models.tutor.moves.serving.card import Card, Figures, Source
+from models.tutor.moves.serving.card import LabelledSource, MoveFigures, MovesCard
 from models.tutor.moves.serving.dialogue import MOVES, Move
 from models.tutor.moves.serving.model import (
     MoveModel,
@@ -48,13 +48,13 @@ def train(data: Path, folder: Path, report: Report) -> str:
     report("fitting on everything")
     tagger, head = fit_moves(examples)
     model = MoveModel(tagger, head, frozenset(fingerprint(e.group) for e in examples), version="")
-    card = Card(
+    card = MovesCard(
         moves=list(MOVES),
         features=feature_names(tagger),
         penalties={"tagger": TAGGER_PENALTY, "moves": MOVES_PENALTY},
         seed=SEED,
         folds=FOLDS,
-        source=Source(
+        source=LabelledSource(
             name=file.name,
             licence="CC-BY-SA 4.0",
             sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
@@ -106,7 +106,7 @@ def fit_moves(examples: Sequence[Example]) -> tuple[Tagger, Softmax]:
     return tagger, fit(rows, _labels(examples), len(MOVES), MOVES_PENALTY)
 
 
-def measure(examples: Sequence[Example], report: Report) -> Figures:
+def measure(examples: Sequence[Example], report: Report) -> MoveFigures:
     """On problems that neither the head nor its tagger saw."""
     judged: list[Judged] = []
     for k, (train_rows, test_rows) in enumerate(folds([e.group for e in examples])):
