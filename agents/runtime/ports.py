@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from agents.runtime.retrying import Refused
 from models.emotion.reading import Reading
@@ -119,20 +119,22 @@ class PushKind(StrEnum):
     Push log, send queue and metrics take from here how they treat a kind.
     """
 
-    when_slow: WhenSlow
+    STATE = "user_state_update"
+    RECOMMENDATIONS = "recommendations"
+    INTERVENTION = "intervention"
+    TUTOR_DELTA = "tutor_delta"
+    TUTOR_REPLY = "tutor_reply"
 
-    def __new__(cls, wire_type: str, when_slow: WhenSlow) -> Self:
-        """A kind by its wire type."""
-        kind = str.__new__(cls, wire_type)
-        kind._value_ = wire_type
-        kind.when_slow = when_slow
-        return kind
-
-    STATE = "user_state_update", WhenSlow.LATEST
-    RECOMMENDATIONS = "recommendations", WhenSlow.LATEST
-    INTERVENTION = "intervention", WhenSlow.KEPT
-    TUTOR_DELTA = "tutor_delta", WhenSlow.SKIPPED
-    TUTOR_REPLY = "tutor_reply", WhenSlow.KEPT
+    @property
+    def when_slow(self) -> WhenSlow:
+        """What becomes of it; mypy names a kind that is missing here."""
+        match self:
+            case PushKind.STATE | PushKind.RECOMMENDATIONS:
+                return WhenSlow.LATEST
+            case PushKind.TUTOR_DELTA:
+                return WhenSlow.SKIPPED
+            case PushKind.INTERVENTION | PushKind.TUTOR_REPLY:
+                return WhenSlow.KEPT
 
     @classmethod
     def latest_wins(cls) -> tuple[PushKind, ...]:
