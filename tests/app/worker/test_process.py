@@ -46,11 +46,15 @@ async def test_a_missing_artefact_ends_a_worker_with_its_name(
     assert "Traceback" not in worker.tail()
 
 
+LATER = 3
+"""A format that no artefact has yet."""
+
+
 def later(shipped: Path, folder: Path) -> Path:
     """A copy of an artefact as a later version might write it."""
     shutil.copytree(shipped, folder)
     card = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps({**card, "format": 2}))
+    (folder / "card.json").write_text(json.dumps({**card, "format": LATER}))
     return folder
 
 
@@ -71,7 +75,7 @@ async def test_an_emotion_model_of_another_format_ends_the_worker(
     folder = later(topics.emotion.artefact, tmp_path / "emotion")
     emotion = topics.emotion.model_copy(update={"artefact": folder, "promoted": None})
     settings = topics.model_copy(update={"emotion": emotion})
-    named = f"{folder / 'card.json'}: of format 2"
+    named = f"{folder / 'card.json'}: of format {LATER}"
     await ended_with_config("emotion", settings, tmp_path / "log", named)
 
 
@@ -84,7 +88,7 @@ async def test_a_net_of_another_format_ends_the_learner_worker(
     settings = topics.model_copy(
         update={"learner": topics.learner.model_copy(update={"nets": nets})}
     )
-    named = f"{folder / 'card.json'}: of format 2"
+    named = f"{folder / 'card.json'}: of format {LATER}"
     await ended_with_config("learner", settings, tmp_path / "log", named)
 
 

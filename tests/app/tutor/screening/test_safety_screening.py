@@ -27,6 +27,7 @@ from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.store import TutorStore
 from models.tutor.safety.config import SafetySettings
 from schemas.base import Derived, now_ms
+from schemas.figures import rounded
 from schemas.topics.actions import InterventionRaised
 from schemas.topics.chat import ChatReceived
 from schemas.topics.emotions import Emotion
@@ -169,7 +170,7 @@ async def test_a_second_look_is_spared_only_where_two_would_say_the_same(bench, 
         dangers = [alone] if alone else [felt] if felt else []
         raised = [each for each in made.sent if isinstance(each, InterventionRaised)]
         assert [(each.because, each.confidence) for each in raised] == [
-            (each.because, each.confidence) for each in dangers
+            (each.because, rounded(each.confidence)) for each in dangers
         ]
 
 
