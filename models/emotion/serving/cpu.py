@@ -7,9 +7,12 @@ read several texts at a time.
 
 from __future__ import annotations
 
+import logging
+import platform
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,8 +22,12 @@ from models.emotion.artefact.artefact import Artefact, ArtefactProblem
 from models.emotion.network.wide_table import WideTable
 from models.emotion.serving.inference import Output, Raw, TokenisedText, checked
 
+log = logging.getLogger(__name__)
+
 INPUT: Final = "ids_{}"
 """Name of the graph's input for an encoder, by its place: (1, length) int64."""
+_CPUINFO: Final = Path("/proc/cpuinfo")
+_VNNI: Final = ("avx512_vnni", "avx_vnni")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,8 @@ class RunGraph:
 
     def __init__(self, artefact: Artefact, threads: int) -> None:
         """Raises ArtefactProblem for a graph that is missing, broken, or of another shape."""
+        if may_saturate(platform.machine(), _CPUINFO):
+            log.warning("emotion.products_may_saturate see=docs/emotion.md#the-graph")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -79,3 +88,17 @@ class RunGraph:
             row[0] = row[0] + added[: self._classes]
             row[1] = row[1] + added[self._classes :]
         return row
+
+
+def may_saturate(machine: str, cpuinfo: Path) -> bool:
+    """Whether the processor adds products of 8 bits in 16, which can overflow.
+
+    An x86 processor with VNNI adds them in 32 bits, as ARM's do. Where nobody can tell: no.
+
+    Source: ONNX Runtime, Quantize ONNX Models, "When and why do I need to try U8U8?".
+    """
+    try:
+        flags = cpuinfo.read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return machine in {"x86_64", "AMD64"} and not any(flag in flags for flag in _VNNI)
