@@ -48,7 +48,7 @@ class RunGraph:
     def __init__(self, artefact: Artefact, threads: int) -> None:
         """Raises ArtefactProblem for a graph that is missing, broken, or of another shape."""
         if may_saturate(platform.machine(), _CPUINFO):
-            log.warning("emotion.products_may_saturate see=docs/emotion.md#the-graph")
+            log.warning("emotion.products_may_saturate see=%s", "docs/emotion.md#the-graph")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
