@@ -25,6 +25,7 @@ from app.process.errors import Unavailable
 from app.settings import KafkaSettings, Settings
 from tests.app.kafka.secured import REFUSED
 from tests.servers import ROOT
+from tests.topics import eventually
 
 pytestmark = pytest.mark.services
 
@@ -70,15 +71,23 @@ async def test_another_partition_count_is_refused_with_both_numbers(topics):
     assert f"{physical(topics, CHAT)} has 4" in str(failure.value)
 
 
+async def without_chat(topics: Settings) -> None:
+    """Delete a topic. Kafka says yes at once, and deletes it a moment later."""
+    async with clients.admin(topics.kafka) as admin:
+        await admin.delete_topics([physical(topics, CHAT)])
+
+    async def missing() -> set[str]:
+        return {t.name for t in await list_topics(topics) if not t.partitions}
+
+    assert await eventually(missing, lambda gone: gone == {CHAT}) == {CHAT}
+
+
 async def test_topics_that_exist_keep_their_count_where_none_is_set(topics):
     # Given topics of four partitions, one of them gone, and settings that name no number
     kafka = topics.kafka
     unset = KafkaSettings(bootstrap=kafka.bootstrap, topic_prefix=kafka.topic_prefix)
     settings = topics.model_copy(update={"kafka": unset})
-    async with clients.admin(kafka) as admin:
-        await admin.delete_topics([physical(topics, CHAT)])
-    missing = {t.name for t in await list_topics(settings) if not t.partitions}
-    assert missing == {CHAT}
+    await without_chat(topics)
     # When they are created
     found = await create_topics(settings)
     # Then they are as the others
@@ -90,8 +99,7 @@ async def test_topics_that_exist_keep_their_count_where_none_is_set(topics):
 
 
 async def test_a_refused_count_creates_nothing(topics):
-    async with clients.admin(topics.kafka) as admin:
-        await admin.delete_topics([physical(topics, CHAT)])
+    await without_chat(topics)
     with pytest.raises(TopicsUnusable, match="PARTITIONS=7"):
         await create_topics(changed(topics, partitions=7))
     assert {t.name for t in await list_topics(topics) if not t.partitions} == {CHAT}
