@@ -16,12 +16,12 @@ from models.emotion.artefact.artefact import (
     write_card_text,
 )
 from models.emotion.artefact.card import CardFigures, EmotionCard
+from models.emotion.config import EmotionSettings
 from models.emotion.exporting.graph import write_graph
 from models.emotion.network.encoders import write_tokenizer
 from models.emotion.network.storing import network_of
-from models.emotion.serving.cpu import Alone, RunGraph
-from models.emotion.serving.engine import Engine, network_engine, read_all
-from models.emotion.serving.inference import Output, PostReadings, calibrate
+from models.emotion.serving.engine import build_engine, network_engine, read_all
+from models.emotion.serving.inference import Output, calibrate
 from models.emotion.serving.tokenising import TokeniseTexts
 from models.emotion.training.fitting import BATCH_TOKENS, measured
 from models.emotion.training.sources import SplitSource
@@ -56,8 +56,7 @@ def export(artefact: Artefact, sources: Sequence[SplitSource], report: Report) -
     samples = tokenise(train[:: max(1, len(train) // SAMPLES)])
     write_graph(network_of(artefact), samples, artefact.folder / GRAPH)
     report("measuring the graph")
-    post = PostReadings(card, artefact.version)
-    graph = Engine(tokenise, Alone, RunGraph(artefact, 1), post, artefact.version, BATCH_TOKENS)
+    graph = build_engine(artefact, EmotionSettings(device="cpu", max_tokens=card.max_tokens))
     exact = network_engine(
         artefact, device="cpu", max_tokens=card.max_tokens, batch_tokens=BATCH_TOKENS
     )

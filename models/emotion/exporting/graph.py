@@ -21,9 +21,11 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from torch import nn
 from torch.nn import functional
 
+from models.emotion.artefact.artefact import SCALE
 from models.emotion.exporting.smoothing import smooth
 from models.emotion.network.encoders import Encoder
 from models.emotion.network.network import EmotionNetwork
+from models.emotion.network.storing import as_int8
 from models.emotion.serving.cpu import INPUT
 from models.emotion.serving.inference import Output, TokenisedText
 
@@ -45,10 +47,9 @@ class Int8Embedding(nn.Module):
 
     def __init__(self, layer: nn.Embedding) -> None:
         super().__init__()
-        weight = layer.weight.detach()
-        scale = weight.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
-        self.register_buffer("table", (weight / scale).round().to(torch.int8))
-        self.register_buffer("scale", scale)
+        rounded = as_int8("table", layer.weight.detach(), over=[1])
+        self.register_buffer("table", rounded["table"])
+        self.register_buffer("scale", rounded["table" + SCALE])
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """(..., length) to (..., length, width)."""
