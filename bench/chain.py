@@ -1,6 +1,7 @@
 """How long a chat message takes from the learner's socket to the new state on it.
 
-    python -m bench.chain [--rates 20,100,200] [--seconds 30] [--learners 50] [--json]
+    python -m bench.chain [--rates 20,100,200] [--seconds 30] [--learners 50] [--idle 10]
+        [--shared | --apart] [--json]
 
 Starts the whole system embedded on this machine (`masterx up`), opens a socket per
 learner, and sends distinct messages at a fixed rate, each at its appointed time whatever
@@ -8,19 +9,25 @@ became of the others (open loop: a slow system does not slow the load down). Mea
 the time to the ack (the message is in Kafka) and to the `user_state_update` that names
 the message in `causedBy`. The stages come from the workers' own histograms. `push_bytes` are
 the median and the 95th percentile of a state's size on the socket. CPU is that of each process,
-user and system, over the messages sent; what idle workers cost is in it.
+user and system, over the messages sent; what idle workers cost is in it. `busy_cores` is the same
+over time. `memory_mb` is resident memory and the proportional share of it, of all processes.
+
+`step_ns` is one step of a plain Python loop, before and after the load: what the machine gave in
+these seconds. On a shared machine it moves by a factor of two, so compare runs whose steps agree.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter as now
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
@@ -29,6 +36,7 @@ from bench.system import System, running
 
 CORPUS = Path(__file__).parent.parent / "models" / "emotion" / "corpus"
 WARM_UP = 5.0
+SETTLING = 2.0
 PATIENCE = 20.0
 
 
@@ -45,16 +53,16 @@ class Timed:
 
     def on_message(self, raw: str | bytes) -> None:
         """Note what came back."""
-        now = time.perf_counter()
+        at = now()
         message = orjson.loads(raw)
         if message["type"] == "ack":
-            self.acked[message["id"]] = now
+            self.acked[message["id"]] = at
             for event_id in message["eventIds"]:
                 self.event_of[event_id] = message["id"]
         elif message["type"] == "user_state_update":
             self.sizes.append(len(raw.encode() if isinstance(raw, str) else raw))
             for event_id in message["causedBy"]:
-                self.updated.setdefault(event_id, now)
+                self.updated.setdefault(event_id, at)
         elif message["type"] == "error":
             raise RuntimeError(message)
 
@@ -69,15 +77,28 @@ class Timed:
         )
 
 
-def texts(rng: random.Random) -> list[str]:
-    """Learners' sentences of our own corpus, in random order."""
+def texts() -> Iterator[str]:
+    """Learners' sentences of our own corpus in random order, none twice: no cache helps.
+
+    Once all have been sent, a number behind each makes it another text.
+    """
     lines = [
         line.split("\t")[0]
         for path in sorted(CORPUS.glob("batch-*.tsv"))
         for line in path.read_text().splitlines()
     ]
-    rng.shuffle(lines)
-    return lines
+    random.Random(1).shuffle(lines)
+    yield from lines
+    for number in itertools.count():
+        yield f"{lines[number % len(lines)]} ({number})"
+
+
+def step_ns(steps: int = 2_000_000) -> float:
+    """CPU time of one step of a plain loop, in nanoseconds."""
+    began, total = time.process_time(), 0
+    for step in range(steps):
+        total += step
+    return 1e9 * (time.process_time() - began) / steps
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -86,32 +107,33 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 async def at_rate(
-    system: System, sockets: list[ClientConnection], rate: float, seconds: float, timed: Timed
+    sockets: list[ClientConnection],
+    rate: float,
+    seconds: float,
+    lines: Iterator[str],
+    timed: Timed,
 ) -> None:
     """Send at `rate` messages a second, and wait for the last answers."""
-    rng = random.Random(rate)
-    lines = texts(rng)
     count = int(rate * seconds)
-    began = time.perf_counter()
+    began = now()
     for number in range(count):
         due = began + number / rate
-        if (wait := due - time.perf_counter()) > 0:
+        if (wait := due - now()) > 0:
             await asyncio.sleep(wait)
         message_id = f"{began:.3f}-{number}"
-        text = f"{lines[number % len(lines)]} ({rng.randrange(10**6)})"  # never twice the same
-        timed.sent[message_id] = time.perf_counter()
+        timed.sent[message_id] = now()
         await sockets[number % len(sockets)].send(
             orjson.dumps(
                 {
                     "type": "chat_message",
                     "id": message_id,
                     "timestamp": int(time.time() * 1000),
-                    "text": text,
+                    "text": next(lines),
                 }
             ).decode()
         )
-    deadline = time.perf_counter() + PATIENCE
-    while time.perf_counter() < deadline and len(timed.since_sent("update")) < count:
+    deadline = now() + PATIENCE
+    while now() < deadline and len(timed.since_sent("update")) < count:
         await asyncio.sleep(0.1)
 
 
@@ -137,8 +159,20 @@ def stages(before: dict[str, float], after: dict[str, float], total: float) -> d
 
 
 async def main(args: argparse.Namespace) -> None:
-    figures = []
-    async with running(gateway={"messages_per_second": 1000.0, "message_burst": 10_000}) as system:
+    figures: list[dict[str, object]] = []
+
+    def tell(figure: dict[str, object]) -> None:
+        figures.append(figure)
+        if not args.json:
+            print(figure, flush=True)
+
+    updates: dict[str, dict[str, object]] = {
+        "gateway": {"messages_per_second": 1000.0, "message_burst": 10_000}
+    }
+    if args.shared is not None:
+        updates["embedded"] = {"share_processes": args.shared}
+    lines = texts()
+    async with running(**updates) as system:
         timed = Timed()
         sockets: list[ClientConnection] = []
         readers: list[asyncio.Task[None]] = []
@@ -154,33 +188,40 @@ async def main(args: argparse.Namespace) -> None:
             socket = await connect(system.socket(user), additional_headers=headers)
             sockets.append(socket)
             readers.append(asyncio.create_task(read(socket)))
-        await at_rate(system, sockets, 20, WARM_UP, current)
+        await at_rate(sockets, 20, WARM_UP, lines, current)
+        if args.idle:
+            await asyncio.sleep(SETTLING)
+            spent = sum(system.cpu_seconds().values())
+            await asyncio.sleep(args.idle)
+            busy = (sum(system.cpu_seconds().values()) - spent) / args.idle
+            tell({"idle_busy_cores": round(busy, 3), "memory_mb": system.memory_mb()})
         for rate in (float(each) for each in args.rates.split(",")):
             current = Timed()
-            before, spent = await system.metrics(), system.cpu_seconds()
-            await at_rate(system, sockets, rate, args.seconds, current)
-            after, cpu = await system.metrics(), system.cpu_seconds()
-            acks, updates = current.since_sent("ack"), current.since_sent("update")
-            mean = sum(updates) / max(1, len(updates))
-            figures.append(
+            step = step_ns()
+            before, spent_by, began = await system.metrics(), system.cpu_seconds(), now()
+            await at_rate(sockets, rate, args.seconds, lines, current)
+            after, cpu, took = await system.metrics(), system.cpu_seconds(), now() - began
+            acks, states = current.since_sent("ack"), current.since_sent("update")
+            mean = sum(states) / max(1, len(states))
+            spent_by = {name: cpu[name] - spent_by.get(name, 0.0) for name in cpu}
+            tell(
                 {
                     "messages_per_second": rate,
                     "sent": len(current.sent),
-                    "updated": len(updates),
+                    "updated": len(states),
                     "ack_ms": [round(percentile(acks, p), 1) for p in (0.5, 0.95, 0.99)],
-                    "update_ms": [round(percentile(updates, p), 1) for p in (0.5, 0.95, 0.99)],
+                    "update_ms": [round(percentile(states, p), 1) for p in (0.5, 0.95, 0.99)],
                     "push_bytes": [percentile(sorted(current.sizes), p) for p in (0.5, 0.95)],
                     "stage_ms": {k: round(v, 1) for k, v in stages(before, after, mean).items()},
                     "cpu_ms_a_message": {
-                        name: round(
-                            1000 * (cpu[name] - spent.get(name, 0.0)) / len(current.sent), 2
-                        )
-                        for name in cpu
+                        name: round(1000 * seconds / len(current.sent), 2)
+                        for name, seconds in {**spent_by, "all": sum(spent_by.values())}.items()
                     },
+                    "busy_cores": round(sum(spent_by.values()) / took, 2),
+                    "memory_mb": system.memory_mb(),
+                    "step_ns": [round(step), round(step_ns())],
                 }
             )
-            if not args.json:
-                print(figures[-1], flush=True)
         for reader in readers:
             reader.cancel()
         for socket in sockets:
@@ -194,5 +235,9 @@ if __name__ == "__main__":
     parser.add_argument("--rates", default="20,100,200")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--learners", type=int, default=50)
+    parser.add_argument("--idle", type=float, default=10, help="seconds without a message")
+    layout = parser.add_mutually_exclusive_group()
+    layout.add_argument("--shared", action="store_true", default=None, help="processes are")
+    layout.add_argument("--apart", dest="shared", action="store_false", help="a role each")
     parser.add_argument("--json", action="store_true")
     asyncio.run(main(parser.parse_args()))

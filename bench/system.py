@@ -47,6 +47,13 @@ class System:
         """A learner's token, with consent."""
         return issue(self.settings.auth, user)
 
+    def memory_mb(self) -> dict[str, int]:
+        """Of all processes: resident, and with what they share counted once ("pss")."""
+        top = psutil.Process(self.pid)
+        each = [one.memory_full_info() for one in (top, *top.children(recursive=True))]
+        sums = {"rss": sum(one.rss for one in each), "pss": sum(one.pss for one in each)}
+        return {kind: round(size / 1e6) for kind, size in sums.items()}
+
     def cpu_seconds(self) -> dict[str, float]:
         """User and system time of every process so far, by what it runs."""
         spent: dict[str, float] = {}

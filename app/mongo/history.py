@@ -31,8 +31,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -79,6 +79,8 @@ _DUPLICATE: Final = 11000
 # TypeMismatch, InvalidBSON, DollarPrefixedFieldName, EmptyFieldName, DottedFieldName,
 # DocumentValidationFailure, BSONObjectTooLarge, KeyTooLong; 8 is how nx-27017 says it.
 _REFUSED: Final = frozenset({2, 8, 9, 14, 22, 52, 56, 57, 121, 10334, 17280})
+_REMEMBERED: Final = 10_000
+"""States of which this process knows what it wrote last, at most."""
 _TRIES: Final = 8
 """Of a document that fails, alone, with a code we do not know: then it is refused too."""
 
@@ -111,6 +113,10 @@ def meaning(error: Exception) -> StoreError:
     return Retriable(_STORE, f"its disk is full: {said}" if codes & _FULL else said)
 
 
+_Order = tuple[int, int]
+"""A state's `updatedAt` and version: which of two is newer."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Newest:
     """The newest state of a place, and where its entry stands in the batch."""
@@ -119,7 +125,7 @@ class _Newest:
     position: int
 
     @property
-    def order(self) -> tuple[int, int]:
+    def order(self) -> _Order:
         return self.entry.updated_at, self.entry.version or 0
 
     @property
@@ -144,6 +150,7 @@ class HistoryStore:
         )
         self._prepared = False
         self._expiry = Expiry(self._database, (*HistoryKind, STATES, SUMMARIES, ERASURES))
+        self._last_order: OrderedDict[tuple[str, str], _Order] = OrderedDict()
         # Failures of single documents since the last write that went through.
         self._unexplained: Counter[str] = Counter()
 
@@ -305,27 +312,71 @@ class HistoryStore:
     async def _replace(self, name: str, states: Mapping[str, _Newest]) -> dict[int, Refused]:
         """Write states, by `_id`, where they are newer; the positions that were refused."""
         refused: dict[int, Refused] = {}
-        documents: list[tuple[_Newest, RawBSONDocument]] = []
+        documents: dict[str, RawBSONDocument] = {}
         for key, state in states.items():
             try:
-                documents.append((state, self._encode(state.entry, key)))
+                documents[key] = self._encode(state.entry, key)
             except Refused as error:  # its other id makes it a little longer than in _insert
                 refused[state.position] = error
-        if not documents:
-            return refused
+        swapped = await self._swap(name, states, documents)
+        others = [key for key in documents if key not in swapped]
+        if others:
+            refused |= await self._insert_or_replace(name, states, documents, others)
+        for key in documents:
+            self._last_order[name, key] = states[key].order
+            self._last_order.move_to_end((name, key))
+        while len(self._last_order) > _REMEMBERED:
+            self._last_order.popitem(last=False)
+        return refused
+
+    async def _swap(
+        self,
+        name: str,
+        states: Mapping[str, _Newest],
+        documents: Mapping[str, RawBSONDocument],
+    ) -> Collection[str]:
+        """Replace what still is as this process left it; the keys that need nothing more.
+
+        One write a state, where `_insert_or_replace` makes three. Nobody says which of many
+        replacements found nothing to replace: then all of them go the longer way, which is
+        harmless to those that are done.
+        """
+        expected = {key: self._last_order.get((name, key)) for key in documents}
+        replacements = {
+            key: ReplaceOne[Any]({"_id": key, "updatedAt": last[0], "version": last[1]}, one)
+            for key, one in documents.items()
+            if (last := expected[key]) is not None and last < states[key].order
+        }
+        if not replacements:
+            return ()
+        try:
+            done = await self._database[name].bulk_write([*replacements.values()], ordered=False)
+        except BulkWriteError:
+            return ()  # the longer way finds out what is wrong with which
+        return replacements if done.matched_count == len(replacements) else ()
+
+    async def _insert_or_replace(
+        self,
+        name: str,
+        states: Mapping[str, _Newest],
+        documents: Mapping[str, RawBSONDocument],
+        keys: Sequence[str],
+    ) -> dict[int, Refused]:
+        """Write states of which nobody knows what is stored; the positions that were refused."""
         collection = self._database[name]
-        failed, known = await self._insert_new(collection, [document for _, document in documents])
-        refused |= {documents[index][0].position: error for index, error in failed.items()}
+        failed, there = await self._insert_new(collection, [documents[key] for key in keys])
+        refused = {states[keys[index]].position: error for index, error in failed.items()}
         # Two steps instead of an upsert that fails on a newer version: see above. Filters make
         # the second safe; two of them, because the embedded store scans for an `$or`.
-        taken = [
-            (*documents[index], older) for index in known for older in documents[index][0].older
-        ]
+        taken = [(keys[index], older) for index in there for older in states[keys[index]].older]
         if taken:
-            replacements = [ReplaceOne[Any]({"_id": d["_id"], **older}, d) for _, d, older in taken]
+            replacements = [
+                ReplaceOne[Any]({"_id": key, **older}, documents[key]) for key, older in taken
+            ]
             write = collection.bulk_write(replacements, ordered=False)
-            replaced, _ = await self._refusals(write, [str(one["_id"]) for _, one, _ in taken])
-            refused |= {taken[index][0].position: error for index, error in replaced.items()}
+            replaced, _ = await self._refusals(write, [key for key, _ in taken])
+            for index, error in replaced.items():
+                refused[states[taken[index][0]].position] = error
         return refused
 
     async def _insert_new(

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from datetime import UTC, datetime
 
 import pytest
+from pymongo import AsyncMongoClient
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
 
 from agents.runtime.ports import HistoryEntry, HistoryKind
 from agents.runtime.retrying import Refused
@@ -155,6 +163,59 @@ async def test_a_newer_state_replaces_the_whole_document(history: HistoryStore) 
     found = await history.profile("ada")
     assert found is not None
     assert "slope" not in found
+
+
+class Writes(CommandListener):
+    """The documents of each write command, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, int]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        for name, documents in (("insert", "documents"), ("update", "updates")):
+            if event.command_name == name:
+                self.seen.append((name, event.command[name], len(event.command[documents])))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
+
+@pytest.fixture
+def writes(monkeypatch) -> Writes:
+    """What every client made from here on writes."""
+    listener = Writes()
+    made = functools.partial(AsyncMongoClient, event_listeners=[listener])
+    monkeypatch.setattr("app.mongo.client.AsyncMongoClient", made)
+    return listener
+
+
+async def test_a_state_that_follows_its_own_is_one_write(writes, history, database) -> None:
+    # Given first states, of which nobody knows whether they are there
+    await history.write([state(1), state(1, user="bob")])
+    assert {name for name, _, _ in writes.seen} == {"insert"}
+    # When the next ones come
+    writes.seen.clear()
+    await history.write([state(2), state(2, user="bob")])
+    # Then each takes the place of the one before
+    assert sorted(writes.seen) == [("update", "state_history", 2), ("update", "states", 2)]
+    assert [s["version"] for s in await database.states.find().to_list()] == [2, 2]
+
+
+@pytest.mark.parametrize("by", ["another worker", "an erasure"])
+async def test_a_state_goes_the_longer_way_where_another_has_written(
+    by, mongo_settings, history, database
+) -> None:
+    await history.write([state(1), state(1, user="bob")])
+    other = HistoryStore(mongo_settings)
+    if by == "an erasure":
+        await other.erase(erasure("ada", NOW + 1))
+    else:
+        await other.write([state(3)])
+    await other.close()
+    await history.write([state(2), state(2, user="bob")])
+    newest = {s["_id"]: s["version"] for s in await database.states.find().to_list()}
+    assert newest == {"ada": 2 if by == "an erasure" else 3, "bob": 2}
 
 
 @pytest.mark.parametrize(
