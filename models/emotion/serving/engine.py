@@ -45,6 +45,7 @@ class Engine:
 
     batch_tokens: what one batch may hold, padding included
     length_step: lengths are padded to a multiple; over 1, only equal ones share a batch
+    overlaps: whether the processor is free while the model runs, to prepare the next batch
     """
 
     tokenise: Tokenise
@@ -55,6 +56,7 @@ class Engine:
     batch_tokens: int
     length_step: int = 1
     release_memory: Callable[[], None] = lambda: None
+    overlaps: bool = True
 
     def warm(self) -> None:
         """Make the first calls, which are slow. Raises what the model raises."""
@@ -97,6 +99,7 @@ def build_engine(artefact: Artefact, settings: EmotionSettings) -> Engine:
         PostReadings(artefact.card, artefact.version),
         artefact.version,
         min(settings.batch_tokens, AT_ONCE * settings.threads),
+        overlaps=False,
     )
 
 

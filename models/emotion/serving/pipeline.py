@@ -1,8 +1,11 @@
-"""Three threads: prepare (tokenise, batch, collate) -> model -> post.
+"""Prepare (tokenise, batch, collate) -> model -> post: in three threads or in one.
 
-The model thread only ever takes a batch that lies ready, runs it and passes the result
-on; it starts the moment it is free. At most `batches_ahead` batches lie ready, so that
-under load texts gather in the pool, where batches form by length.
+Beside a GPU there are three. The model thread only ever takes a batch that lies ready, runs it and
+passes the result on; it starts the moment it is free. At most `batches_ahead` batches lie ready,
+so that under load texts gather in the pool, where batches form by length.
+
+Where the model runs on the processor (`Engine.overlaps` is false) one thread does all of it: there
+is nothing to go on beside, and each change of threads would cost as much as a text's tokens do.
 """
 
 from __future__ import annotations
@@ -79,13 +82,15 @@ class Pipeline:
         self._pool_engine = engine
         self._stopping = False
         self.warmed: Future[None] = Future()
+        self._alone = not engine.overlaps
+        parts = (
+            {"model": self._all}
+            if self._alone
+            else {"prepare": self._prepare, "model": self._model, "post": self._post}
+        )
         self._threads = [
             threading.Thread(target=target, name=f"emotion-{name}", daemon=True)
-            for name, target in (
-                ("prepare", self._prepare),
-                ("model", self._model),
-                ("post", self._post),
-            )
+            for name, target in parts.items()
         ]
 
     def start(self) -> None:
@@ -114,17 +119,29 @@ class Pipeline:
             self._engine = engine
             self._changed.notify_all()
 
+    # all in one thread -------------------------------------------------------------------
+
+    def _all(self) -> None:
+        if not self._warmed():
+            return
+        while (work := self._next_arrivals()) is not None:
+            self._take_in(*work)
+            while self._ready and not self._stopping:
+                self._read(self._ready.popleft())
+
     # prepare ---------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         while (work := self._next_arrivals()) is not None:
-            engine, arrived = work
-            if engine is not self._pool_engine:
-                arrived = self._pool.drain() + arrived  # their ids are of the old tokeniser
-                self._pool_engine = engine
-            self._tokenise(engine, arrived)
-            while len(self._pool) and self._has_room():
-                self._make_ready(engine)
+            self._take_in(*work)
+
+    def _take_in(self, engine: Engine, arrived: list[Entry]) -> None:
+        if engine is not self._pool_engine:
+            arrived = self._pool.drain() + arrived  # their ids are of the old tokeniser
+            self._pool_engine = engine
+        self._tokenise(engine, arrived)
+        while len(self._pool) and self._has_room():
+            self._make_ready(engine)
 
     def _next_arrivals(self) -> tuple[Engine, list[Entry]] | None:
         """Wait for texts, or for room for a batch from the pool. None: stop."""
@@ -189,18 +206,26 @@ class Pipeline:
     # model -----------------------------------------------------------------------------
 
     def _model(self) -> None:
+        if not self._warmed():
+            return
+        while (prepared := self._next_prepared()) is not None:
+            self._read(prepared)
+
+    def _warmed(self) -> bool:
         try:
             self._engine.warm()
         except BaseException as error:
             self.warmed.set_exception(error)
-            return
+            return False
         self.warmed.set_result(None)
-        while (prepared := self._next_prepared()) is not None:
-            if not self._runner.open:
-                self._run(prepared)
-            if self._runner.open:
-                self._fail_all(prepared.entries)
-                self._wait_for_recovery()
+        return True
+
+    def _read(self, prepared: Prepared) -> None:
+        if not self._runner.open:
+            self._run(prepared)
+        if self._runner.open:
+            self._fail_all(prepared.entries)
+            self._wait_for_recovery()
 
     def _next_prepared(self) -> Prepared | None:
         with self._changed:
@@ -217,12 +242,17 @@ class Pipeline:
                 self._settle([(entry, result) for entry in entries])
             else:
                 part = Prepared(prepared.engine, entries, prepared.batch)
-                self._outputs.put((part, result))
+                if self._alone:
+                    self._answer(part, result)
+                else:
+                    self._outputs.put((part, result))
 
     def _fail_all(self, entries: list[Entry]) -> None:
         """Answer everything that waits: the breaker is open, the caller decides what now."""
         with self._changed:
             waiting = [*entries, *(e for p in self._ready for e in p.entries), *self._arrived]
+            if self._alone:
+                waiting += self._pool.drain()  # nobody else takes from it
             self._ready.clear()
             self._arrived.clear()
             self._changed.notify_all()
@@ -244,11 +274,13 @@ class Pipeline:
 
     def _post(self) -> None:
         while (item := self._outputs.get()) is not None:
-            prepared, output = item
-            started = self._clock()
-            outcomes = self._readings(prepared.engine, output)
-            self._observer.stage("post", self._clock() - started)
-            self._settle(list(zip(prepared.entries, outcomes, strict=True)))
+            self._answer(*item)
+
+    def _answer(self, prepared: Prepared, output: Output) -> None:
+        started = self._clock()
+        outcomes = self._readings(prepared.engine, output)
+        self._observer.stage("post", self._clock() - started)
+        self._settle(list(zip(prepared.entries, outcomes, strict=True)))
 
     def _readings(self, engine: Engine, output: Output) -> list[Outcome]:
         try:

@@ -51,6 +51,12 @@ def settings(**changes: Any) -> EmotionSettings:
     return EmotionSettings(device="cpu", **{"breaker_cooldown": 0.02, **changes})
 
 
+@pytest.fixture(params=[False, True], ids=["one-thread", "three-threads"])
+def engine(engine: Engine, request: pytest.FixtureRequest) -> Engine:
+    """The shipped model, read by one thread as on a processor, or by three as beside a GPU."""
+    return replace(engine, overlaps=request.param)
+
+
 @asynccontextmanager
 async def reading_with(engine: Engine, **changes: Any) -> AsyncIterator[EmotionReader]:
     observer = changes.pop("observer", None)
