@@ -213,9 +213,9 @@ class EmbeddedSettings(Group):
     redis_port: int = Field(6379, ge=0, le=65_535, description="0: any free")
     mongo_port: int = Field(27017, ge=0, le=65_535, description="0: any free")
     share_processes: bool = Field(
-        False,
+        True,
         description="masterx up runs emotion, learner and push in one process, and tutor and "
-        "history in another: less memory, and one fate; false: one each",
+        "history in another: less memory, and one fate; false: a process for each role",
     )
     partitions: int = Field(
         2,

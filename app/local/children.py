@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -66,14 +67,30 @@ def spawn(
 
 async def ended(process: subprocess.Popen[bytes], timeout: float | None = None) -> int | None:  # noqa: ASYNC109
     """The exit status once the process has ended; None if it has not within `timeout` seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            # Not waited for in a thread: such a thread could not be cancelled.
+            while process.poll() is None:
+                await _end_of(process.pid)
+    return process.poll()
+
+
+async def _end_of(pid: int) -> None:
+    """Wait for the end of a child; where the system cannot tell it, for a moment."""
+    try:
+        # A descriptor that becomes readable when the process ends (Linux).
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        await asyncio.sleep(0.05)
+        return
     loop = asyncio.get_running_loop()
-    deadline = None if timeout is None else loop.time() + timeout
-    # Polled, not waited for in a thread: such a thread could not be cancelled.
-    while (status := process.poll()) is None:
-        if deadline is not None and loop.time() >= deadline:
-            return None
-        await asyncio.sleep(0.02)
-    return status
+    over = asyncio.Event()
+    loop.add_reader(descriptor, over.set)
+    try:
+        await over.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 async def terminate(process: subprocess.Popen[bytes], grace: float) -> int:

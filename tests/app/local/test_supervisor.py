@@ -250,7 +250,7 @@ def test_a_child_gets_longer_than_it_takes_to_end():
 
 
 def test_roles_share_processes_where_the_settings_say_so():
-    shared = programs(Settings(embedded=EmbeddedSettings(share_processes=True)))
+    shared = programs(Settings())
     assert [p.name for p in shared] == ["gateway", "emotion+learner+push", "history+tutor"]
     assert [p.command[3:] for p in shared[1:]] == [
         ["worker", "emotion", "learner", "push"],
@@ -259,7 +259,7 @@ def test_roles_share_processes_where_the_settings_say_so():
     # Who shares with somebody that is waited for is waited for
     assert [p.niceness for p in shared] == [0, 0, 0]
     assert roles()["history"].niceness > 0
-    alone = programs(Settings())
+    alone = programs(Settings(embedded=EmbeddedSettings(share_processes=False)))
     assert [p.name for p in alone] == ["gateway", *roles()]
     assert [p.niceness for p in alone] == [0, *(role.niceness for role in roles().values())]
 
