@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from tokenizers import Tokenizer
 
 from models.emotion.artefact.artefact import Artefact, ArtefactProblem
 from models.emotion.serving.inference import TokenisedText, Tokens
+
+FEW: Final = 32
+"""Texts that no pool of threads is woken for: its threads then look for more work for a while,
+which costs more than the texts."""
 
 
 class Tokeniser:
@@ -27,6 +32,8 @@ class Tokeniser:
 
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """Token ids of each text, special tokens included: at least 2, at most `max_tokens`."""
+        if len(texts) <= FEW:
+            return [self._tokenizer.encode(text).ids for text in texts]
         return [e.ids for e in self._tokenizer.encode_batch_fast(list(texts))]
 
 
