@@ -40,8 +40,8 @@ test: install-dev ## the suite on embedded services, but for what takes minutes
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash"
 
 test-real: install-dev services ## integration and crash tests on Kafka, Redis and FerretDB
-	@env $$($(SERVERS) environment) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(services or crash or slow) and not outage"
-	@env $$($(SERVERS) environment) $(BIN)/pytest -m outage
+	@env $$($(SERVERS) environment) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(services or crash or slow) and not outage and not twin"
+	@env $$($(SERVERS) environment) $(BIN)/pytest -m "outage and not twin"
 
 coverage: install-dev ## how much of the code `make test` runs; lines in .masterx/coverage/html
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash" --timeout 300 \

@@ -32,7 +32,7 @@ from time import perf_counter as now
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
-from bench.system import System, running
+from bench.system import running
 
 CORPUS = Path(__file__).parent.parent / "models" / "emotion" / "corpus"
 WARM_UP = 5.0

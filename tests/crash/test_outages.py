@@ -35,18 +35,25 @@ from tests.workers import WorkerProcess
 pytestmark = [pytest.mark.services, pytest.mark.crash, pytest.mark.timeout(240)]
 
 OUTAGE = 20.0
+LAYOUTS = [
+    pytest.param((("emotion", "learner", "push"), ("history",)), id="together"),
+    pytest.param(
+        (("emotion",), ("learner",), ("push",), ("history",)), id="apart", marks=pytest.mark.twin
+    ),
+]
 
 
 @pytest.mark.outage
+@pytest.mark.parametrize("together", LAYOUTS)
 async def test_both_stores_away_for_twenty_seconds(
-    topics: Settings, services: Services, tmp_path: Path
+    topics: Settings, services: Services, tmp_path: Path, together: tuple[tuple[str, ...], ...]
 ) -> None:
     # Given the whole chain under load
     settings = fast(topics)
     load = Load(seed=21, records=2_400, users=60, rate=80)
     workers = [
-        WorkerProcess(role, settings, tmp_path / role, module=ENTRY)
-        for role in ("emotion", "learner", "push", "history")
+        WorkerProcess(roles, settings, tmp_path / "+".join(roles), module=ENTRY)
+        for roles in together
     ]
     for worker in workers:
         worker.spawn()

@@ -43,7 +43,16 @@ async def masterx(settings: Settings, *arguments: str) -> str:
     return out.decode()
 
 
-async def test_poison_in_batches_of_64(topics: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "roles",
+    [
+        pytest.param(("emotion", "learner", "push"), id="together"),
+        pytest.param(("emotion",), id="alone", marks=pytest.mark.twin),
+    ],
+)
+async def test_poison_in_batches_of_64(
+    topics: Settings, tmp_path: Path, roles: tuple[str, ...]
+) -> None:
     # Given four batches of 64 messages, each with one of another poison in its midst
     raising = chat("user-3", f"I like {WORDS} very much")
     poison = [
@@ -65,7 +74,7 @@ async def test_poison_in_batches_of_64(topics: Settings, tmp_path: Path) -> None
 
     # When a worker with the real model reads them, that raises on one text
     with told(CRASH_READER="model", CRASH_TEXT=WORDS):
-        worker = WorkerProcess("emotion", topics, tmp_path / "first", module=ENTRY)
+        worker = WorkerProcess(roles, topics, tmp_path / "first", module=ENTRY)
         worker.spawn()
     await worker.ready()
     # Then every offset is committed
@@ -87,7 +96,7 @@ async def test_poison_in_batches_of_64(topics: Settings, tmp_path: Path) -> None
     )
 
     # When the cause is gone and the letters are sent again
-    async with WorkerProcess("emotion", topics, tmp_path / "second"):
+    async with WorkerProcess(roles, topics, tmp_path / "second"):
         out = await masterx(topics, "dead-letters", "replay", "--all")
         assert out.count("replayed") >= len(poison), out
         # Then the text is read, and what was never a message is a dead letter again
