@@ -74,13 +74,14 @@ class System:
         async with httpx.AsyncClient() as client:
             state = f"http://127.0.0.1:{self.settings.gateway.status_port}/readyz"
             roles = (await client.get(state)).json()["roles"]
-            for role in roles.values():
-                for one in role["instances"]:
-                    text = (await client.get(f"http://{one['metrics']}/metrics")).text
-                    for line in text.splitlines():
-                        if not line.startswith("#"):
-                            name, _, value = line.rpartition(" ")
-                            totals[name] = totals.get(name, 0.0) + float(value)
+            # Each once, however many roles share it.
+            places = {one["metrics"] for role in roles.values() for one in role["instances"]}
+            for place in places:
+                text = (await client.get(f"http://{place}/metrics")).text
+                for line in text.splitlines():
+                    if not line.startswith("#"):
+                        name, _, value = line.rpartition(" ")
+                        totals[name] = totals.get(name, 0.0) + float(value)
         return totals
 
 
