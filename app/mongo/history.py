@@ -44,16 +44,14 @@ from pymongo import ReplaceOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
     BulkWriteError,
-    ConfigurationError,
     DuplicateKeyError,
-    InvalidOperation,
-    OperationFailure,
     PyMongoError,
 )
 
 from agents.runtime.ports import HistoryEntry, HistoryKind
-from agents.runtime.retrying import Fatal, Refused, Retriable, StoreError
-from app.mongo.client import SETTING, connect, trouble
+from agents.runtime.retrying import Refused
+from app.mongo.client import connect
+from app.mongo.errors import DENIED, DUPLICATE, FULL, REFUSED, STORE, meaning
 from app.mongo.expiry import Expiry, expires_at
 from app.mongo.field_names import original, stored
 from app.mongo.settings import MongoSettings
@@ -73,45 +71,11 @@ MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 _TIMEOUT: Final = 3.0
 """Seconds to find the server; the caller decides whether to try again."""
 _SOCKET_TIMEOUT: Final = 20.0
-_DUPLICATE: Final = 11000
 
-# Codes by which a server refuses this document, now and for ever: BadValue, FailedToParse,
-# TypeMismatch, InvalidBSON, DollarPrefixedFieldName, EmptyFieldName, DottedFieldName,
-# DocumentValidationFailure, BSONObjectTooLarge, KeyTooLong; 8 is how nx-27017 says it.
-_REFUSED: Final = frozenset({2, 8, 9, 14, 22, 52, 56, 57, 121, 10334, 17280})
 _REMEMBERED: Final = 10_000
 """States of which this process knows what it wrote last, at most."""
 _TRIES: Final = 8
 """Of a document that fails, alone, with a code we do not know: then it is refused too."""
-
-_STORE: Final = "mongo"
-# Codes by which a server refuses this process, whatever it writes: UserNotFound, Unauthorized,
-# AuthenticationFailed, CommandNotFound, ReauthenticationRequired, AtlasError (of a login).
-_DENIED: Final = frozenset({11, 13, 18, 59, 391, 8000})
-_FULL: Final = frozenset({14031, 12501})
-"""OutOfDiskSpace, and a quota of space."""
-
-
-def meaning(error: Exception) -> StoreError:
-    """The kind of what PyMongo (or the network) raised. Its text names no value."""
-    if isinstance(error, StoreError):
-        return error
-    if isinstance(error, ConfigurationError | InvalidOperation):
-        return Fatal(_STORE, f"{type(error).__name__}: {error}", SETTING)
-    if isinstance(error, BulkWriteError):
-        failures = [*error.details["writeErrors"], *error.details["writeConcernErrors"]]
-        codes = {failure.get("code") for failure in failures}
-    elif isinstance(error, OperationFailure):
-        codes = {error.code}
-    elif (found := trouble(error)) is not None:
-        return Fatal(_STORE, found[1], found[0])
-    else:
-        return Retriable(_STORE, f"no answer ({type(error).__name__})")
-    said = f"{type(error).__name__}, code {' '.join(map(str, codes))}"
-    if codes & _DENIED:
-        return Fatal(_STORE, f"it refuses this user or command: {said}", SETTING)
-    return Retriable(_STORE, f"its disk is full: {said}" if codes & _FULL else said)
-
 
 _Order = tuple[int, int]
 """A state's `updatedAt` and version: which of two is newer."""
@@ -285,10 +249,10 @@ class HistoryStore:
             encoded = bson.encode(document)
         except (BSONError, OverflowError, RecursionError, ValueError, TypeError) as error:
             reason = f"the document cannot be written as BSON ({type(error).__name__})"
-            raise Refused(_STORE, reason) from error
+            raise Refused(STORE, reason) from error
         if len(encoded) > MAX_DOCUMENT_BYTES:
             reason = f"{len(encoded)} bytes as BSON, at most {MAX_DOCUMENT_BYTES} are taken"
-            raise Refused(_STORE, reason)
+            raise Refused(STORE, reason)
         return RawBSONDocument(encoded)
 
     async def _insert(
@@ -401,13 +365,13 @@ class HistoryStore:
             may_pass = bool(error.details.get("writeConcernErrors"))
             for failure in error.details["writeErrors"]:
                 code, index = failure["code"], failure["index"]
-                if code == _DUPLICATE:
+                if code == DUPLICATE:
                     known.append(index)
-                elif code in _DENIED or code in _FULL:
+                elif code in DENIED or code in FULL:
                     may_pass = True  # not about this document; the caller tells them apart
-                elif code in _REFUSED or self._tried_enough(keys[index]):
+                elif code in REFUSED or self._tried_enough(keys[index]):
                     reason = f"the store refused the document (code {code})"
-                    refused[index] = Refused(_STORE, reason)
+                    refused[index] = Refused(STORE, reason)
                 else:
                     may_pass = True
             if may_pass:

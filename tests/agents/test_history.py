@@ -19,7 +19,8 @@ from agents.runtime.topics import (
     USER_STATE,
 )
 from app.local.embedded import DocumentStore
-from app.mongo.history import HistoryStore, meaning
+from app.mongo.errors import meaning
+from app.mongo.history import HistoryStore
 from app.settings import MongoSettings
 from app.worker.role import roles
 from schemas.topics.state import UserState

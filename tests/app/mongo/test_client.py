@@ -18,7 +18,8 @@ from agents.runtime.retrying import Fatal
 from app.local.children import spawn, tail, terminate
 from app.local.embedded import free_port
 from app.mongo.client import connect
-from app.mongo.history import HistoryStore, meaning
+from app.mongo.errors import meaning
+from app.mongo.history import HistoryStore
 from app.process.errors import Rejected, Unavailable
 from app.process.probes import probe_mongo, until
 from app.process.tls import UnusableFile
