@@ -1,7 +1,9 @@
 """The network as one ONNX graph: encoders, pooling and heads, in eight bits.
 
-One text at a time goes in, unpadded: `ids_0` (1, length) for the first encoder, and so on. What
-comes out has the names of `Output`, in its order, without the wide part.
+Texts of one length go in together, unpadded: `ids_0` (n, length) for the first encoder, and so on.
+What comes out has the names of `Output`, in its order, without the wide part. A text's figures are
+the same to the last bit whatever lies beside it: each row (a token's numbers) is rounded by a scale
+of its own, products of integers are exact, and what stays float32 adds up in one order.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import onnx
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional
 
@@ -31,10 +33,11 @@ from models.emotion.serving.inference import Output, TokenisedText
 
 SHORTEST, LONGEST = 2, 512
 """Tokens of a text, with the two that every text has."""
-BLOCK: Final = 128
-"""Weights that share a scale."""
-INT8_PRODUCTS: Final = 4
-"""ONNX Runtime's accuracy_level of products whose activations are int8 as well."""
+MOST_TEXTS: Final = 1_024
+LEVELS: Final = 127
+"""Steps of an int8 on each side of 0."""
+MIDDLE: Final = 128
+"""A uint8's zero: ONNX Runtime is fastest with unsigned rows and signed weights."""
 EXAMPLE: Final = (101, 2023, 2003, 1037, 3231, 102)
 """Any ids: the exporter follows them through the network once."""
 
@@ -56,8 +59,8 @@ class Int8Embedding(nn.Module):
         return functional.embedding(ids, self.table).float() * functional.embedding(ids, self.scale)
 
 
-class _OneText(nn.Module):
-    """The network for one text: nothing is padded, so nothing is masked."""
+class _Texts(nn.Module):
+    """The network for texts of one length: nothing is padded, so nothing is masked."""
 
     def __init__(self, network: EmotionNetwork) -> None:
         super().__init__()
@@ -68,8 +71,18 @@ class _OneText(nn.Module):
         pooled = []
         for encoder, each in zip(self.encoders, ids, strict=True):
             assert isinstance(encoder, Encoder)
-            pooled.append(encoder.transformer(input_ids=each).last_hidden_state.mean(1))
-        return tuple(self.heads(pooled))
+            words = encoder.transformer(input_ids=each).last_hidden_state
+            # The mean as a product, which is computed a text at a time.
+            share = torch.ones_like(words[:, None, :, 0]) / words.shape[1]
+            mean = torch.matmul(share, words)[:, 0]
+            # One row alone would be added up in another order than the same row among several.
+            pooled.append(torch.cat([mean, mean[:1]]))
+        return tuple(output[:-1] for output in self.heads(pooled))
+
+
+def _put(module: nn.Module, name: str, child: nn.Module) -> None:
+    parent, _, own = name.rpartition(".")
+    setattr(module.get_submodule(parent), own, child)
 
 
 def write_graph(network: EmotionNetwork, samples: Sequence[TokenisedText], file: Path) -> None:
@@ -85,62 +98,66 @@ def write_graph(network: EmotionNetwork, samples: Sequence[TokenisedText], file:
         smooth(transformer, partial(_pass, transformer, [text[i] for text in samples]))
         _quantise_embeddings(transformer)
     inputs = [INPUT.format(i) for i in range(len(network.encoders))]
-    length = {1: torch.export.Dim("length", min=SHORTEST, max=LONGEST)}
+    sizes = {
+        0: torch.export.Dim("texts", min=1, max=MOST_TEXTS),
+        1: torch.export.Dim("length", min=SHORTEST, max=LONGEST),
+    }
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         whole = Path(folder) / "float32.onnx"
         program = torch.onnx.export(
-            _OneText(network).eval(),
-            tuple(torch.tensor([EXAMPLE]) for _ in inputs),
+            _Texts(network).eval(),
+            tuple(torch.tensor([EXAMPLE, EXAMPLE]) for _ in inputs),
             input_names=inputs,
             output_names=list(Output._fields),
-            dynamic_shapes=(tuple(length for _ in inputs),),
+            dynamic_shapes=(tuple(sizes for _ in inputs),),
             dynamo=True,
             verbose=False,
         )
         assert program is not None
         program.save(whole)
-        _quantise_products(onnx.load(whole), file)
-
-
-def _quantise_products(model: onnx.ModelProto, file: Path) -> None:
-    """Make the products with weights int8, and write the graph.
-
-    A layer that sums over more inputs than it gives outputs (an encoder's second feed-forward
-    layer) gets scales for blocks of weights and for each token; it caused most of what eight bits
-    cost. The others get one scale for each output and one for all tokens, which is twice as fast.
-    """
+        model = onnx.load(whole)
     _forget_where_it_was_made(model)
-    inner = {one.name: list(one.dims) for one in model.graph.initializer}
-    products = {
-        node.name: inner[node.input[1]]
-        for node in model.graph.node
-        if node.op_type == "MatMul" and node.input[1] in inner
-    }
-    plain = [name for name, (inputs, outputs) in products.items() if inputs <= outputs]
-    blockwise = MatMulNBitsQuantizer(
-        model,
-        bits=8,
-        block_size=BLOCK,
-        is_symmetric=True,
-        accuracy_level=INT8_PRODUCTS,
-        nodes_to_exclude=plain,
-    )
-    blockwise.process()
-    with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / "part.onnx"
-        onnx.save(blockwise.model.model, part)
-        quantize_dynamic(
-            part,
-            file,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=["MatMul"],
-            # The heads are small, and a probability's last digits come from there. The library
-            # makes two nodes of each, and names the first one so.
-            nodes_to_exclude=[f"{n.name}_MatMul" for n in model.graph.node if n.op_type == "Gemm"],
-        )
+    _quantise_products(model.graph)
+    onnx.save(model, file)
+
+
+def _quantise_products(graph: onnx.GraphProto) -> None:
+    """Make the products of `smoothing.RowScaled` layers int8, in place.
+
+    Their rows reach from -1 to 1, so one fixed scale rounds all of them. Weights have one for each
+    output. The heads stay float32: a probability's last digits come from there.
+    """
+    weights = {one.name: one for one in graph.initializer if len(one.dims) == 2}
+    step = _constant(graph, "row_step", np.float32(1 / LEVELS))
+    middle = _constant(graph, "row_middle", np.uint8(MIDDLE))
+    nodes: list[onnx.NodeProto] = []
+    for node in list(graph.node):
+        layer = weights.get(node.input[1]) if node.op_type == "MatMul" else None
+        if layer is None:
+            nodes.append(node)
+            continue
+        name, rows = layer.name, node.input[0]
+        exact = numpy_helper.to_array(layer)
+        scale = np.maximum(np.abs(exact).max(0) / LEVELS, np.finfo(np.float32).tiny)
+        table = np.rint(exact / scale).astype(np.int8)
+        graph.initializer.remove(layer)
+        _constant(graph, name, table)
+        _constant(graph, f"{name}_step", (scale / LEVELS).astype(np.float32))
+        nodes += [
+            helper.make_node("QuantizeLinear", [rows, step, middle], [f"{name}_rows"]),
+            helper.make_node("MatMulInteger", [f"{name}_rows", name, middle], [f"{name}_sums"]),
+            helper.make_node("Cast", [f"{name}_sums"], [f"{name}_floats"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{name}_floats", f"{name}_step"], list(node.output)),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _constant(graph: onnx.GraphProto, name: str, value: Any) -> str:
+    graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    return name
 
 
 def _forget_where_it_was_made(model: onnx.ModelProto) -> None:
@@ -161,5 +178,4 @@ def _quantise_embeddings(module: nn.Module) -> None:
     """Of words only: the others have few rows."""
     for name, child in list(module.named_modules()):
         if isinstance(child, nn.Embedding) and child.num_embeddings > LONGEST:
-            parent, _, own = name.rpartition(".")
-            setattr(module.get_submodule(parent), own, Int8Embedding(child))
+            _put(module, name, Int8Embedding(child))

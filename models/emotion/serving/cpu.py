@@ -1,8 +1,8 @@
 """The model on a processor: ONNX Runtime for the graph, numpy for the wide part.
 
-Each text runs alone and unpadded, on one thread, so its reading cannot depend on its neighbours.
-A processor gains nothing from a batch: 20 tokens already fill its vector units. Several threads
-read several texts at a time.
+Texts of one length run together, unpadded, on one thread. The graph computes each as if it were
+alone (`models/emotion/exporting/graph.py`), so a reading cannot depend on its neighbours. Several
+threads read several such groups at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from models.emotion.network.wide_table import WideTable
 from models.emotion.serving.inference import Output, Raw, TokenisedText, checked
 
 INPUT: Final = "ids_{}"
-"""Name of the graph's input for an encoder, by its place: (1, length) int64."""
+"""Name of the graph's input for an encoder, by its place: (n, length) int64."""
+TOGETHER: Final = 128
+"""Tokens of one run, unless one text has more: what they become fits a core's cache."""
 SLOW: Final = ("SkipLayerNormFusion",)
 """Optimisations left out: the node that this one makes takes three times as long as the two that
 it replaces (ONNX Runtime 1.32)."""
@@ -34,7 +36,7 @@ Source: onnxruntime_session_options_config_keys.h, kOrtSessionOptionsAvx2Precisi
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """Tokenised texts, to be read one after the other."""
+    """Tokenised texts; none is padded."""
 
     texts: Sequence[TokenisedText]
 
@@ -75,17 +77,33 @@ class RunGraph:
 
     def __call__(self, batch: Alone) -> Output:
         """Raises what the runtime raises, and ArithmeticError."""
-        if self._threads is None or len(batch.texts) == 1:
-            rows = [self._one(text) for text in batch.texts]
+        groups = _of_one_length(batch.texts)
+        texts = [[batch.texts[at] for at in group] for group in groups]
+        if self._threads is None or len(groups) == 1:
+            parts = [self._run(each) for each in texts]
         else:
-            rows = list(self._threads.map(self._one, batch.texts))
-        return checked(Output(*(np.concatenate(column) for column in zip(*rows, strict=True))))
+            parts = list(self._threads.map(self._run, texts))
+        order = np.argsort(np.concatenate([np.asarray(group) for group in groups]))
+        whole = Output(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
+        return checked(whole)
 
-    def _one(self, text: TokenisedText) -> list[Raw]:
-        ids = [np.array([tokens], dtype=np.int64) for tokens in text]
-        row: list[Raw] = self._session.run(None, dict(zip(self._inputs, ids, strict=True)))
+    def _run(self, texts: Sequence[TokenisedText]) -> list[Raw]:
+        columns = [np.array(column, dtype=np.int64) for column in zip(*texts, strict=True)]
+        rows: list[Raw] = self._session.run(None, dict(zip(self._inputs, columns, strict=True)))
         if self._wide is not None:
-            added = self._wide(ids[0][0])
-            row[0] = row[0] + added[: self._classes]
-            row[1] = row[1] + added[self._classes :]
-        return row
+            added = np.stack([self._wide(ids) for ids in columns[0]])
+            rows[0] = rows[0] + added[:, : self._classes]
+            rows[1] = rows[1] + added[:, self._classes :]
+        return rows
+
+
+def _of_one_length(texts: Sequence[TokenisedText]) -> list[list[int]]:
+    """Places of texts that run together: of one length, and not too many."""
+    by_length: dict[tuple[int, ...], list[int]] = {}
+    for at, text in enumerate(texts):
+        by_length.setdefault(tuple(map(len, text)), []).append(at)
+    groups = []
+    for lengths, places in by_length.items():
+        most = max(1, TOGETHER // max(lengths))
+        groups += [places[at : at + most] for at in range(0, len(places), most)]
+    return groups

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.emotion.exporting.smoothing import ScaledLinear, smooth
+from models.emotion.exporting.smoothing import RowScaled, smooth
 
 
 class Attention(nn.Module):
@@ -40,7 +40,7 @@ def test_smoothing_changes_no_product(inputs: torch.Tensor) -> None:
 def test_the_large_channel_is_taken_over_by_the_weights(inputs: torch.Tensor) -> None:
     module = Attention()
     smooth(module, partial(module, inputs))
-    assert isinstance(module.query, ScaledLinear)
+    assert isinstance(module.query, RowScaled)
     smoothed = (inputs * module.query.inverse).abs().amax((0, 1))
     plain = inputs.abs().amax((0, 1))
     assert smoothed.max() / smoothed.median() < plain.max() / plain.median() / 10
