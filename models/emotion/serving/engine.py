@@ -44,7 +44,8 @@ class Engine:
     """The steps of one model version; tests replace single ones.
 
     batch_tokens: what one batch may hold, padding included
-    length_step: lengths are padded to a multiple; over 1, only equal ones share a batch
+    length_step: lengths are padded to a multiple
+    equal_lengths: whether only texts of one length, so padded, share a batch
     overlaps: whether the processor is free while the model runs, to prepare the next batch
     """
 
@@ -55,6 +56,7 @@ class Engine:
     version: str
     batch_tokens: int
     length_step: int = 1
+    equal_lengths: bool = False
     release_memory: Callable[[], None] = lambda: None
     overlaps: bool = True
 
@@ -99,6 +101,7 @@ def build_engine(artefact: Artefact, settings: EmotionSettings) -> Engine:
         PostReadings(artefact.card, artefact.version),
         artefact.version,
         min(settings.batch_tokens, AT_ONCE * settings.threads),
+        equal_lengths=True,
         overlaps=False,
     )
 
@@ -125,8 +128,9 @@ def network_engine(
         PostReadings(artefact.card, artefact.version),
         artefact.version,
         batch_tokens,
-        step,
-        gpu.release_memory,
+        length_step=step,
+        equal_lengths=step > 1,
+        release_memory=gpu.release_memory,
     )
 
 
@@ -161,7 +165,7 @@ def _batches(
     room = longest = 0
     for i in order:
         length = -(-_longest(tokenised[i]) // step) * step
-        if len(chosen) == room or (step > 1 and length != longest):
+        if len(chosen) == room or (engine.equal_lengths and length != longest):
             if chosen:
                 yield chosen
             chosen, longest, room = [], length, max(1, engine.batch_tokens // length)

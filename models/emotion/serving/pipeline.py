@@ -186,7 +186,7 @@ class Pipeline:
         self._observer.stage("tokenise", self._clock() - started)
 
     def _make_ready(self, engine: Engine) -> None:
-        taken = self._pool.take(self._runner.batch_tokens, equal=engine.length_step > 1)
+        taken = self._pool.take(self._runner.batch_tokens, equal=engine.equal_lengths)
         entries = [e for e in taken if not e.cancelled()]
         if not entries:
             return

@@ -135,8 +135,10 @@ async def test_one_port_and_a_heartbeat_each(topics: Settings, tmp_path: Path) -
 
 async def test_ready_only_if_each_is(topics: Settings, tmp_path: Path) -> None:
     # Given a group of one role that waits for a member that died without a name
-    short = topics.worker.model_copy(update={"shutdown_timeout": 3.0})
-    settings = fast(topics.model_copy(update={"worker": short}))
+    settings = fast(topics)
+    # A session so long that the group still waits when the worker is told to stop
+    waits = settings.worker.model_copy(update={"shutdown_timeout": 3.0, "session_timeout": 45.0})
+    settings = settings.model_copy(update={"worker": waits})
     async with WorkerProcess("push", settings, tmp_path / "first") as dead:
         dead.kill()
     worker = WorkerProcess(BOTH, settings, tmp_path / "log")
