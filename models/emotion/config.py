@@ -42,7 +42,7 @@ class EmotionSettings(BaseModel):
     threads: int = Field(
         1,
         ge=1,
-        description="texts that a processor reads at a time. More than one pays where no other "
+        description="threads that read texts on a processor. More than one pays where no other "
         "process needs the cores",
     )
     max_tokens: int = Field(128, ge=8, description="of one text; longer ones are cut")

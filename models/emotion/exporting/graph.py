@@ -1,6 +1,7 @@
 """The network as one ONNX graph: encoders, pooling and heads, in eight bits.
 
-Texts of one length go in together, unpadded: `ids_0` (n, length) for the first encoder, and so on.
+Texts of one length go in together, unpadded: `ids_0` (n, length) for the first encoder, and so on
+(n is 1 where there are several).
 What comes out has the names of `Output`, in its order, without the wide part. A text's figures are
 the same to the last bit whatever lies beside it: each row (a token's numbers) is rounded by a scale
 of its own, products of integers are exact, and what stays float32 adds up in one order.
@@ -98,17 +99,20 @@ def write_graph(network: EmotionNetwork, samples: Sequence[TokenisedText], file:
         smooth(transformer, partial(_pass, transformer, [text[i] for text in samples]))
         _quantise_embeddings(transformer)
     inputs = [INPUT.format(i) for i in range(len(network.encoders))]
-    sizes = {
-        0: torch.export.Dim("texts", min=1, max=MOST_TEXTS),
-        1: torch.export.Dim("length", min=SHORTEST, max=LONGEST),
-    }
+    sizes = {1: torch.export.Dim("length", min=SHORTEST, max=LONGEST)}
+    example = torch.tensor([EXAMPLE])
+    if len(inputs) == 1:
+        sizes[0] = torch.export.Dim("texts", min=1, max=MOST_TEXTS)
+        example = torch.cat([example, example])
+    # With several encoders the exporter fixes the number of texts, in the attention over them:
+    # there a graph reads one at a time.
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         whole = Path(folder) / "float32.onnx"
         program = torch.onnx.export(
             _Texts(network).eval(),
-            tuple(torch.tensor([EXAMPLE, EXAMPLE]) for _ in inputs),
+            tuple(example for _ in inputs),
             input_names=inputs,
             output_names=list(Output._fields),
             dynamic_shapes=(tuple(sizes for _ in inputs),),

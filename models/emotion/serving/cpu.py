@@ -71,13 +71,15 @@ class RunGraph:
                 f"emotion.artefact: {graph}: its inputs or outputs are not those of this release; "
                 f"write it anew with `masterx models export {artefact.folder}`"
             )
+        texts = self._session.get_inputs()[0].shape[0]
+        self._most = texts if isinstance(texts, int) else TOGETHER
         self._threads = ThreadPoolExecutor(threads, "graph") if threads > 1 else None
         self._classes = len(artefact.card.emotions)
         self._wide = WideTable(artefact) if artefact.card.shape.wide else None
 
     def __call__(self, batch: Alone) -> Output:
         """Raises what the runtime raises, and ArithmeticError."""
-        groups = _of_one_length(batch.texts)
+        groups = _of_one_length(batch.texts, self._most)
         texts = [[batch.texts[at] for at in group] for group in groups]
         if self._threads is None or len(groups) == 1:
             parts = [self._run(each) for each in texts]
@@ -97,13 +99,13 @@ class RunGraph:
         return rows
 
 
-def _of_one_length(texts: Sequence[TokenisedText]) -> list[list[int]]:
+def _of_one_length(texts: Sequence[TokenisedText], at_most: int) -> list[list[int]]:
     """Places of texts that run together: of one length, and not too many."""
     by_length: dict[tuple[int, ...], list[int]] = {}
     for at, text in enumerate(texts):
         by_length.setdefault(tuple(map(len, text)), []).append(at)
     groups = []
     for lengths, places in by_length.items():
-        most = max(1, TOGETHER // max(lengths))
+        most = min(at_most, max(1, TOGETHER // max(lengths)))
         groups += [places[at : at + most] for at in range(0, len(places), most)]
     return groups
