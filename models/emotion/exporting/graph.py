@@ -1,10 +1,10 @@
 """The network as one ONNX graph: encoders, pooling and heads, in eight bits.
 
-Texts of one length go in together, unpadded: `ids_0` (n, length) for the first encoder, and so on
-(n is 1 where there are several).
-What comes out has the names of `Output`, in its order, without the wide part. A text's figures are
-the same to the last bit whatever lies beside it: each row (a token's numbers) is rounded by a scale
-of its own, products of integers are exact, and what stays float32 adds up in one order.
+Texts of one length go in together, unpadded: `ids_0` (n, length) for the first encoder, and so on;
+with several encoders n is 1. What comes out has the names of `Output`, in its order, without the
+wide part. A text's figures are the same to the last bit whatever lies beside it: each row (a
+token's numbers) is rounded by a scale of its own, products of integers are exact, and what stays
+float32 adds up in one order.
 """
 
 from __future__ import annotations
