@@ -42,11 +42,7 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import (
-    BulkWriteError,
-    DuplicateKeyError,
-    PyMongoError,
-)
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from agents.runtime.ports import HistoryEntry, HistoryKind
 from agents.runtime.retrying import Refused
@@ -305,11 +301,10 @@ class HistoryStore:
         replacements found nothing to replace: then all of them go the longer way, which is
         harmless to those that are done.
         """
-        expected = {key: self._last_order.get((name, key)) for key in documents}
         replacements = {
             key: ReplaceOne[Any]({"_id": key, "updatedAt": last[0], "version": last[1]}, one)
             for key, one in documents.items()
-            if (last := expected[key]) is not None and last < states[key].order
+            if (last := self._last_order.get((name, key))) and last < states[key].order
         }
         if not replacements:
             return ()

@@ -35,7 +35,7 @@ Source: onnxruntime_session_options_config_keys.h, kOrtSessionOptionsAvx2Precisi
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
+class Unpadded:
     """Tokenised texts; none is padded."""
 
     texts: Sequence[TokenisedText]
@@ -77,7 +77,7 @@ class RunGraph:
         self._classes = len(artefact.card.emotions)
         self._wide = WideTable(artefact) if artefact.card.shape.wide else None
 
-    def __call__(self, batch: Alone) -> Output:
+    def __call__(self, batch: Unpadded) -> Output:
         """Raises what the runtime raises, and ArithmeticError."""
         groups = _of_one_length(batch.texts, self._most)
         texts = [[batch.texts[at] for at in group] for group in groups]

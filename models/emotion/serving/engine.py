@@ -92,11 +92,11 @@ def build_engine(artefact: Artefact, settings: EmotionSettings) -> Engine:
             encoders=settings.encoders,
         )
     # Here and not above: a machine with a GPU needs no runtime for processors.
-    from models.emotion.serving.cpu import Alone, RunGraph  # noqa: PLC0415
+    from models.emotion.serving.cpu import RunGraph, Unpadded  # noqa: PLC0415
 
     return Engine(
         TokeniseTexts(artefact, settings.max_tokens),
-        Alone,
+        Unpadded,
         RunGraph(artefact, settings.threads),
         PostReadings(artefact.card, artefact.version),
         artefact.version,

@@ -8,7 +8,7 @@ import pytest
 
 from models.emotion.artefact.artefact import Artefact
 from models.emotion.exporting.export import DP, graph_costs
-from models.emotion.serving.cpu import Alone, RunGraph
+from models.emotion.serving.cpu import RunGraph, Unpadded
 from models.emotion.serving.engine import Engine, network_engine, read_all
 from models.emotion.serving.inference import Output, calibrate
 from models.emotion.training.examples import corpus
@@ -49,7 +49,7 @@ def test_the_card_says_that_the_graph_costs_next_to_nothing(artefact: Artefact) 
     assert costs[DP]["dp_mean"] < 0.001
     for source in ("goemotions (dev)", "the 41 on goemotions (dev)"):
         assert costs[source]["macro_f1"] > -0.002, source
-        assert costs[source]["ece"] < 0.002, source
+        assert abs(costs[source]["ece"]) < 0.002, source
 
 
 def test_costs_are_what_changed(
@@ -81,8 +81,8 @@ def test_a_text_is_read_as_alone_whatever_lies_beside_it(artefact: Artefact) -> 
     texts = [
         (rng.integers(1_000, 20_000, length).tolist(),) for length in (3, 9, 14, 14, 9, 14, 40)
     ]
-    together = run(Alone(texts * 9))
+    together = run(Unpadded(texts * 9))
     for at, text in enumerate(texts):
-        alone = run(Alone([text]))
+        alone = run(Unpadded([text]))
         for whole, single in zip(together, alone, strict=True):
             assert (whole[at :: len(texts)] == single).all()

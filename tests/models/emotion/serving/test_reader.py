@@ -29,7 +29,7 @@ from models.emotion.serving import (
     Reading,
     UnreadableText,
 )
-from models.emotion.serving.cpu import Alone
+from models.emotion.serving.cpu import Unpadded
 from models.emotion.serving.engine import Engine, network_engine
 from models.emotion.serving.inference import Batch, Output, probabilities
 
@@ -102,7 +102,7 @@ class Gate:
     def open(self) -> None:
         self._open.set()
 
-    def __call__(self, batch: Alone) -> Output:
+    def __call__(self, batch: Unpadded) -> Output:
         self.entered.set()
         self._open.wait()
         self.sizes.append(len(batch.texts))
