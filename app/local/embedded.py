@@ -9,6 +9,7 @@ Errors:
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from app.redis.settings import RedisSettings
 # The broker keeps records in memory and writes them when it ends: it must have the time.
 _STOP_GRACE = 30.0
 _FREE_PORT_ATTEMPTS = 5
+# Below the ports of outgoing connections: Linux begins them at 32768, others at 49152.
+_LISTENERS = range(10_000, 20_000)
 # nx-27017 has no log level above INFO, where it writes every command it gets: a log
 # that grows for ever, and no place for what a learner wrote.
 _WITHOUT_COMMANDS_IN_LOG = """
@@ -49,7 +52,14 @@ class ServiceFailed(OperatorError):
 
 
 def free_port(host: str) -> int:
-    """A TCP port that nobody listens on right now."""
+    """A TCP port that nobody listens on right now.
+
+    Where possible none of those that systems give to outgoing connections: any client on
+    this machine could take such a one between the choice and the listener's start.
+    """
+    for port in random.sample(_LISTENERS, _FREE_PORT_ATTEMPTS):
+        if not port_taken(host, port):
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

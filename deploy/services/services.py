@@ -38,6 +38,7 @@ VARIABLES = {
     "redis": ("MASTERX_REDIS__URL", "redis://{host}:{port}/0"),
     "mongo": ("MASTERX_MONGO__URL", "mongodb://{host}:{port}"),
 }
+LISTENERS = range(20_000, 30_000)
 NAMES = tuple(PORTS)
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 30.0
@@ -265,12 +266,18 @@ def _began(process: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
+def _port_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
 def _stored_port(file: Path) -> int:
-    """A free port, chosen once: the controller's place is in its quorum's configuration."""
+    """A port, chosen once: the controller's place is in its quorum's configuration.
+
+    Below the ports of outgoing connections: one of those could take it while Kafka is stopped.
+    """
     if not file.exists():
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            file.write_text(str(probe.getsockname()[1]))
+        file.write_text(str(next(port for port in LISTENERS if not _port_taken(port))))
     return int(file.read_text())
 
 
