@@ -127,6 +127,18 @@ def write_graph(network: EmotionNetwork, samples: Sequence[TokenisedText], file:
     onnx.save(model, file)
 
 
+def write_sums(file: Path) -> None:
+    """Write the product by which a processor is asked whether it overflows (`cpu.overflows`)."""
+    rows = helper.make_tensor_value_info("rows", TensorProto.UINT8, ["n", 64])
+    sums = helper.make_tensor_value_info("sums", TensorProto.INT32, ["n", 16])
+    weights = numpy_helper.from_array(np.full((64, 16), LEVELS, np.int8), "weights")
+    middle = numpy_helper.from_array(np.uint8(MIDDLE), "middle")
+    node = helper.make_node("MatMulInteger", ["rows", "weights", "middle"], ["sums"])
+    graph = helper.make_graph([node], "sums", [rows], [sums], [weights, middle])
+    opset = helper.make_opsetid("", 18)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=10), file)
+
+
 def _quantise_products(graph: onnx.GraphProto) -> None:
     """Make the products of `smoothing.RowScaled` layers int8, in place.
 

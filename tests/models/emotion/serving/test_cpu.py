@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.emotion.artefact.artefact import Artefact
-from models.emotion.serving.cpu import WITHOUT_OVERFLOW, RunGraph, Unpadded
+from models.emotion.exporting.graph import write_sums
+from models.emotion.serving import cpu
+from models.emotion.serving.cpu import SUMS, WITHOUT_OVERFLOW, RunGraph, Unpadded, overflows
 from models.emotion.serving.tokenising import TokeniseTexts
 
+CPUINFO = Path("/proc/cpuinfo")
 TEXTS = ["ok", "I do not get it at all", "thank you so much! " * 9] * 4
 
 
@@ -21,10 +25,26 @@ def test_several_threads_read_what_one_reads(artefact: Artefact) -> None:
         assert np.array_equal(first, second)
 
 
-def test_products_do_not_overflow_where_they_are_added_in_16_bits(artefact: Artefact) -> None:
-    """Seen only on x86 without VNNI: `bench/processors.py` reads on an emulated one."""
+def test_a_processor_is_asked_whether_its_products_overflow(tmp_path: Path) -> None:
+    """True only on x86 without VNNI: `bench/processors.py` reads on an emulated one."""
+    flags = set(CPUINFO.read_text().split()) if CPUINFO.is_file() else set()
+    if flags & {"avx2", "avx512_vnni", "avx_vnni"}:
+        assert overflows() == flags.isdisjoint({"avx512_vnni", "avx_vnni"})
+    write_sums(tmp_path / "sums.onnx")
+    assert (tmp_path / "sums.onnx").read_bytes() == SUMS.read_bytes()
+
+
+@pytest.mark.parametrize(("answer", "setting"), [(True, "1"), (False, None)])
+def test_slower_products_only_where_they_overflow(
+    artefact: Artefact, monkeypatch: pytest.MonkeyPatch, answer: bool, setting: str | None
+) -> None:
+    monkeypatch.setattr(cpu, "overflows", lambda: answer)
     options = RunGraph(artefact, 1)._session.get_session_options()
-    assert options.get_session_config_entry(WITHOUT_OVERFLOW[0]) == "1"
+    try:
+        held = options.get_session_config_entry(WITHOUT_OVERFLOW[0])
+    except RuntimeError:  # how the runtime says that there is none
+        held = None
+    assert held == setting
 
 
 def test_values_that_are_no_numbers_are_an_error(artefact: Artefact) -> None:
