@@ -62,6 +62,6 @@ ROLE = Role(
     scales_by=lag_of(),
     process="beside",
     # Nobody waits for history, and it writes more at once.
-    fetch_pause=0.25,
+    fetch_pause=1.0,
     niceness=10,
 )

@@ -132,7 +132,7 @@ def write_sums(file: Path) -> None:
     rows = helper.make_tensor_value_info("rows", TensorProto.UINT8, ["n", 64])
     sums = helper.make_tensor_value_info("sums", TensorProto.INT32, ["n", 16])
     weights = numpy_helper.from_array(np.full((64, 16), LEVELS, np.int8), "weights")
-    middle = numpy_helper.from_array(np.uint8(MIDDLE), "middle")
+    middle = numpy_helper.from_array(np.asarray(MIDDLE, np.uint8), "middle")
     node = helper.make_node("MatMulInteger", ["rows", "weights", "middle"], ["sums"])
     graph = helper.make_graph([node], "sums", [rows], [sums], [weights, middle])
     opset = helper.make_opsetid("", 18)
