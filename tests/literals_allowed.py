@@ -50,6 +50,7 @@ ALLOWED: Final = (
         (f"{_EMOTION}.serving.attempt:MOST_PATIENCE", "1024"),
         (f"{_EMOTION}.serving.batching:MOST_PADDING", "0.25"),
         (f"{_EMOTION}.serving.cpu:TOGETHER", "128"),
+        (f"{_EMOTION}.serving.cpu:overflows", "64", "127"),
         (f"{_EMOTION}.serving.engine:AT_ONCE", "256"),
         (f"{_EMOTION}.serving.tokenising:FEW", "32"),
         (f"{_EMOTION}.serving.engine:M_ARENA_MAX", "-8"),
