@@ -85,4 +85,12 @@ def _read(topic: str, record: SourceRecord) -> HistoryEntry | ErasureRequested |
         version=event.version if isinstance(event, UserState) else None,
         document=event.document(),
         updated_at=event.updated_at if isinstance(event, UserState) else 0,
+        accepted=_accepted(event),
     )
+
+
+def _accepted(event: Event) -> tuple[str, ...]:
+    """The ids by which a client's retry of this record is known."""
+    if isinstance(event, InteractionsReceived):
+        return tuple(one.event_id for one in event.interactions if one.event_id is not None)
+    return (event.event_id,) if isinstance(event, (ChatReceived, FeedbackReceived)) else ()

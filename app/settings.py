@@ -177,6 +177,17 @@ class GatewaySettings(Group):
     )
     ping_interval: float = Field(20, gt=0, description="seconds between WebSocket pings")
     shutdown_timeout: float = Field(5, gt=0)
+    reconnect_spread: float = Field(
+        5,
+        ge=0,
+        description="seconds over which the clients of a gateway that ends are asked to come back",
+    )
+    unacknowledged: int = Field(
+        200,
+        ge=1,
+        description="events that a client is asked to have under way at most; two devices of a "
+        "learner together must stay below the learner.seen ids that tell a retry",
+    )
     status_host: str = Field("127.0.0.1", description="of the private port; keep it private")
     status_port: int = Field(
         0,

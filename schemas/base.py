@@ -222,6 +222,9 @@ Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(ge=0, le=MAX_INT64, strict=True), BeforeValidator(integral)]
 """A whole number that 64 bits hold, from 0."""
 
+Ordinal = Annotated[int, Field(ge=1, le=MAX_INT64, strict=True), BeforeValidator(integral)]
+"""The first is 1."""
+
 Position = Annotated[int, Field(ge=-1, le=MAX_INT64, strict=True), BeforeValidator(integral)]
 """A Kafka partition or offset; -1 when there is none."""
 

@@ -54,6 +54,7 @@ class InFlight:
         self._failed = False
         self._partitions: dict[tuple[str, int], deque[_Entry]] = {}
         self._acknowledged_to: dict[tuple[str, int], int] = {}
+        self._acknowledged_from: dict[tuple[str, int], float] = {}
         self._count = 0
         self._acknowledged = 0
         self._beside: list[InFlight] = []
@@ -72,6 +73,12 @@ class InFlight:
         own = self._acknowledged_to.get((topic, partition))
         told = [own, *(window.acknowledged_to(topic, partition) for window in self._beside)]
         return max((offset for offset in told if offset is not None), default=None)
+
+    def acknowledged_from(self, topic: str, partition: int) -> float | None:
+        """When the last acknowledged record was appended, epoch seconds; None before the first."""
+        own = self._acknowledged_from.get((topic, partition))
+        told = [own, *(window.acknowledged_from(topic, partition) for window in self._beside)]
+        return max((moment for moment in told if moment is not None), default=None)
 
     def beside(self) -> InFlight:
         """Another window of the same size, for partitions that must not wait for this one's."""
@@ -124,7 +131,9 @@ class InFlight:
             event = queue.popleft().event
             event.ack()
             message = event.message
-            self._acknowledged_to[message.topic, message.partition] = message.offset + 1
+            place = message.topic, message.partition
+            self._acknowledged_to[place] = message.offset + 1
+            self._acknowledged_from[place] = message.timestamp
             self._count -= 1
             self._acknowledged += 1
             self._slots.release()

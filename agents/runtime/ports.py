@@ -215,6 +215,7 @@ class HistoryEntry:
         version: of a state; None otherwise.
         updated_at: of a state, ms: orders states, with the version behind it; 0 otherwise.
         document: JSON-ready, camelCase, with `userId` and `ingestTime`.
+        accepted: ids of the events in it that a client may send again.
     """
 
     kind: HistoryKind
@@ -224,6 +225,7 @@ class HistoryEntry:
     version: int | None
     document: dict[str, Any]
     updated_at: int = 0
+    accepted: tuple[str, ...] = ()
 
 
 class HistoryWriter(Protocol):

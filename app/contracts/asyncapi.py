@@ -25,6 +25,7 @@ from schemas.wire.server import (
     Hello,
     Pong,
     Push,
+    Restarting,
     Resumed,
     ServerMessage,
 )
@@ -230,6 +231,12 @@ def _socket_operations() -> Document:
             "summary": "Say where things stand, once connected",
             "channel": _channel_ref(SOCKET),
             "messages": _messages_of(SOCKET, [Hello]),
+        },
+        "restart": {
+            "action": "send",
+            "summary": "Say when to come back, before this gateway ends and closes (1012)",
+            "channel": _channel_ref(SOCKET),
+            "messages": _messages_of(SOCKET, [Restarting]),
         },
         "push": {
             "action": "send",

@@ -110,6 +110,41 @@ async def committed_offsets(settings: Settings, group: str) -> dict[tuple[str, i
     return await _of_coordinator(settings, ask)
 
 
+async def oldest_uncommitted(settings: Settings, group: str, names: Iterable[str]) -> int | None:
+    """When the oldest record that a group has yet to commit was appended, UTC milliseconds.
+
+    names: of topics of the catalogue
+
+    Raises:
+        Unavailable: no broker answers, or not within `kafka.request_timeout`.
+        KafkaError, OSError, TimeoutError: as the first, once it had begun to answer.
+    """
+    committed = await committed_offsets(settings, group)
+    consumer = clients.consumer(settings.kafka, *(physical(settings, name) for name in names))
+    async with asyncio.timeout(settings.kafka.request_timeout):
+        await clients.start(settings.kafka, consumer)
+        try:
+            places = consumer.assignment()
+            first = await consumer.beginning_offsets(places)
+            ends = await consumer.end_offsets(places)
+            waiting = set()
+            for place in places:
+                begin = max(first[place], committed.get((place.topic, place.partition), 0))
+                if begin < ends[place]:
+                    waiting.add(place)
+                    consumer.seek(place, begin)
+                else:
+                    consumer.pause(place)
+            oldest: list[int] = []
+            while waiting:
+                for place, records in (await consumer.getmany(*waiting, timeout_ms=100)).items():
+                    waiting.discard(place)
+                    oldest.append(records[0].timestamp)
+        finally:
+            await consumer.stop()
+    return min(oldest, default=None)
+
+
 async def _of_coordinator(
     settings: Settings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]
 ) -> T:

@@ -9,6 +9,7 @@ Collections (all documents carry `userId`, `ingestTime` in ms and `expiresAt`):
                user id, a line feed, the begin of that time (ms), a slash, its length (ms).
                With 0, one document an event, as above
     summaries  one document a learner, of the dialogue with the tutor (`app.mongo.dialogue`)
+    accepted   one document a record of a client, without content (`app.mongo.accepted`)
     states     one document a learner, its newest state; `_id` is the user id
     erasures   one document a request: the audit, and what keeps erased records out
 
@@ -46,6 +47,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from agents.runtime.ports import HistoryEntry, HistoryKind
 from agents.runtime.retrying import Refused
+from app.mongo import accepted
 from app.mongo.client import connect
 from app.mongo.errors import DENIED, DUPLICATE, FULL, REFUSED, STORE, meaning
 from app.mongo.expiry import Expiry, expires_at
@@ -109,7 +111,9 @@ class HistoryStore:
             settings.database, write_concern=WriteConcern(w="majority", j=True)
         )
         self._prepared = False
-        self._expiry = Expiry(self._database, (*HistoryKind, STATES, SUMMARIES, ERASURES))
+        self._expiry = Expiry(
+            self._database, (*HistoryKind, STATES, SUMMARIES, accepted.ACCEPTED, ERASURES)
+        )
         self._last_order: OrderedDict[tuple[str, str], _Order] = OrderedDict()
         # Failures of single documents since the last write that went through.
         self._unexplained: Counter[str] = Counter()
@@ -118,6 +122,7 @@ class HistoryStore:
         """Create the indexes; nothing happens when they are there. `write` does it too."""
         for name in (*HistoryKind, ERASURES):
             await self._database[name].create_index([("userId", 1), ("eventTime", 1)])
+        await accepted.prepare(self._database)
         await self._expiry.prepare()
         self._prepared = True
 
@@ -137,7 +142,7 @@ class HistoryStore:
             await self.prepare()
         outcomes: list[Refused | None] = [None] * len(entries)
         erased_at = await self.erased_at({entry.user_id for entry in entries})
-        by_kind: dict[HistoryKind, list[tuple[int, RawBSONDocument]]] = {}
+        by_name: dict[str, list[tuple[int, RawBSONDocument]]] = {}
         newest: dict[tuple[str, str], _Newest] = {}
         for position, entry in enumerate(entries):
             if entry.ingest_time <= erased_at.get(entry.user_id, -1):
@@ -150,13 +155,16 @@ class HistoryStore:
                 outcomes[position] = error
                 continue
             if not thinned:
-                by_kind.setdefault(entry.kind, []).append((position, encoded))
+                by_name.setdefault(entry.kind, []).append((position, encoded))
+            if entry.accepted:
+                remembered = accepted.document(entry, self._settings.accepted_days)
+                by_name.setdefault(accepted.ACCEPTED, []).append((position, remembered))
             if entry.version is not None:
                 one = _Newest(entry, position)
                 for place in self._places(entry):
                     if place not in newest or newest[place].order < one.order:
                         newest[place] = one
-        writes = [self._insert(kind, documents) for kind, documents in by_kind.items()]
+        writes = [self._insert(name, documents) for name, documents in by_name.items()]
         writes += [
             self._replace(name, {key: one for (of, key), one in newest.items() if of == name})
             for name in (STATES, HistoryKind.STATES)
@@ -198,8 +206,8 @@ class HistoryStore:
             self._database[STATES].delete_many({"_id": request.user_id} | until),
             self._database[SUMMARIES].delete_many({"_id": request.user_id} | until),
             *(
-                self._database[kind].delete_many({"userId": request.user_id} | until)
-                for kind in HistoryKind
+                self._database[name].delete_many({"userId": request.user_id} | until)
+                for name in (*HistoryKind, accepted.ACCEPTED)
             ),
         )
 
@@ -219,6 +227,12 @@ class HistoryStore:
         if found is not None:
             del found["_id"], found["expiresAt"]
         return None if found is None else original(found)
+
+    async def accepted(
+        self, user_id: str, kind: HistoryKind, event_ids: Collection[str]
+    ) -> frozenset[str]:
+        """Those of a client's event ids that were accepted in the last `mongo.accepted_days`."""
+        return await accepted.known(self._database, user_id, kind, event_ids)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -252,11 +266,11 @@ class HistoryStore:
         return RawBSONDocument(encoded)
 
     async def _insert(
-        self, kind: HistoryKind, documents: Sequence[tuple[int, RawBSONDocument]]
+        self, name: str, documents: Sequence[tuple[int, RawBSONDocument]]
     ) -> dict[int, Refused]:
         """Insert what is not there yet; the positions that were refused."""
-        collection = self._database[kind]
-        refused, _ = await self._insert_new(collection, [document for _, document in documents])
+        collection = self._database[name]
+        refused, _ = await self._insert_new(collection, [one for _, one in documents])
         return {documents[index][0]: error for index, error in refused.items()}
 
     def _places(self, entry: HistoryEntry) -> list[tuple[str, str]]:

@@ -29,6 +29,9 @@ class MongoSettings(Group):
     )
     database: str = "masterx"
     chat_days: float = Field(7, gt=0, description="days until a stored chat text expires")
+    accepted_days: float = Field(
+        14, gt=0, description="days for which a retry of an event is known, however late it comes"
+    )
     history_days: float = Field(365, gt=0, description="days until other history expires")
     state_every: float = Field(
         60.0,

@@ -92,6 +92,7 @@ _MONGO: Final = (
     Kept(Store.MONGO, "recommendations", False, "mongo.history_days"),
     Kept(Store.MONGO, "interventions", False, "mongo.history_days"),
     Kept(Store.MONGO, "feedback", False, "mongo.history_days"),
+    Kept(Store.MONGO, "accepted", False, "mongo.accepted_days"),
     Kept(Store.MONGO, "erasures", False, "mongo.history_days"),
 )
 

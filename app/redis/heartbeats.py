@@ -63,6 +63,8 @@ class Beat(TypedDict):
     """UTC milliseconds."""
     metrics: str
     """Where its /metrics are, host:port."""
+    behind: NotRequired[float | None]
+    """Seconds that the oldest of those may have waited, at most; None: not known."""
     reads: NotRequired[int]
     """The newest format of its role's records that it reads (app/worker/formats.py)."""
 

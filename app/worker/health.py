@@ -56,6 +56,9 @@ class WorkerHealth:
         """Records to acknowledge in each partition; without those of which nothing was fetched."""
         self.lag: int | None = None
         """Their sum; None before it is known."""
+        self.behind: float | None = None
+        """Seconds that the oldest record to acknowledge may have waited; None: not known."""
+        self._caught_up_at: dict[Place, float] = {}
         self._reads = reads
         self._settings = settings
         self._window = window
@@ -164,6 +167,7 @@ class WorkerHealth:
         assigned = {(tp.topic, tp.partition): tp for tp in consumer.assignment()}
         for gone in self.lags.keys() - assigned.keys():
             del self.lags[gone]
+            self._caught_up_at.pop(gone, None)
         held = {(message.topic, message.partition) for message in consumer.unacked}
         for place, tp in assigned.items():
             end = consumer.highwater(tp)
@@ -182,6 +186,19 @@ class WorkerHealth:
                 done = max(done, consumer.passed(tp) or 0)
             self.lags[place] = max(0, end - done)
         self.lag = sum(self.lags.values())
+        behind = self._behind(time.time())
+        self.behind = behind if len(self.lags) == len(assigned) else None
+
+    def _behind(self, now: float) -> float:
+        """What waits was appended after the record before it, and after the lag was last 0."""
+        worst = 0.0
+        for place, lag in self.lags.items():
+            if not lag:
+                self._caught_up_at[place] = now
+                continue
+            before = self._window.acknowledged_from(*place) or 0.0
+            worst = max(worst, now - max(before, self._caught_up_at.get(place, 0.0)))
+        return worst
 
     async def _follow_offsets(self) -> None:
         """Keep what lag is counted from: where the group stood at the assignment, where logs begin.
@@ -216,6 +233,7 @@ class WorkerHealth:
             state=self.state,
             detail=self.detail,
             lag=self.lag,
+            behind=self.behind,
             at=now_ms(),
             metrics=metrics_at,
         )

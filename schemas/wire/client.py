@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
-from schemas.base import Count, Flag, InvalidMessage, Message, OpaqueId, Words, new_event_id
+from schemas.base import Count, Flag, InvalidMessage, Message, OpaqueId, Ordinal, Words, new_event_id
 from schemas.times import Timestamp
 from schemas.topics.actions import TargetType
 from schemas.topics.interactions import MAX_INTERACTIONS, Interaction
@@ -34,11 +34,23 @@ SentAt = Annotated[
 """When a message was sent."""
 
 
+Attempt = Annotated[
+    Ordinal | None,
+    Field(
+        default=None,
+        description="1 when it is sent for the first time, 2 for the second, and so on: from 2 on "
+        "the server also looks among events that it accepted long ago",
+    ),
+]
+"""Which try of a message this is."""
+
+
 class InteractionBatch(Message):
     """A batch of interactions; `id` makes a retry harmless."""
 
     type: Literal["interaction_batch"] = "interaction_batch"
     id: ClientId
+    attempt: Attempt
     sent_at: SentAt
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
 
@@ -48,6 +60,7 @@ class ChatMessage(Message):
 
     type: Literal["chat_message"] = "chat_message"
     id: ClientId
+    attempt: Attempt
     sent_at: SentAt
     event_id: OpaqueId | None = None
     timestamp: Timestamp
@@ -65,6 +78,7 @@ class Feedback(Message):
 
     type: Literal["feedback"] = "feedback"
     id: ClientId
+    attempt: Attempt
     sent_at: SentAt
     target_type: TargetType
     target_id: OpaqueId

@@ -10,7 +10,7 @@ from schemas.topics.actions import Recommendation, TargetType
 from schemas.topics.interactions import MAX_INTERACTIONS, Interaction
 from schemas.topics.state import UserState
 from schemas.topics.tutor import ReplyMode
-from schemas.wire.client import SentAt
+from schemas.wire.client import Attempt, SentAt
 from schemas.wire.server import Error, Rejected
 
 
@@ -18,6 +18,7 @@ class InteractionRequest(Message):
     """Body of POST /interaction; a single interaction or a batch, for a service or a learner."""
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
+    attempt: Attempt
     sent_at: SentAt
     user_id: UserId | None = None
     interactions: tuple[Interaction, ...] = Field(min_length=1, max_length=MAX_INTERACTIONS)
@@ -28,6 +29,7 @@ class ChatRequest(Message):
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
     event_id: OpaqueId | None = None
+    attempt: Attempt
     sent_at: SentAt
     user_id: UserId | None = None
     timestamp: Timestamp | None = None
@@ -44,6 +46,7 @@ class FeedbackRequest(Message):
     """Body of POST /feedback."""
 
     id: OpaqueId | None = Field(default=None, description="or the header Idempotency-Key")
+    attempt: Attempt
     sent_at: SentAt
     user_id: UserId | None = None
     target_type: TargetType

@@ -23,6 +23,12 @@ class Limits(Message):
     max_interactions: int = Field(description="in one batch")
     messages_per_second: float
     burst: int
+    dedupe_seconds: float | None = Field(
+        default=None, description="so long a retry is known without `attempt`"
+    )
+    unacknowledged: Count | None = Field(
+        default=None, description="events that a client may have under way at a time"
+    )
 
 
 class Hello(Message):
@@ -34,6 +40,7 @@ class Hello(Message):
     user_state: UserState | None = None
     recommendations: tuple[Recommendation, ...] | None = None
     limits: Limits
+    server_time: Millis | None = Field(default=None, description="when it was sent")
 
 
 class Rejected(Message):
@@ -88,6 +95,16 @@ class Pong(Message):
 
     type: Literal["pong"] = "pong"
     id: OpaqueId | None = None
+    server_time: Millis | None = Field(default=None, description="when it was sent")
+
+
+class Restarting(Message):
+    """This gateway ends, and closes the connection (1012) behind this message."""
+
+    type: Literal["restarting"] = "restarting"
+    reconnect_after: float = Field(
+        ge=0, description="seconds to wait, another number for each connection"
+    )
 
 
 class Push(Message):
@@ -150,6 +167,7 @@ ServerMessage = (
     | Error
     | Resumed
     | Pong
+    | Restarting
     | UserStateUpdate
     | Recommendations
     | Intervention

@@ -38,7 +38,7 @@ class DeviceClock:
         """
         if message.sent_at is not None:
             return receipt - message.sent_at
-        newest = _newest(message)
+        newest = newest_of(message)
         if self._infers is None or newest is None:
             return 0
         behind = receipt - newest
@@ -47,7 +47,8 @@ class DeviceClock:
         return self._least if within else 0
 
 
-def _newest(message: Submission) -> int | None:
+def newest_of(message: Submission) -> int | None:
+    """The newest time in a message, as its clock gave it; None where it gives none."""
     if isinstance(message, Batch):
         return max(one.timestamp for one in message.interactions)
     return message.timestamp if isinstance(message, ChatMessage) else None

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar
 
+from agents.runtime.ports import HistoryKind
 from agents.runtime.topics import CHAT, FEEDBACK, INTERACTIONS
 from app.gateway.intake.refusal import Refusal
 from schemas.base import Event, InvalidMessage
@@ -59,12 +60,13 @@ class Batch:
     interactions: tuple[Interaction, ...]
     triage: Triage
     sent_at: int | None = None
+    attempt: int | None = None
     type: ClassVar[str] = InteractionBatch.model_fields["type"].default
 
     @classmethod
     def of(cls, message: InteractionBatch, triage: Triage) -> Batch:
         """The message with what was found when it was read."""
-        return cls(message.id, message.interactions, triage, message.sent_at)
+        return cls(message.id, message.interactions, triage, message.sent_at, message.attempt)
 
 
 Submission = Batch | ChatMessage | Feedback
@@ -139,6 +141,7 @@ class Plan:
     Attributes:
         topic: logical name of the topic.
         kind: of the events; an id is the client's own within its kind.
+        history: what history calls that kind.
         event_ids: of the events in it, in order; what `ack` names.
         record: builds the record that carries those of the events that are new.
         rejected: interactions that are left out.
@@ -146,6 +149,7 @@ class Plan:
 
     topic: str
     kind: str
+    history: HistoryKind
     event_ids: tuple[str, ...]
     record: Callable[[Collection[str]], Event]
     rejected: tuple[Rejected, ...] = ()
@@ -212,7 +216,9 @@ def _interactions(batch: Batch, user_id: str, ingest_time: int, clock_offset: in
             interactions=tuple(kept),
         )
 
-    return Plan(INTERACTIONS, batch.type, tuple(ids), record, tuple(rejected))
+    return Plan(
+        INTERACTIONS, batch.type, HistoryKind.INTERACTIONS, tuple(ids), record, tuple(rejected)
+    )
 
 
 def _chat(message: ChatMessage, user_id: str, ingest_time: int, clock_offset: int) -> Plan:
@@ -232,7 +238,7 @@ def _chat(message: ChatMessage, user_id: str, ingest_time: int, clock_offset: in
             reply_mode=message.reply_mode,
         )
 
-    return Plan(CHAT, message.type, (event_id,), record)
+    return Plan(CHAT, message.type, HistoryKind.MESSAGES, (event_id,), record)
 
 
 def _feedback(message: Feedback, user_id: str, ingest_time: int) -> Plan:
@@ -249,4 +255,4 @@ def _feedback(message: Feedback, user_id: str, ingest_time: int) -> Plan:
             outcome=message.outcome,
         )
 
-    return Plan(FEEDBACK, message.type, (event_id,), record)
+    return Plan(FEEDBACK, message.type, HistoryKind.FEEDBACK, (event_id,), record)

@@ -3,7 +3,8 @@
 1. It is read and validated        `websocket.codec`, or the body of a REST call
 2. within the user's rate          `limits`
 3. from one who may                here: role, consent, userId, length of the text
-4. that was not accepted before    here: in flight, or in `retries`
+4. that was not accepted before    here: in flight, or in `retries` (lately; for what may be
+                                   a retry of long ago, also in history)
 5. appended to its topic           `event_log`, one learner's messages in order
 6. and acknowledged                once every in-sync replica has it
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from enum import Enum, auto
 from typing import Any
 
 import structlog
@@ -25,10 +27,11 @@ import structlog
 from agents.runtime import envelope
 from app.gateway.auth.admission import Sender
 from app.gateway.intake import trace
+from app.gateway.intake.clocks import newest_of
 from app.gateway.intake.event_log import EventLog, EventLogUnavailable
 from app.gateway.intake.events import Batch, Plan, Submission, plan
 from app.gateway.intake.refusal import Refusal
-from app.gateway.intake.retries import RetryMemory
+from app.gateway.intake.retries import AcceptedEarlier, RetryMemory
 from app.gateway.process import metrics
 from app.process.keyed_lock import KeyedLock
 from app.settings import Settings
@@ -54,12 +57,14 @@ class Intake:
         settings: Settings,
         events: EventLog,
         retries: RetryMemory,
+        earlier: AcceptedEarlier,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._max_text = settings.gateway.max_text_length
         self._timeout = settings.kafka.request_timeout
         self._events = events
         self._retries = retries
+        self._earlier = earlier
         self._clock = clock
         self._lanes = KeyedLock()
         self._in_flight: dict[_Key, _Outcome] = {}
@@ -100,6 +105,7 @@ class Intake:
         check(message, sender, self._max_text)
         now = self._clock()
         planned = plan(message, sender.user_id, now, clock_offset(message, sender, now))
+        again = may_be_again(message, now, self._earlier.covered)
         if self._closing:
             raise Refusal.unavailable("this gateway is about to end")
         if self._events.full:
@@ -109,7 +115,7 @@ class Intake:
             async with asyncio.timeout(self._timeout):
                 # Shielded: what is appended has to be followed to its end, also when
                 # nobody waits for the answer any more.
-                attempt = self._spawn(self._append(planned, sender))
+                attempt = self._spawn(self._append(planned, sender, again))
                 duplicates, outcomes = await asyncio.shield(attempt)
                 if outcomes:
                     await asyncio.wait(outcomes)
@@ -134,7 +140,9 @@ class Intake:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within)
 
-    async def _append(self, planned: Plan, sender: Sender) -> tuple[tuple[str, ...], set[_Outcome]]:
+    async def _append(
+        self, planned: Plan, sender: Sender, again: Again
+    ) -> tuple[tuple[str, ...], set[_Outcome]]:
         """Steps 4 and 5. The held record is released on every way out."""
         user_id, kind = sender.user_id, planned.kind
         settling = False
@@ -147,6 +155,10 @@ class Intake:
                 }
                 asked = [one for one in planned.event_ids if one not in racing]
                 known = await self._retries.known(user_id, kind, asked)
+                if again is not Again.NO:
+                    unknown = [one for one in asked if one not in known]
+                    old = again is Again.LONG_AGO
+                    known |= await self._earlier.known(user_id, planned.history, unknown, old=old)
                 new = [one for one in dict.fromkeys(asked) if one not in known]
                 duplicates = tuple(one for one in planned.event_ids if one not in set(new))
                 outcomes = set(racing.values())
@@ -212,6 +224,35 @@ class Intake:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Refusal):
             log.error("intake.task_failed", exc_info=error)
+
+
+class Again(Enum):
+    """Whether a message may have been accepted before, beside what Redis knows."""
+
+    NO = auto()
+    LATELY = auto()
+    LONG_AGO = auto()
+
+
+def may_be_again(message: Submission, receipt: int, covered: float) -> Again:
+    """By the client's own count, or else by the age of what is in the message.
+
+    The age is by the clock of its `sentAt`, or else by ours: a guess at how far off the
+    client's clock is would take a retry after an hour for news from a slow one.
+
+    Args:
+        message: what came.
+        receipt: when it came by our clock, UTC milliseconds.
+        covered: seconds for which Redis knows.
+    """
+    newest = newest_of(message)
+    sent = receipt if message.sent_at is None else message.sent_at
+    old = newest is None or sent - newest > covered * 1000
+    if message.attempt is None:
+        return Again.LONG_AGO if old and newest is not None else Again.NO
+    if message.attempt == 1:
+        return Again.NO
+    return Again.LONG_AGO if old else Again.LATELY
 
 
 def clock_offset(message: Submission, sender: Sender, receipt: int) -> int:

@@ -6,6 +6,7 @@ Nothing reaches into this object: `server` hands each door the two or three part
 from __future__ import annotations
 
 import asyncio
+import random
 from functools import partial
 
 import structlog
@@ -17,12 +18,12 @@ from app.gateway.delivery.delivery import Delivery
 from app.gateway.intake.event_log import EventLog
 from app.gateway.intake.intake import Intake
 from app.gateway.intake.limits import RateLimit
-from app.gateway.intake.retries import RetryMemory
+from app.gateway.intake.retries import AcceptedEarlier, HistoryProgress, RetryMemory
 from app.gateway.process.health import LoopLag, Readiness
 from app.gateway.process.status import PrivateStatus
 from app.gateway.rest.profile import KnownClasses, Profiles
 from app.gateway.rest.routes import Rest
-from app.gateway.websocket.connection import Connection
+from app.gateway.websocket.connection import Connection, limits_of
 from app.gateway.websocket.connections import Connections, Handshakes
 from app.gateway.websocket.endpoint import WebSocketEndpoint
 from app.gateway.websocket.protocol import SERVICE_RESTART
@@ -45,9 +46,14 @@ class Gateway:
         self.redis: Redis = connect(settings.redis, "gateway")
         pushes = PushLog(self.redis, settings.redis)
         self.events = EventLog(settings)
-        self.intake = Intake(settings, self.events, RetryMemory(self.redis, settings.redis))
-        self.delivery = Delivery(pushes, partial(announce, self.redis, settings.redis))
         self.history = HistoryStore(settings.mongo)
+        self.intake = Intake(
+            settings,
+            self.events,
+            RetryMemory(self.redis, settings.redis),
+            AcceptedEarlier(self.history, HistoryProgress(self.redis, settings)),
+        )
+        self.delivery = Delivery(pushes, partial(announce, self.redis, settings.redis))
         self.connections = Connections(
             bounds.max_connections, bounds.max_connections_per_user, bounds.probe_timeout
         )
@@ -59,6 +65,7 @@ class Gateway:
         self.connect = partial(
             Connection,
             bounds=bounds,
+            limits=limits_of(settings),
             intake=self.intake,
             delivery=self.delivery,
             rate=RateLimit(bounds.messages_per_second, bounds.message_burst, "messages"),
@@ -90,6 +97,9 @@ class Gateway:
         within = self.settings.gateway.shutdown_timeout
         await self.intake.drain(within)
         open_now = self.connections.snapshot()
+        for connection in open_now:
+            # Each at another moment: together they would be a storm on those that stay.
+            connection.restarting(self._reconnect_after())
         flushes = [asyncio.ensure_future(connection.flushed()) for connection in open_now]
         if flushes:
             _, late = await asyncio.wait(flushes, timeout=within / 2)
@@ -97,6 +107,10 @@ class Gateway:
                 flush.cancel()
         for connection in open_now:
             connection.close(SERVICE_RESTART, "the server restarts")
+
+    def _reconnect_after(self) -> float:
+        spread = self.settings.gateway.reconnect_spread
+        return round(random.uniform(0, spread), 3)  # noqa: S311 - nobody gains by guessing it
 
     async def close(self) -> None:
         """Deliver what Kafka has not acknowledged, then disconnect."""

@@ -65,7 +65,7 @@ async def interaction(request: Request) -> Response:
     body, triage = _valid(lambda: read_interactions(InteractionRequest, document))
     message_id = _message_id(request, body.id)
     user_id = _user(principal, body.user_id or body.interactions[0].user_id)
-    message = Batch(message_id, body.interactions, triage, body.sent_at)
+    message = Batch(message_id, body.interactions, triage, body.sent_at, body.attempt)
     return await _submit(request, message, principal, user_id)
 
 
@@ -78,6 +78,7 @@ async def chat(request: Request) -> Response:
     message = ChatMessage.model_construct(
         type="chat_message",
         id=_message_id(request, body.id),
+        attempt=body.attempt,
         sent_at=body.sent_at,
         event_id=body.event_id,
         timestamp=now_ms() if body.timestamp is None else body.timestamp,
@@ -95,6 +96,7 @@ async def feedback(request: Request) -> Response:
     body = _read(FeedbackRequest, await _body(request, principal))
     message = Feedback(
         id=_message_id(request, body.id),
+        attempt=body.attempt,
         sent_at=body.sent_at,
         target_type=body.target_type,
         target_id=body.target_id,

@@ -22,11 +22,12 @@ from app.gateway.process import metrics
 from app.gateway.websocket import codec
 from app.gateway.websocket.protocol import GatewayProtocol
 from app.redis.push_log import Latest
-from app.settings import GatewaySettings
+from app.settings import GatewaySettings, Settings
+from schemas.base import now_ms
 from schemas.topics.interactions import MAX_INTERACTIONS
 from schemas.wire.client import Ping, Resume
 from schemas.wire.errors import CloseCode
-from schemas.wire.server import Ack, Error, Limits, Pong
+from schemas.wire.server import Ack, Error, Limits, Pong, Restarting
 
 RESUME_WINDOW: Final = 0.5
 """Seconds after `hello` in which a client's `resume` comes before any push. Whatever else
@@ -43,6 +44,7 @@ class Connection:
         protocol: closes it.
         receive, send: ASGI.
         bounds: of sizes, rates and waits.
+        limits: those that the client is told.
         intake: takes what the client sends.
         delivery: gives what the learner's log gains.
         rate: of messages, shared by the connections of a learner.
@@ -56,12 +58,14 @@ class Connection:
         send: Send,
         *,
         bounds: GatewaySettings,
+        limits: Limits,
         intake: Intake,
         delivery: Delivery,
         rate: RateLimit,
     ) -> None:
         self.sender = sender
         self._bounds = bounds
+        self._limits = limits
         self._intake = intake
         self._delivery = delivery
         self._rate = rate
@@ -113,6 +117,10 @@ class Connection:
             self._closed = code
             self._protocol.close_now(code, reason)
 
+    def restarting(self, reconnect_after: float) -> None:
+        """Tell the client that this gateway ends, and when to come back."""
+        self._queue(Frame(None, codec.encode(Restarting(reconnect_after=reconnect_after))))
+
     @property
     def unsent(self) -> int:
         """Bytes queued for the client."""
@@ -153,7 +161,7 @@ class Connection:
                 self._count(kind, "accepted")
                 self._feed.resume(message.epoch, message.offset)
             elif isinstance(message, Ping):
-                self._answered(kind, Pong(id=message.id))
+                self._answered(kind, Pong(id=message.id, server_time=now_ms()))
             else:
                 self._intake.accept(message, self.sender, partial(self._answered, kind))
         # The client had its chance to resume first.
@@ -169,15 +177,7 @@ class Connection:
     # -- out ---------------------------------------------------------------------------
 
     def _hello(self, latest: Latest) -> None:
-        bounds = self._bounds
-        limits = Limits(
-            max_message_bytes=bounds.max_message_bytes,
-            max_text_length=bounds.max_text_length,
-            max_interactions=MAX_INTERACTIONS,
-            messages_per_second=bounds.messages_per_second,
-            burst=bounds.message_burst,
-        )
-        self._standing("hello", latest, limits=limits.document())
+        self._standing("hello", latest, limits=self._limits.document(), serverTime=now_ms())
 
     def _standing(self, kind: str, latest: Latest, **more: Any) -> None:
         """Where the learner stands. The state goes on as the log holds it, unparsed."""
@@ -258,3 +258,17 @@ class Connection:
         """Return once most of what was queued is sent."""
         while self._outbox.bytes > self._low_water and self._closed is None:
             await self._progress()
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What a client is told of the bounds that it is held to."""
+    bounds = settings.gateway
+    return Limits(
+        max_message_bytes=bounds.max_message_bytes,
+        max_text_length=bounds.max_text_length,
+        max_interactions=MAX_INTERACTIONS,
+        messages_per_second=bounds.messages_per_second,
+        burst=bounds.message_burst,
+        dedupe_seconds=settings.redis.dedupe_ttl,
+        unacknowledged=bounds.unacknowledged,
+    )

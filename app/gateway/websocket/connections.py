@@ -98,6 +98,10 @@ class Open(Protocol):
         """Whether a ping is not answered within so many seconds."""
         ...
 
+    def restarting(self, reconnect_after: float) -> None:
+        """Tell the client that this gateway ends, and after how many seconds to come back."""
+        ...
+
     def close(self, code: int, reason: str) -> None:
         """End it with a WebSocket close code."""
         ...

@@ -9,6 +9,7 @@ import pytest
 
 from agents.runtime.ports import HistoryKind
 from app.kafka.topics import catalogue
+from app.mongo.accepted import ACCEPTED
 from app.mongo.history import ERASURES, STATES, SUMMARIES
 from app.privacy.retention import RETENTION, Kept, Store
 from app.redis.push_log import _NAMES
@@ -32,7 +33,7 @@ def test_every_topic_is_listed():
 
 
 def test_every_collection_is_listed():
-    assert names(Store.MONGO) == {*HistoryKind, STATES, SUMMARIES, ERASURES}
+    assert names(Store.MONGO) == {*HistoryKind, STATES, SUMMARIES, ACCEPTED, ERASURES}
 
 
 def test_every_key_of_a_learner_in_redis_is_listed():

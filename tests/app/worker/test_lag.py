@@ -12,9 +12,11 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from agents.runtime.in_flight import InFlight
 from agents.runtime.topics import ERASURES, FEEDBACK, INTERACTIONS
 from app.kafka.topics import physical
 from app.settings import Settings
+from app.worker.health import WorkerHealth
 from tests.workers import WorkerProcess
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
@@ -106,3 +108,21 @@ async def test_a_new_group_has_what_there_is_and_then_nothing(topics: Settings, 
         settings = topics.model_copy(update={"worker": worker})
         async with WorkerProcess("learner", settings, tmp_path / prefix) as running:
             assert all_zero(await eventually(running, all_zero))
+
+
+def test_how_far_behind_is_bounded_by_what_is_known():
+    """Pure arithmetic: what was appended when, and when there last was no lag."""
+    window = InFlight(10, fail=lambda error: None)
+    health = WorkerHealth("history", "i", Settings(), window, None)
+    place, now = ("t", 0), 10_000.0
+    health.lags = {place: 0}
+    assert health._behind(now) == 0
+    # A record that comes after a quiet day has waited no longer than since the last look.
+    health.lags = {place: 1}
+    assert health._behind(now + 2) == 2
+    # Under a load that never ends, no longer than since the record before it.
+    window._acknowledged_from[place] = now + 500
+    assert health._behind(now + 503) == 3
+    # And of a backlog at the start nobody knows.
+    health.lags = {("t", 1): 7}
+    assert health._behind(now) == now

@@ -23,6 +23,7 @@ from app.local.embedded import free_port
 from app.local.environment import child_environment
 from app.settings import Settings
 from schemas.base import now_ms
+from schemas.wire.server import Restarting
 from tests.app.gateway.auth.keys import RSA, public, serving_keys
 from tests.app.gateway.edge import PREFIX, Client, Edge, Pusher, records
 from tests.proxy import Proxy
@@ -83,16 +84,37 @@ async def test_at_the_end_what_is_under_way_is_answered_and_sockets_are_told(top
         first = await client.until("ack")
         running.child.send_signal(signal.SIGTERM)
         acked = {first["id"]}
+        told: list[float] = []
         async for message in aiter_messages(client):
             if message["type"] == "ack":
                 acked.add(message["id"])
+            elif message["type"] == "restarting":
+                told.append(Restarting.read(message).reconnect_after)
             else:
                 assert (message["type"], message["code"]) == ("error", "unavailable")
         assert client.socket.close_code == 1012
+        assert len(told) == 1
         async with asyncio.timeout(20):
             assert await running.child.wait() == 0
     stored = {orjson.loads(one.value)["text"] for one in await records(topics, CHAT, len(acked))}
     assert acked <= stored
+
+
+async def test_clients_of_a_gateway_that_ends_come_back_at_different_times(topics: Settings):
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(process(topics, reconnect_spread=8.0))
+        clients = [
+            await stack.enter_async_context(running.edge.client(f"learner-{n}")) for n in range(12)
+        ]
+        for client in clients:
+            await client.until("hello")
+        running.child.send_signal(signal.SIGTERM)
+        told = [(await client.until("restarting"))["reconnectAfter"] for client in clients]
+        for client in clients:
+            assert await client.closed() == 1012
+    assert all(0 <= one <= 8 for one in told)
+    assert len(set(told)) == len(told)
+    assert max(told) - min(told) > 1, told
 
 
 async def test_whatever_hangs_the_end_comes_in_time_and_keeps_every_ack(topics: Settings, pusher):

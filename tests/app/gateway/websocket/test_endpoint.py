@@ -37,6 +37,18 @@ async def test_hello_comes_first_and_tells_the_limits(edge: Edge):
         hello = Hello.read(await client.next())
     assert (hello.offset, hello.user_state) == (0, None)
     assert hello.limits.max_message_bytes == edge.settings.gateway.max_message_bytes
+    assert hello.limits.dedupe_seconds == edge.settings.redis.dedupe_ttl
+    assert hello.limits.unacknowledged == edge.settings.gateway.unacknowledged
+
+
+async def test_hello_and_pong_say_what_time_it_is(edge: Edge):
+    async with edge.client() as client:
+        before = now_ms()
+        hello = Hello.read(await client.next())
+        pong = Pong.read(await client.call(type="ping", id="1"))
+    assert hello.server_time is not None
+    assert pong.server_time is not None
+    assert before <= hello.server_time <= pong.server_time <= now_ms()
 
 
 async def test_a_browser_shows_its_token_as_a_subprotocol(edge: Edge):
