@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
-from schemas.base import Count, Flag, InvalidMessage, Message, OpaqueId, Ordinal, Words, new_event_id
+from schemas.base import (
+    Count,
+    Flag,
+    InvalidMessage,
+    Message,
+    OpaqueId,
+    Ordinal,
+    Words,
+    new_event_id,
+)
 from schemas.times import Timestamp
 from schemas.topics.actions import TargetType
 from schemas.topics.interactions import MAX_INTERACTIONS, Interaction
