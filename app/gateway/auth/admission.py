@@ -6,6 +6,7 @@ Errors:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,6 +23,7 @@ from schemas.wire.errors import ErrorCode
 
 _TOKEN_PARAMETERS: Final = frozenset({"token", "access_token", "jwt", "bearer", "authorization"})
 """Query parameters that clients put tokens into. Addresses end up in logs."""
+_LOCAL_ORIGIN: Final = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 _USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
 
 
@@ -47,10 +49,16 @@ class Admission:
         self._authenticator = authenticator
         self._clock = settings.clock
         self._origins = {origin.lower() for origin in origins(settings)}
+        self._local = local_origins(settings)
 
     def origin_allowed(self, origin: str | None) -> bool:
         """Whether a page of this origin may connect; programs send none."""
-        return origin is None or origin.strip().lower() in self._origins
+        if origin is None:
+            return True
+        said = origin.strip().lower()
+        return said in self._origins or (
+            self._local is not None and re.fullmatch(self._local, said) is not None
+        )
 
     async def principal(self, token: str | None, query: Iterable[str]) -> Principal:
         """Who showed this token. Raises Refusal.
@@ -99,6 +107,10 @@ def origins(settings: Settings) -> tuple[str, ...]:
     """Origins that may connect; in development the gateway's own address, too."""
     allowed = settings.gateway.allowed_origins
     if settings.environment == "development":
-        port = settings.gateway.port
-        allowed += tuple(f"http://{host}:{port}" for host in (settings.gateway.host, "localhost"))
+        allowed += (f"http://{settings.gateway.host}:{settings.gateway.port}",)
     return allowed
+
+
+def local_origins(settings: Settings) -> str | None:
+    """A pattern of further ones: in development any page that this machine serves."""
+    return _LOCAL_ORIGIN if settings.environment == "development" else None

@@ -26,7 +26,7 @@ from starlette.responses import FileResponse
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.gateway.auth.admission import origins
+from app.gateway.auth.admission import local_origins, origins
 from app.gateway.intake.refusal import STATUS, Refusal
 from app.gateway.process import status
 from app.gateway.process.gateway import Gateway
@@ -85,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(origins(settings)),
+        allow_origin_regex=local_origins(settings),
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "traceparent"],
         expose_headers=["Retry-After"],

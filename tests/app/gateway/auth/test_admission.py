@@ -83,3 +83,29 @@ def test_origins_are_compared_whole_and_without_case(admission: Admission):
     assert admission.origin_allowed(f" HTTP://LOCALHOST:{port} ")
     assert not admission.origin_allowed(f"http://localhost:{port}.evil.example")
     assert not admission.origin_allowed("null")
+
+
+@pytest.mark.parametrize(
+    ("origin", "environment", "allowed"),
+    [
+        (None, "production", True),
+        ("https://page.example", "production", True),
+        ("https://PAGE.example", "production", True),
+        ("http://localhost:5173", "production", False),
+        ("http://localhost:5173", "development", True),
+        ("https://localhost", "development", True),
+        ("http://127.0.0.1:8080", "development", True),
+        ("http://[::1]:3000", "development", True),
+        ("http://localhost.evil.example", "development", False),
+        ("http://evil.example/localhost", "development", False),
+        ("http://localhost:5173.evil.example", "development", False),
+        ("null", "development", False),
+    ],
+)
+def test_pages_of_this_machine_may_connect_in_development(
+    origin: str | None, environment: str, allowed: bool
+):
+    base = Settings(environment="development")
+    gateway = base.gateway.model_copy(update={"allowed_origins": ("https://page.example",)})
+    settings = base.model_copy(update={"environment": environment, "gateway": gateway})
+    assert Admission(settings, Authenticator(settings.auth)).origin_allowed(origin) is allowed

@@ -270,5 +270,7 @@ async def test_pages_of_allowed_origins_only(edge: Edge, http):
     ask = {"Origin": edge.http, "Access-Control-Request-Method": "POST"}
     allowed = await http.options("/chat", headers=ask)
     refused = await http.options("/chat", headers={**ask, "Origin": "https://evil.example"})
+    local = await http.options("/chat", headers={**ask, "Origin": "http://localhost:5173"})
+    assert local.headers["Access-Control-Allow-Origin"] == "http://localhost:5173"
     assert allowed.headers["Access-Control-Allow-Origin"] == edge.http
     assert "Access-Control-Allow-Origin" not in refused.headers
