@@ -19,14 +19,14 @@ def watch(
     """Follow a learner's live state in the terminal. Ctrl-C ends it."""
     import asyncio
 
-    from app.client.gateway import socket_url
+    from app.client.gateway import gateway_url
     from app.client.live import follow
     from app.gateway.auth.dev_tokens import token_for_watching
 
     settings = load_settings()
     token = token or token_for_watching(settings, user)
     try:
-        asyncio.run(follow(socket_url(settings, user, url), token))
+        asyncio.run(follow(gateway_url(settings, url), user, token))
     except KeyboardInterrupt:
         raise typer.Exit from None
 

@@ -33,14 +33,14 @@ def replay(
     settings = load_settings()
     import asyncio
 
-    from app.client.gateway import connected, socket_url
+    from app.client.gateway import connected, gateway_url, socket_url
     from app.client.replay import read
     from app.client.replay import replay as send
     from app.gateway.auth.dev_tokens import token_for
 
     lines = read(file)
     signed = token or token_for(settings, user)
-    address = socket_url(settings, user, url)
+    address = socket_url(gateway_url(settings, url), user)
 
     async def run() -> Outcome:
         async with connected(address, signed) as socket:

@@ -1,4 +1,4 @@
-"""Connecting to the gateway's WebSocket from the command line."""
+"""A socket to a gateway."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ SOCKET_PATH = "/api/v1/ml-personalization/ws/"
 _MAX_BYTES = 4 * 1024 * 1024
 
 
-def socket_url(settings: Settings, user: str, url: str = "") -> str:
-    """A learner's socket; `url` is the gateway's (http or ws), by default from the settings."""
-    base = urlsplit(url or f"http://{settings.gateway.host}:{settings.gateway.port}")
+def gateway_url(settings: Settings, url: str = "") -> str:
+    """Where the gateway is: `url`, or else what the settings say."""
+    return url or f"http://{settings.gateway.host}:{settings.gateway.port}"
+
+
+def socket_url(url: str, user: str) -> str:
+    """A learner's socket at a gateway (http or ws). Raises OperatorError: `url` is no address."""
+    base = urlsplit(url)
     if base.scheme not in ("http", "https", "ws", "wss") or not base.netloc:
-        raise OperatorError(f"--url {url!r} is no address like http://127.0.0.1:8000")
+        raise OperatorError(f"{url!r} is no address like http://127.0.0.1:8000")
     scheme = "wss" if base.scheme in ("https", "wss") else "ws"
     return urlunsplit((scheme, base.netloc, SOCKET_PATH + quote(user, safe=""), "", ""))
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import orjson
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from websockets.exceptions import ConnectionClosed
 
-from app.client.gateway import connected
-from app.process.errors import OperatorError
-from schemas.wire.errors import CloseCode
+from app.client.learner import LearnerClient
 
 _AFFECT = ("valence", "arousal", "dominance")
 _BEHAVIOUR = {
@@ -28,8 +23,6 @@ _BEHAVIOUR = {
 }
 _NAME = 14
 """Characters of the longest name of a row."""
-_RECONNECT_AFTER = 1.0
-_FINAL = (CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN)
 
 
 class View:
@@ -138,7 +131,7 @@ def _bar(value: float, width: int = 24) -> str:
     return "█" * full + "·" * (width - full)
 
 
-async def follow(url: str, token: str) -> None:
+async def follow(url: str, user: str, token: str) -> None:
     """Show the state until cancelled; connect again when the connection is lost.
 
     Raises:
@@ -147,23 +140,14 @@ async def follow(url: str, token: str) -> None:
     view = View()
     console = Console()
     if not console.is_terminal:  # a pipe gets one picture after the other
-        await _follow(url, token, view, lambda: console.print(view))
+        await _follow(url, user, token, view, lambda: console.print(view))
         return
     with Live(view, console=console, auto_refresh=False) as live:
-        await _follow(url, token, view, live.refresh)
+        await _follow(url, user, token, view, live.refresh)
 
 
-async def _follow(url: str, token: str, view: View, draw: Callable[[], None]) -> None:
-    while True:
-        async with connected(url, token) as socket:
-            try:
-                async for raw in socket:
-                    view.take(orjson.loads(raw))
-                    draw()
-            except ConnectionClosed:
-                pass  # the close code says whether to come back
-            if socket.close_code in _FINAL:
-                raise OperatorError(
-                    f"closed by the gateway: {socket.close_code} {socket.close_reason}"
-                )
-        await asyncio.sleep(_RECONNECT_AFTER)
+async def _follow(url: str, user: str, token: str, view: View, draw: Callable[[], None]) -> None:
+    async with LearnerClient(url, user, token) as learner:
+        async for frame in learner.frames():
+            view.take(frame)
+            draw()
