@@ -24,7 +24,12 @@ class Event:
 
     @property
     def message(self):
-        return SimpleNamespace(topic=self.topic, partition=self.partition, offset=self.offset)
+        return SimpleNamespace(
+            topic=self.topic,
+            partition=self.partition,
+            offset=self.offset,
+            timestamp=1_000.0 + self.offset,
+        )
 
     def ack(self) -> bool:
         self.acked.append((self.topic, self.partition, self.offset))
@@ -64,6 +69,8 @@ def test_acknowledged_in_offset_order_and_only_when_delivered(partitions, data):
                 while (partition, longest) in delivered:
                     longest += 1
                 assert mine == list(range(longest))
+                last = None if not longest else 1_000.0 + longest - 1
+                assert window.acknowledged_from("t", partition) == last
         assert len(acked) == window.acknowledged == len(partitions)
         assert len(window) == 0
 
