@@ -198,6 +198,22 @@ async def test_an_erasure_is_told_to_a_poll_that_waits(edge: Edge, pusher: Pushe
         assert places(await ada.poll()) == [("resumed", 0), ("intervention", 1)]
 
 
+async def test_an_answer_waits_until_the_log_is_read_to_its_end(edge: Edge, pusher: Pusher):
+    """What Redis did not tell is read in parts; ids of a state stand in one that comes later."""
+    async with page(edge) as ada, redis.asyncio.from_url(edge.settings.redis.url) as admin:
+        await ada.poll()
+        polling = asyncio.create_task(ada.poll())
+        await waiting(edge)
+        await admin.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        first = await pusher.push("ada", PushKind.STATE)
+        await pusher.push_many("ada", 150)
+        second = await pusher.push("ada", PushKind.STATE)
+        resumed, *pushes = await asyncio.wait_for(polling, AT_ONCE)
+    assert (resumed["recovered"], resumed["offset"]) == (True, 0)
+    assert [one["offset"] for one in pushes] == list(range(2, 153))
+    assert pushes[-1]["causedBy"] == [first, second]
+
+
 # -- many polls -------------------------------------------------------------------------------
 
 
@@ -491,7 +507,7 @@ async def test_the_learner_is_announced_once_and_no_observer_is(edge: Edge):
     async with redis.asyncio.from_url(edge.settings.redis.url) as admin, asyncio.timeout(AT_ONCE):
         while not await admin.pubsub_channels(f"{edge.settings.redis.prefix}:arrivals"):
             await asyncio.sleep(0.01)
-    async with page(edge, subject="tess", role="observer", learners=["ada"]) as tess:
+    async with page(edge, "eve", subject="tess", role="observer", learners=["eve"]) as tess:
         await tess.poll()
     for user in ("ada", "bob"):
         async with page(edge, user) as learner:
@@ -527,7 +543,7 @@ async def test_at_the_end_those_that_wait_are_answered_and_no_other_is_let_in(to
 async def test_on_a_connection_that_is_kept_no_poll_begins_at_the_end(edge: Edge):
     async with page(edge) as ada:
         await ada.poll()
-        edge.gateway.polls.end()
+        await edge.gateway.drain()
         refused = await ada.ask(**ada.place)
         assert problem(refused) == (503, "unavailable", None)
         assert int(refused.headers["Retry-After"]) >= 1
