@@ -206,11 +206,11 @@ async def test_an_answer_waits_until_the_log_is_read_to_its_end(edge: Edge, push
         await waiting(edge)
         await admin.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         first = await pusher.push("ada", PushKind.STATE)
-        await pusher.push_many("ada", 150)
+        await pusher.push_many("ada", 400)
         second = await pusher.push("ada", PushKind.STATE)
         resumed, *pushes = await asyncio.wait_for(polling, AT_ONCE)
     assert (resumed["recovered"], resumed["offset"]) == (True, 0)
-    assert [one["offset"] for one in pushes] == list(range(2, 153))
+    assert [one["offset"] for one in pushes] == list(range(2, 403))
     assert pushes[-1]["causedBy"] == [first, second]
 
 
