@@ -525,7 +525,10 @@ async def test_at_the_end_those_that_wait_are_answered_and_no_other_is_let_in(to
         await ada.poll()
         [resumed] = await ada.poll(wait=0)
         polls = [asyncio.create_task(ada.ask(**ada.place)) for _ in range(3)]
-        await asyncio.sleep(1.0)  # three processes on two cores: nothing tells that they wait
+        metrics = f"http://127.0.0.1:{running.edge.settings.gateway.status_port}/metrics"
+        async with asyncio.timeout(AT_ONCE):
+            while "masterx_gateway_connections 3.0" not in (await bob.http.get(metrics)).text:
+                await asyncio.sleep(0.02)
         running.child.send_signal(signal.SIGTERM)
         start = time.monotonic()
         for poll in polls:
