@@ -176,6 +176,12 @@ class GatewaySettings(Group):
         1_000_000, ge=1024, description="unsent bytes at which a slow client is closed (4408)"
     )
     ping_interval: float = Field(20, gt=0, description="seconds between WebSocket pings")
+    most_poll_wait: float = Field(
+        25,
+        gt=0,
+        description="seconds that a poll for pushes may wait for one, and waits if it says no "
+        "`wait`; keep it below the idle timeout of the proxies in front",
+    )
     shutdown_timeout: float = Field(5, gt=0)
     reconnect_spread: float = Field(
         5,

@@ -32,6 +32,7 @@ from schemas.wire.rest import (
     InteractionRequest,
     Problem,
     Profile,
+    Pushes,
 )
 from schemas.wire.server import ServerMessage
 
@@ -73,6 +74,7 @@ def contracts() -> Iterator[Contract]:
     yield Contract("wire/accepted.json", Accepted, Direction.SENT)
     yield Contract("wire/problem.json", Problem, Direction.SENT)
     yield Contract("wire/profile.json", Profile, Direction.SENT)
+    yield Contract("wire/pushes.json", Pushes, Direction.SENT)
 
 
 def documents() -> dict[str, dict[str, Any]]:

@@ -275,8 +275,15 @@ class Subscription:
     async def _send(self, connection: AbstractConnection, command: str, channel: bytes) -> None:
         # A write that fails leaves the connection to its reader, which finds it closed,
         # fails whoever waits for a confirmation and connects again.
-        with contextlib.suppress(RedisError, OSError):
+        try:
             await connection.send_command(command, channel)
+        except (RedisError, OSError):
+            pass
+        except AttributeError:
+            # redis-py begins the write in a task, which finds no writer where the reader has
+            # disconnected meanwhile.
+            if self._connection is connection:
+                raise
 
     def _confirm(self, channel: bytes) -> None:
         self._unconfirmed[channel] -= 1

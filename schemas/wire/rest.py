@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.base import Flag, Json, Message, OpaqueId, UserId, Words
+from schemas.base import Count, Flag, Json, Message, OpaqueId, UserId, Words
 from schemas.times import Timestamp
 from schemas.topics.actions import Recommendation, TargetType
 from schemas.topics.interactions import MAX_INTERACTIONS, Interaction
 from schemas.topics.state import UserState
 from schemas.topics.tutor import ReplyMode
 from schemas.wire.client import Attempt, SentAt
-from schemas.wire.server import Error, Rejected
+from schemas.wire.server import (
+    Error,
+    Hello,
+    Intervention,
+    Recommendations,
+    Rejected,
+    Resumed,
+    TutorDelta,
+    TutorReply,
+    UserStateUpdate,
+)
 
 
 class InteractionRequest(Message):
@@ -81,3 +91,30 @@ class Profile(Message):
         description="`source`: live or history. `classes`: those that the emotion model knows; "
         "one that the state does not name has a share below the setting `learner.least_emotion`",
     )
+
+
+class LaterFrame(Message):
+    """A frame of a type that only a newer release knows. It has a place, too."""
+
+    type: str
+    epoch: str
+    offset: Count
+
+
+class Pushes(Message):
+    """Answer of GET /pushes: the frames that a WebSocket would bring, in order.
+
+    The last frame's `epoch` and `offset` are the place to poll from next.
+    """
+
+    frames: tuple[
+        Hello
+        | Resumed
+        | UserStateUpdate
+        | Recommendations
+        | Intervention
+        | TutorDelta
+        | TutorReply
+        | LaterFrame,
+        ...,
+    ] = Field(min_length=1)

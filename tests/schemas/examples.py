@@ -39,8 +39,10 @@ from schemas.wire.rest import (
     ChatRequest,
     FeedbackRequest,
     InteractionRequest,
+    LaterFrame,
     Problem,
     Profile,
+    Pushes,
 )
 from schemas.wire.server import (
     Ack,
@@ -265,6 +267,16 @@ _ALL: tuple[Message, ...] = (
         user_state=FULL_STATE,
         recommendations=(RECOMMENDATION,),
         details={"source": "history"},
+    ),
+    Pushes(frames=(Hello(epoch="x", offset=0, limits=LIMITS),)),
+    Pushes(
+        frames=(
+            Resumed(recovered=True, epoch="x", offset=0),
+            UserStateUpdate(**PUSH, user_state=FULL_STATE),
+            Recommendations(**PUSH, recommendations=(RECOMMENDATION,)),
+            TutorReply(**PUSH, **REPLY),
+            LaterFrame(type="milestone", epoch="x", offset=9),
+        )
     ),
 )
 

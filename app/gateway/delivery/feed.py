@@ -55,8 +55,8 @@ class Outlet(Protocol):
     def not_recovered(self, latest: Latest) -> None:
         """Say that pushes were missed, and where things stand."""
 
-    async def room(self) -> None:
-        """Return once the client has taken most of what was queued."""
+    async def room(self) -> bool:
+        """Return once the client has taken most of what was queued; False: it takes no more."""
 
 
 class LogReader:
@@ -150,6 +150,11 @@ class Feed:
         if self._open and wanted and self._reading is None:
             self._reading = asyncio.create_task(self._read())
 
+    async def caught_up(self) -> None:
+        """Return once everything that the log holds is handed on, or the outlet takes no more."""
+        while self._reading is not None:
+            await asyncio.wait({self._reading})
+
     async def _read(self) -> None:
         try:
             # From the last test to the end of the task there is no await: what is heard
@@ -195,8 +200,13 @@ class Feed:
                 return
             for push in tail.pushes:
                 # At the client's pace: replayed pushes are not to be conflated.
-                await self._outlet.room()
+                takes_more = await self._outlet.room()
                 if self._asked is not None:
+                    return
+                if not takes_more:
+                    # Who goes on from here does not read again what these ids stand in.
+                    if any(self._superseded.values()):
+                        await self._tell_lost()
                     return
                 lost = tail.lost
                 if push.superseded:

@@ -22,6 +22,7 @@ from app.gateway.intake.retries import AcceptedEarlier, HistoryProgress, RetryMe
 from app.gateway.process.health import LoopLag, Readiness
 from app.gateway.process.status import PrivateStatus
 from app.gateway.rest.profile import KnownClasses, Profiles
+from app.gateway.rest.pushes import Polls
 from app.gateway.rest.routes import Rest
 from app.gateway.websocket.connection import Connection, limits_of
 from app.gateway.websocket.connections import Connections, Handshakes
@@ -62,14 +63,17 @@ class Gateway:
         self.readiness = Readiness(settings, self.events, self.redis)
         self.status = PrivateStatus(bounds, self.readiness, self.loop_lag)
         admission = Admission(settings, self.authenticator)
+        messages = RateLimit(bounds.messages_per_second, bounds.message_burst, "messages")
+        limits = limits_of(settings)
         self.connect = partial(
             Connection,
             bounds=bounds,
-            limits=limits_of(settings),
+            limits=limits,
             intake=self.intake,
             delivery=self.delivery,
-            rate=RateLimit(bounds.messages_per_second, bounds.message_burst, "messages"),
+            rate=messages,
         )
+        self.polls = Polls(self.delivery, self.connections, messages, bounds, limits)
         self.websocket = WebSocketEndpoint(
             admission, self.connections, self.connect, bounds.handshake_timeout
         )
@@ -77,6 +81,7 @@ class Gateway:
             admission,
             self.intake,
             Profiles(pushes, self.history, KnownClasses(settings.emotion)),
+            self.polls,
             RateLimit(bounds.requests_per_minute / 60, bounds.requests_per_minute, "requests"),
             bounds.max_message_bytes,
         )
@@ -95,6 +100,7 @@ class Gateway:
     async def drain(self) -> None:
         """Answer what is under way, then ask every client to come back elsewhere (1012)."""
         within = self.settings.gateway.shutdown_timeout
+        self.polls.end()
         await self.intake.drain(within)
         open_now = self.connections.snapshot()
         for connection in open_now:

@@ -6,7 +6,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 
-CONNECTIONS = Gauge("masterx_gateway_connections", "Open WebSockets")
+CONNECTIONS = Gauge(
+    "masterx_gateway_connections", "Open WebSockets, and polls for pushes that wait"
+)
 MESSAGES = Counter(
     "masterx_gateway_messages_total",
     "Client messages, by door (websocket, rest), type and outcome (accepted, or the error's code)",
@@ -32,7 +34,9 @@ CONFLATED = Counter(
     "masterx_gateway_conflated_total", "Pushes that a newer one took the place of, for slow clients"
 )
 OUTBOX_BYTES = Gauge("masterx_gateway_outbox_bytes", "Unsent bytes of all connections")
-RESUMES = Counter("masterx_gateway_resumes_total", "Answers to resume", ["recovered"])
+RESUMES = Counter(
+    "masterx_gateway_resumes_total", "Answers to resume, and to polls with a place", ["recovered"]
+)
 GAPS = Counter("masterx_gateway_gaps_total", "Gaps in pub/sub that were filled from the push log")
 CLOSES = Counter("masterx_gateway_closes_total", "Closed WebSockets, by close code", ["code"])
 HANDSHAKES = Gauge(

@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="masterx",
         summary="Interactions and chat in; state, recommendations and interventions out.",
-        description="Live pushes come over the WebSocket: docs/wire.md.",
+        description="Live pushes come over the WebSocket, or to polls: docs/wire.md.",
         version="1",
         lifespan=lifespan,
         redirect_slashes=False,

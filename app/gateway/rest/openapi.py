@@ -16,6 +16,7 @@ from schemas.wire.rest import (
     InteractionRequest,
     Problem,
     Profile,
+    Pushes,
 )
 
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -25,14 +26,14 @@ _REQUESTS: Final[tuple[type[BaseModel], ...]] = (
     ChatRequest,
     FeedbackRequest,
 )
-_ANSWERS: Final[tuple[type[BaseModel], ...]] = (Accepted, Profile, Problem)
+_ANSWERS: Final[tuple[type[BaseModel], ...]] = (Accepted, Profile, Pushes, Problem)
 _PROBLEMS: Final = {
     401: "The token is missing or not valid",
     403: "The token does not allow it, or says of no consent",
     404: "Nothing is known of this learner",
     413: "The body or a text is too large",
     415: "The body is not application/json",
-    422: "The body is not what it should be; `field` names where",
+    422: "The body or a parameter is not what it should be; `field` names where",
     429: "Too many requests, or too much under way; Retry-After says when to try again",
     503: "A service behind the gateway does not answer; try again with the same id",
 }
@@ -45,10 +46,42 @@ _KEY: Final = {
 }
 
 
-def described(body: type[BaseModel] | None, good: type[BaseModel]) -> dict[str, Any]:
-    """Keyword arguments that tell FastAPI of a route's body and answers."""
+PUSHES_QUERY: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "name": "epoch",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+        "description": "with `offset`: the place that you have everything up to, of the last "
+        "frame that you got. Without both, the answer is `hello`",
+    },
+    {
+        "name": "offset",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "with `epoch`",
+    },
+    {
+        "name": "wait",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "number", "minimum": 0},
+        "description": "seconds to wait for a push, at most `gateway.most_poll_wait` (25), which "
+        "is also the default",
+    },
+)
+"""Parameters of GET /pushes."""
+
+
+def described(
+    body: type[BaseModel] | None,
+    good: type[BaseModel],
+    query: tuple[dict[str, Any], ...] = (),
+) -> dict[str, Any]:
+    """Keyword arguments that tell FastAPI of a route's body, query and answers."""
     status = 200 if body is None else 202
-    without = {404} if body is not None else {413, 415, 422}
+    without = {404} if body is not None else {413, 415, 404 if query else 422}
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": "As asked" if body is None else good.__doc__, **_json(good)}
     }
@@ -59,6 +92,8 @@ def described(body: type[BaseModel] | None, good: type[BaseModel]) -> dict[str, 
     if body is not None:
         extra["requestBody"] = {"required": True, **_request(body)}
         extra["parameters"] = [_KEY]
+    if query:
+        extra["parameters"] = list(query)
     return {"responses": responses, "openapi_extra": extra, "response_model": None}
 
 

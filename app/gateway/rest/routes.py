@@ -21,15 +21,23 @@ from app.gateway.intake.limits import RateLimit
 from app.gateway.intake.refusal import Refusal
 from app.gateway.process import metrics
 from app.gateway.rest.bodies import read_json
-from app.gateway.rest.openapi import described
+from app.gateway.rest.openapi import PUSHES_QUERY, described
 from app.gateway.rest.profile import Profiles
+from app.gateway.rest.pushes import Polls, read_query
 from app.gateway.websocket import codec
 from schemas.base import InvalidMessage, Message, OpaqueId, new_event_id, now_ms
 from schemas.topics.interactions import Interaction
 from schemas.vocabulary import Role
 from schemas.wire.client import ChatMessage, Feedback
 from schemas.wire.errors import ErrorCode
-from schemas.wire.rest import Accepted, ChatRequest, FeedbackRequest, InteractionRequest, Profile
+from schemas.wire.rest import (
+    Accepted,
+    ChatRequest,
+    FeedbackRequest,
+    InteractionRequest,
+    Profile,
+    Pushes,
+)
 
 PREFIX: Final = "/api/v1/ml-personalization"
 _ID: Final[TypeAdapter[str]] = TypeAdapter(OpaqueId)
@@ -47,6 +55,7 @@ class Rest:
     admission: Admission
     intake: Intake
     profiles: Profiles
+    polls: Polls
     rate: RateLimit
     max_body_bytes: int
 
@@ -112,6 +121,18 @@ async def profile(request: Request, user_id: str) -> Response:
     _rest(request).rate.count(principal, user_id)
     check_may_see(principal, user_id)
     return answer(await _rest(request).profiles.read(user_id))
+
+
+@router.get("/pushes/{user_id:path}", **described(None, Pushes, PUSHES_QUERY))
+async def pushes(request: Request, user_id: str) -> Response:
+    """What a learner's WebSocket would bring after a place; waits for the first push."""
+    principal = await _authenticated(request)
+    polls = _rest(request).polls
+    polls.rate.count(principal, user_id)
+    traceparent = request.headers.get("traceparent")
+    sender = _rest(request).admission.sender(principal, user_id, traceparent)
+    place, wait = read_query(request.query_params, polls.most_wait)
+    return await polls.answer(sender, place, wait, request.receive)
 
 
 def answer(message: Message, status: int = 200) -> Response:

@@ -36,6 +36,41 @@ the client sends ends it; a later resume is answered too, but pushes came before
 log = structlog.get_logger(__name__)
 
 
+def limits_of(settings: Settings) -> Limits:
+    """What a client is told of the bounds that it is held to."""
+    bounds = settings.gateway
+    return Limits(
+        max_message_bytes=bounds.max_message_bytes,
+        max_text_length=bounds.max_text_length,
+        max_interactions=MAX_INTERACTIONS,
+        messages_per_second=bounds.messages_per_second,
+        burst=bounds.message_burst,
+        dedupe_seconds=settings.redis.dedupe_ttl,
+        unacknowledged=bounds.unacknowledged,
+    )
+
+
+def hello(latest: Latest, limits: Limits) -> Frame:
+    """The first frame that a client gets."""
+    return standing("hello", latest, limits=limits.document(), serverTime=now_ms())
+
+
+def standing(kind: str, latest: Latest, **more: Any) -> Frame:
+    """Where the learner stands. The state goes on as the log holds it, unparsed."""
+    document = {"type": kind, "epoch": latest.epoch, "offset": latest.offset, **more}
+    if latest.user_state is not None:
+        document["userState"] = latest.user_state
+    if latest.recommendations is not None:
+        document["recommendations"] = latest.recommendations["recommendations"]
+    return Frame(None, codec.dumps(document))
+
+
+def resumed(epoch: str, offset: int) -> Frame:
+    """The pushes after (epoch, offset) follow."""
+    document = {"type": "resumed", "recovered": True, "epoch": epoch, "offset": offset}
+    return Frame(None, codec.dumps(document))
+
+
 class Connection:
     """The connection of one client, from `hello` to the close frame.
 
@@ -92,7 +127,7 @@ class Connection:
         try:
             async with asyncio.timeout(self._bounds.handshake_timeout):
                 latest = await self._delivery.join(self._feed)
-            self._hello(latest)
+            self._queue(hello(latest, self._limits))
             if self.sender.acts:
                 self._delivery.announce(self.sender.user_id)
             left = max(0.0, self.sender.principal.expires_at - time.time())
@@ -176,18 +211,6 @@ class Connection:
 
     # -- out ---------------------------------------------------------------------------
 
-    def _hello(self, latest: Latest) -> None:
-        self._standing("hello", latest, limits=self._limits.document(), serverTime=now_ms())
-
-    def _standing(self, kind: str, latest: Latest, **more: Any) -> None:
-        """Where the learner stands. The state goes on as the log holds it, unparsed."""
-        document = {"type": kind, "epoch": latest.epoch, "offset": latest.offset, **more}
-        if latest.user_state is not None:
-            document["userState"] = latest.user_state
-        if latest.recommendations is not None:
-            document["recommendations"] = latest.recommendations["recommendations"]
-        self._queue(Frame(None, codec.dumps(document)))
-
     def _queue(self, frame: Frame) -> None:
         if self._closed is not None:
             return
@@ -247,28 +270,14 @@ class Connection:
 
     def recovered(self, epoch: str, offset: int) -> None:
         """Say that the pushes after (epoch, offset) follow."""
-        answer = {"type": "resumed", "recovered": True, "epoch": epoch, "offset": offset}
-        self._queue(Frame(None, codec.dumps(answer)))
+        self._queue(resumed(epoch, offset))
 
     def not_recovered(self, latest: Latest) -> None:
         """Say that pushes were missed, and where things stand."""
-        self._standing("resumed", latest, recovered=False)
+        self._queue(standing("resumed", latest, recovered=False))
 
-    async def room(self) -> None:
+    async def room(self) -> bool:
         """Return once most of what was queued is sent."""
         while self._outbox.bytes > self._low_water and self._closed is None:
             await self._progress()
-
-
-def limits_of(settings: Settings) -> Limits:
-    """What a client is told of the bounds that it is held to."""
-    bounds = settings.gateway
-    return Limits(
-        max_message_bytes=bounds.max_message_bytes,
-        max_text_length=bounds.max_text_length,
-        max_interactions=MAX_INTERACTIONS,
-        messages_per_second=bounds.messages_per_second,
-        burst=bounds.message_burst,
-        dedupe_seconds=settings.redis.dedupe_ttl,
-        unacknowledged=bounds.unacknowledged,
-    )
+        return True

@@ -12,6 +12,7 @@ import redis.asyncio as redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from app.local.embedded import RedisServer
@@ -439,6 +440,27 @@ async def test_after_a_restart_everybody_is_followed_again_and_the_listener_is_t
         assert [(await anext(heard))[0] for _ in range(2)] == ["ada", "bob"]
     finally:
         await subscription.close()
+
+
+async def test_who_goes_while_the_connection_breaks_is_told_nothing_of_it(push_log, client) -> None:
+    """A push is what somebody waited for, who goes; right behind it the connection ends."""
+    following = push_log.listen()
+    heard = aiter(following)
+    try:
+        for n in range(100):
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        await following.add("ada")
+                        break
+                    except RedisConnectionError:
+                        await asyncio.sleep(0.005)
+                await push_log.append_many([push(n)])
+                await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+                await anext(heard)
+                await following.remove("ada")
+    finally:
+        await following.close()
 
 
 async def test_hundreds_that_come_at_once_wait_for_a_connection(push_log: PushLog) -> None:

@@ -59,8 +59,9 @@ class Told:
     def not_recovered(self, latest: Latest) -> None:
         self.resumed.append((False, latest.offset))
 
-    async def room(self) -> None:
+    async def room(self) -> bool:
         await self.free.wait()
+        return True
 
     async def until(self, offset: int) -> None:
         async with asyncio.timeout(20):
