@@ -292,6 +292,8 @@ test("rejected interactions of a batch are refused, the others accepted", async 
   const world = new World();
   const client = open(world);
   await world.advance(50);
+  client.record(click); // goes at once, the others together
+  await world.advance(20);
   world.gateway.rule = (message) => ({
     type: "ack",
     id: message.id,
@@ -401,7 +403,7 @@ test("each outcome of a recommendation goes once", async () => {
 
 test("a reply is read as it comes, by any number of readers", async () => {
   const world = new World();
-  const client = open(world);
+  const client = open(world, { getToken: async () => "opaque" });
   await world.advance(50);
   const reply = client.say("Why?", { wantsReply: true });
   const seen: unknown[] = [];

@@ -234,13 +234,21 @@ export class Tab {
   readonly listeners = new Set<(event: PageEvent) => void>();
   readonly environment: Environment;
   visible = true;
+  readonly sockets = new Set<FakeSocket>();
   /** A page that was killed does nothing any more. */
   dead = false;
 
   constructor(world: World, changes: Partial<Environment>) {
     const alive = (run: () => void) => () => (this.dead ? undefined : run());
     this.environment = {
-      openSocket: world.sockets ? (_, protocols) => new FakeSocket(world, protocols) : undefined,
+      openSocket: world.sockets
+        ? (_, protocols) => {
+            if (this.dead) throw new Error("the page was killed");
+            const socket = new FakeSocket(world, protocols);
+            this.sockets.add(socket);
+            return socket;
+          }
+        : undefined,
       fetch: (input, init) => fakeFetch(world, String(input), init),
       indexedDB: world.indexedDB,
       keyRange: IDBKeyRange,
@@ -258,6 +266,15 @@ export class Tab {
       complain: (error) => void world.complaints.push(error),
       ...changes,
     };
+  }
+
+  /** SIGKILL: no handler runs, no timer, and nothing is said to the gateway but a cut. */
+  kill(): void {
+    this.dead = true;
+    for (const socket of this.sockets) {
+      socket.onmessage = socket.onclose = null;
+      socket.drop(1006, "");
+    }
   }
 
   /** Something happens to the page. */
@@ -344,9 +361,21 @@ async function fakeFetch(world: World, url: string, init: RequestInit = {}): Pro
 const codeOf = (status: number): string =>
   ({ 401: "unauthorized", 429: "rate_limited", 503: "unavailable" })[status] ?? "internal";
 
+/** Tasks of the database (fake-indexeddb uses setImmediate for each) that have not run. */
+let tasks = 0;
+const immediately = globalThis.setImmediate;
+globalThis.setImmediate = ((run: (...args: unknown[]) => void, ...args: unknown[]) => {
+  tasks += 1;
+  return immediately(() => {
+    tasks -= 1;
+    run(...args);
+  });
+}) as typeof setImmediate;
+
 /** What waits for the database, or for a promise, has had its turn. */
 export async function settled(): Promise<void> {
-  for (let turn = 0; turn < 24; turn++) await new Promise((go) => setImmediate(go));
+  for (let quiet = 0; quiet < 4; quiet = tasks ? 0 : quiet + 1)
+    await new Promise<void>((go) => immediately(go));
 }
 
 /** A token that says when it expires, UTC milliseconds. */

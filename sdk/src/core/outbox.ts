@@ -53,6 +53,11 @@ export class Outbox {
     return this.#open.size;
   }
 
+  /** Those, and the ones on their way to the store. */
+  get unsent(): number {
+    return this.#open.size + this.#unstored.size;
+  }
+
   /** Whether one of them should not wait: an answer, a chat message, feedback. */
   get urgent(): boolean {
     return this.#urgent > 0;

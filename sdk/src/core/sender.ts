@@ -245,7 +245,7 @@ export class Sender {
       if (now < this.#pausedUntil) due.push(this.#pausedUntil);
       else due.push(...this.#send(now, allowed));
     }
-    if (!outbox.open) this.#hurry = false;
+    if (!outbox.unsent) this.#hurry = false;
     if (!outbox.size && !this.#underWay) this.#options.answered.drained();
     if (!due.length) return;
     const at = Math.max(0, Math.min(...due) - now);
