@@ -46,6 +46,8 @@ export const MOST_MESSAGES = 8;
 export const MOST_UNACKNOWLEDGED = 200;
 /** Milliseconds that events gather after a batch; the first one after a pause goes at once. */
 export const GATHER = 1_000;
+/** Bytes that any server reads. */
+const SMALL = 4_096;
 /** Messages a second by socket and by REST, and how many may go at once. */
 export const RATE = { socket: 10, rest: 1, burst: 10 } as const;
 /** Milliseconds until a message without an answer counts as lost with its line. */
@@ -155,10 +157,12 @@ export class Sender {
 
   /** A frame was too large for the server to read. */
   smaller(): void {
-    this.#limits = { ...this.#limits, bytes: Math.max(4_096, this.#limits.bytes / 2) };
+    this.#limits = { ...this.#limits, bytes: Math.max(SMALL, this.#limits.bytes / 2) };
     const flying = [...this.#flying.values()].map(({ batch }) => batch);
     for (const batch of flying) {
-      if (batch.members.length < 2 && flying.length > 1) continue; // perhaps another one
+      const [first, ...others] = this.#options.outbox.members(batch);
+      // One event is to blame only if it is large, and was alone under way.
+      if (!others.length && (flying.length > 1 || !first || first.bytes < SMALL)) continue;
       this.#flying.delete(batch.id);
       this.#split(batch, "the server does not read a message of this size");
     }
