@@ -29,6 +29,6 @@ const files = names.map((name) => BUILT + name.replace(/\.ts$/, ".mjs"));
 const { status } = spawnSync(
   process.execPath,
   ["--enable-source-maps", "--unhandled-rejections=strict", "--test", ...files],
-  { stdio: "inherit" },
+  { stdio: "inherit", cwd: fileURLToPath(new URL("..", import.meta.url)) },
 );
 process.exitCode = status ?? 1;

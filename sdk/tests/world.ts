@@ -193,7 +193,8 @@ export class World {
   }
 
   later(run: () => void, ms = this.latency): Timer {
-    const timer = { at: this.#now + ms, run };
+    // As a browser does it: what does not fit into 31 bits comes at once.
+    const timer = { at: this.#now + (ms > 2 ** 31 - 1 ? 1 : ms), run };
     this.#timers.add(timer);
     return timer;
   }
@@ -343,8 +344,11 @@ async function fakeFetch(world: World, url: string, init: RequestInit = {}): Pro
     const frames = gateway.log.filter((frame) => (frame["offset"] as number) > Number(offset));
     if (!frames.length)
       await new Promise<void>((resolve, reject) => {
-        world.later(resolve, 25_000);
-        init.signal?.addEventListener("abort", () => reject(new Error("aborted")));
+        const held = world.later(resolve, 25_000);
+        init.signal?.addEventListener("abort", () => {
+          world.clear(held);
+          reject(new Error("aborted"));
+        });
       });
     return Response.json({ frames });
   }
