@@ -463,6 +463,21 @@ test("a reply that does not come ends, and so does one to a message that is refu
   assert.deepEqual(await open_, ["failed closed"]);
 });
 
+test("feedback that the server knew is a duplicate, although it names it by another id", async () => {
+  const world = new World();
+  const client = open(world);
+  await world.advance(50);
+  world.gateway.rule = ({ attempt }) => {
+    if (attempt! > 1) return undefined;
+    return "close";
+  };
+  const receipt = client.dismiss({ id: "r-1" });
+  world.gateway.effects.set(receipt.id, 1);
+  await world.advance(20_000);
+  assert.equal(await receipt.accepted, "duplicate");
+  client.close();
+});
+
 test("flush hurries, and says whether everything was settled", async () => {
   const world = new World();
   const client = open(world);

@@ -80,8 +80,16 @@ export class Gateway {
     if (ruling && ruling !== "silence" && ruling !== "close") return ruling;
     const duplicates = events.filter((id) => this.effects.has(id));
     for (const id of events) if (!this.effects.has(id)) this.effects.set(id, 1);
+    const named = (ids: string[]) =>
+      message.type === "feedback" ? ids.map((id) => `derived of ${id}`) : ids;
     return (
-      ruling ?? { type: "ack", id: message.id!, eventIds: events, duplicates, rejected: [] }
+      ruling ?? {
+        type: "ack",
+        id: message.id!,
+        eventIds: named(events),
+        duplicates: named(duplicates),
+        rejected: [],
+      }
     );
   }
 

@@ -3,7 +3,7 @@ import type { Outcome } from "./books.ts";
 import { MasterxError } from "./problems.ts";
 
 export interface Receipt {
-  /** The event's id, which `causedBy` of a push may name. */
+  /** The event's id, which `causedBy` of a push may name; of feedback: the message's id. */
   readonly id: string;
   /** Resolves once it is in the write-ahead log: it survives the page (see `stats().storage`). */
   readonly stored: Promise<void>;

@@ -177,7 +177,9 @@ export class Sender {
     const outcomes = batch.members.map((id, index): Settlement => {
       const wrong = rejected.get(index);
       if (wrong) return [id, "refused", wrong.message, wrong.field];
-      return [id, duplicates.has(id) ? "duplicate" : "new"];
+      // The server derives the id of feedback from the message's.
+      const known = batch.kind === "feedback" ? duplicates.size > 0 : duplicates.has(id);
+      return [id, known ? "duplicate" : "new"];
     });
     this.#settle(batch, outcomes);
     this.pump();

@@ -1,0 +1,169 @@
+"""The SDK's core in Node against a real gateway that is killed: what it promised, Kafka holds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import redis.asyncio
+
+from agents.runtime.topics import CHAT, FEEDBACK, INTERACTIONS
+from app.gateway.auth.tokens import issue
+from app.gateway.intake.events import derive_id
+from app.local.environment import child_environment
+from app.settings import Settings
+from tests.app.gateway.edge import Pusher, records
+
+pytestmark = pytest.mark.services
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "sdk" / "tests" / "real_gateway.mjs"
+READY_SECONDS = 40.0
+PAGE_SECONDS = 60.0
+
+
+def node() -> str:
+    """Where Node is. It is there wherever CI runs; without it this test shows nothing."""
+    found = shutil.which("node")
+    if found is None:
+        assert "CI" not in os.environ, "install Node 20: the SDK is tested with it"
+        pytest.skip("no node here")
+    return found
+
+
+class GatewayProcess:
+    """A gateway as a process of its own, so that it can be killed."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self._settings = settings
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{settings.gateway.port}"
+
+    async def start(self) -> None:
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "app.cli", "gateway"],
+                env=child_environment(self._settings),
+                cwd=ROOT,
+                stdout=out,
+                stderr=out,
+            )
+        async with httpx.AsyncClient() as client, asyncio.timeout(READY_SECONDS):
+            while True:
+                assert self._process.poll() is None, self._log.read_text()
+                try:
+                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
+                        return
+                except httpx.HTTPError:
+                    pass
+                await asyncio.sleep(0.05)
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+@asynccontextmanager
+async def page(gateway: GatewayProcess, token: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        node(),
+        "--experimental-websocket",
+        "--unhandled-rejections=strict",
+        str(PAGE),
+        env=os.environ | {"URL": gateway.url, "USER_ID": "ada", "TOKEN": token},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**20,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def step(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]:
+    """The page's next line, which has to be this step."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    line = await process.stdout.readline()
+    if not line:
+        raise AssertionError((await process.stderr.read()).decode())
+    said: dict[str, Any] = orjson.loads(line)
+    assert said.get("step") == name, said
+    return said
+
+
+async def in_kafka(settings: Settings) -> Counter[str]:
+    """How often each event is there, by its id."""
+    found: Counter[str] = Counter()
+    for one in await records(settings, INTERACTIONS, 1):
+        found.update(event["eventId"] for event in orjson.loads(one.value)["interactions"])
+    for topic in (CHAT, FEEDBACK):
+        found.update(
+            [orjson.loads(one.value)["eventId"] for one in await records(settings, topic, 1)]
+        )
+    return found
+
+
+def event_id(event: dict[str, Any]) -> str:
+    """Of an event that the page names, as the topics name it."""
+    if event["kind"] != "feedback":
+        return str(event["id"])
+    return derive_id("ada", "feedback", event["id"])
+
+
+async def test_what_was_stored_reaches_kafka_over_cuts_and_a_kill(
+    topics: Settings, tmp_path: Path
+) -> None:
+    gateway = GatewayProcess(topics, tmp_path / "gateway.log")
+    await gateway.start()
+    try:
+        async with (
+            redis.asyncio.from_url(topics.redis.url) as client,
+            page(gateway, issue(topics.auth, "ada")) as process,
+            asyncio.timeout(PAGE_SECONDS),
+        ):
+            pusher = Pusher(topics, client)
+            await step(process, "live")
+            await pusher.push("ada", id="i-1")
+            await step(process, "kill")
+            gateway.kill()
+            await pusher.push("ada", id="i-2")
+            await pusher.push("ada", id="i-3")
+            await gateway.start()
+            await pusher.push("ada", id="i-4")
+            await step(process, "recorded")
+            done = await step(process, "done")
+    finally:
+        gateway.kill()
+
+    assert done["interventions"] == ["i-1", "i-2", "i-3", "i-4"]
+    events = {one["id"]: one for one in done["events"]}
+    assert len(events) == len(done["events"]) == 300
+    assert done["flushed"], done["stats"]
+    assert {one["outcome"] for one in events.values()} <= {"new", "duplicate"}
+    assert all(one["stored"] for one in events.values())
+    assert done["stats"]["accepted"] == done["stats"]["recorded"] == 300
+    assert done["stats"]["retries"] > 0, "no message was under way when the line ended"
+    found = await in_kafka(topics)
+    in_topics = {event_id(one): one for one in done["events"]}
+    assert set(found) == set(in_topics)
+    # A gateway that is killed between Kafka and Redis forgets that it took an event; the learner's
+    # own memory knows it then. Nothing else may be there twice.
+    twice = [in_topics[one] for one, number in found.items() if number > 1]
+    assert all(one["unanswered"] for one in twice)
