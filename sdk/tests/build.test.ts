@@ -4,7 +4,7 @@ import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
 
 /** Bytes of `import { createClient }`, minified and gzipped. */
-const MOST = 13_700;
+const MOST = 13_800;
 
 const script = `${process.cwd()}/scripts/build.mjs`;
 const { bundle, gzipped, served } = (await import(script)) as {
@@ -28,7 +28,7 @@ test("the core stays small, and brings nothing that it does not use", async (t) 
 });
 
 test("an import that uses nothing leaves nothing", async () => {
-  const { text } = await bundle('import "./src/index.ts";\n', { minify: true });
+  const { text } = await bundle('import "./src/index.ts";\n', { minify: true, logLevel: "error" });
   assert.ok(text.length < 100, text);
 });
 

@@ -78,7 +78,7 @@ test("from any sequence of events: one socket, one timer, never stuck", () => {
           model.socket = "none";
           one = { type: "no_token" };
         } else if (kind === "unauthorized") {
-          if (model.state.phase !== "polling" || model.socket !== "none") continue;
+          if (model.state.phase !== "polling") continue;
           one = { type: "unauthorized", proven };
         } else one = { type: kind as "stop" | "nudge" };
         apply(model, step(model.state, one, share));

@@ -171,7 +171,11 @@ test("getToken that throws, hangs or answers nonsense is a problem, and is tried
 test("a learner that may not be seen stops it", async () => {
   const world = new World();
   world.gateway.doors.push(4403);
-  const feed = follow(world);
+  const tab = world.tab();
+  const feed = follow(world, {}, tab);
+  await world.advance(120_000);
+  tab.page("leave");
+  tab.page("return");
   await world.advance(120_000);
   assert.equal(world.gateway.handshakes.length, 1);
   assert.deepEqual(

@@ -105,6 +105,55 @@ test("events of a device whose clock is wrong carry the server's time, those fro
   client.close();
 });
 
+test("sentAt is by the clock of the times, also over reconnects and page restarts", async () => {
+  const world = new World();
+  world.skew = 5_000_000;
+  let checked = 0;
+  let lose = false;
+  world.gateway.rule = (message) => {
+    const { sentAt, interactions } = message as unknown as {
+      sentAt: number;
+      interactions: { timestamp: number; elementId: string }[];
+    };
+    // What the server makes of it: it adds what the sender's clock is behind.
+    for (const { timestamp, elementId } of interactions) {
+      const corrected = timestamp + (world.now - sentAt);
+      assert.ok(Math.abs(corrected - Number(elementId)) < 1_000, `${corrected} for ${elementId}`);
+      checked += 1;
+    }
+    return lose ? "close" : undefined;
+  };
+  const open = () =>
+    createClient({
+      url: "https://masterx.test",
+      userId: "ada",
+      getToken: async () => token(world.now + 100_000),
+      consent: "granted",
+      environment: world.tab().environment,
+    });
+  let client = open();
+  for (let round = 0; round < 12; round++) {
+    const knows = round % 4 >= 2;
+    world.gateway.serverTime = knows ? () => world.now : undefined;
+    lose = round % 3 === 1;
+    if (round % 2) world.gateway.cut();
+    if (round % 5 === 4) {
+      client.close();
+      client = open();
+    }
+    for (let at = 0; at < 3; at++) {
+      client.record({ interactionType: "click", elementId: String(world.now) });
+      await world.advance(700);
+    }
+    await world.advance(lose ? 900 : 20_000);
+  }
+  lose = false;
+  await world.advance(60_000);
+  assert.equal(client.stats().pending, 0);
+  assert.ok(checked >= 36);
+  client.close();
+});
+
 // -- replies: a model that follows the three rules of wire.md, word by word ---------------------
 
 interface Shown {

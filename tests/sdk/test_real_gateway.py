@@ -30,7 +30,7 @@ pytestmark = pytest.mark.services
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "sdk" / "tests" / "real_gateway.mjs"
 READY_SECONDS = 40.0
-PAGE_SECONDS = 60.0
+PAGE_SECONDS = 90.0
 
 
 def node() -> str:

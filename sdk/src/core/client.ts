@@ -12,7 +12,7 @@ import { type Receipt, Receipts } from "./receipts.ts";
 import { Sender } from "./sender.ts";
 import { type Settled, Tabs } from "./tabs.ts";
 import type { Ack, ChatMessage, Feedback, Hello, Interaction, Recommendation } from "./wire.gen.ts";
-import { type Entry, type Kind, WriteAhead } from "./write_ahead.ts";
+import { type Entry, type Kind, type Loaded, WriteAhead } from "./write_ahead.ts";
 
 /** An interaction as the page gives it: id and learner are added; the time is now by default. */
 export type Recorded = Omit<Interaction, "eventId" | "userId" | "timestamp"> & {
@@ -62,7 +62,6 @@ const ROOM = 512;
 export const LOGOUT_FLUSH = 2_000;
 /** Feedback on recommendations that is remembered, so that each outcome goes once. */
 const REMEMBERED = 1_000;
-/** Settled events that are told in one message to other tabs. */
 const WHY: Readonly<Record<DropReason, string>> = {
   no_consent: "consent is not granted",
   withdrawn: "consent was withdrawn",
@@ -102,6 +101,8 @@ class LearnerClient implements Client {
   #ignore: () => void = () => {};
   #largest = LARGEST;
   #began = false;
+  #loading = false;
+  #more = false;
   #closed = false;
 
   constructor(options: ClientOptions) {
@@ -222,7 +223,11 @@ class LearnerClient implements Client {
     if (this.#closed) return;
     const parked = consent === "granted" && this.#sender.parked;
     this.#consent.set(consent);
-    if (parked) void this.#following.link.renew("rejected");
+    if (!parked) return;
+    const { link, tokens } = this.#following;
+    if (!link.byRest) return void link.renew("rejected");
+    tokens.clear();
+    this.#sender.unpark();
   }
 
   flush(timeout = 5_000): Promise<boolean> {
@@ -371,11 +376,10 @@ class LearnerClient implements Client {
         this.#pump();
       } else if (event === "leave") {
         this.#sender.hurry();
-        link.stop(); // a live socket keeps the page out of the back/forward cache
+        link.pause(); // a live socket keeps the page out of the back/forward cache
         this.#tabs.release();
       } else {
-        link.start();
-        link.nudge();
+        link.resume();
         this.#pump();
       }
     });
@@ -398,15 +402,29 @@ class LearnerClient implements Client {
 
   /** Take over what an earlier page, or another tab, has left in the store. */
   async #load(): Promise<void> {
-    const loaded = await this.#log.load();
+    this.#more = true;
+    if (this.#loading) return;
+    this.#loading = true;
+    while (this.#more) {
+      this.#more = false; // what is stored from now on may need another look
+      this.#restore(await this.#log.load());
+    }
+    this.#loading = false;
+  }
+
+  #restore(loaded: Loaded): void {
     if (this.#closed || !this.#consent.open) return;
     const { entries, batches } = this.#outbox.restore(loaded);
     for (const { id } of entries) this.#books.restore(id);
     this.#sender.restore(batches);
+    this.#dropOld();
+    this.#pump();
+  }
+
+  #dropOld(): void {
     const old = this.#outbox.old(this.#env.now());
     for (const { id } of old) this.#drop(id, "old");
     void this.#outbox.settle(old.map(({ id }) => id));
-    this.#pump();
   }
 
   #pump(): void {
@@ -422,6 +440,7 @@ class LearnerClient implements Client {
   }
 
   #hello({ limits }: Hello): void {
+    this.#dropOld();
     if (!limits) return;
     this.#largest = limits.maxMessageBytes ?? this.#largest;
     this.#sender.bound(limits);

@@ -12,24 +12,29 @@ export const LEAST_OFFSET = 1_000;
 export class Clock {
   readonly #env: Pick<Environment, "now" | "elapsed">;
   #best: { offset: number; trip: number } | undefined;
+  #stale = false;
 
   constructor(env: Pick<Environment, "now" | "elapsed">) {
     this.#env = env;
   }
 
-  /** A new connection: the device's clock may have been set since the last one. */
+  /**
+   * A new connection: the device's clock may have been set since the last one. What is known serves
+   * until the server says its time again.
+   */
   restart(): void {
-    this.#best = undefined;
+    this.#stale = true;
   }
 
   /** The server said `serverTime` between `sent` (by `elapsed`) and now. */
   sample(serverTime: number, sent: number): void {
     const trip = Math.max(0, this.#env.elapsed() - sent);
-    if (this.#best && this.#best.trip <= trip) return;
+    if (this.#best && this.#best.trip <= trip && !this.#stale) return;
+    this.#stale = false;
     this.#best = { offset: Math.round(serverTime + trip / 2 - this.#env.now()), trip };
   }
 
-  /** Whether the server has said its time on this connection. */
+  /** Whether the server has ever said its time. */
   get known(): boolean {
     return this.#best !== undefined;
   }

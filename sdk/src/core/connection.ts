@@ -98,7 +98,7 @@ export interface Step {
 export function step(state: State, event: Event, share: number): Step {
   if (event.type === "stop") return { state: OFF };
   if (event.type === "start") {
-    if (state.phase !== "off" && state.phase !== "stopped") return { state };
+    if (state.phase !== "off") return { state };
     if (!event.sockets) return { state: { ...OFF, phase: "polling" } };
     return { state: { ...OFF, phase: "connecting" }, connect: "cached" };
   }
@@ -116,7 +116,12 @@ export function step(state: State, event: Event, share: number): Step {
     case "replaced":
       return { state: { ...state, phase: "connecting" } };
     case "no_token":
-      return again(state, { ...state, failures: state.failures + 1 }, share, undefined);
+      return again(
+        state,
+        { ...state, failures: state.failures + 1, probing: false },
+        share,
+        undefined,
+      );
     case "unauthorized":
       return refusedToken(state, event.proven, share);
     case "closed":
@@ -132,6 +137,7 @@ function closed(state: State, event: Event & { type: "closed" }, share: number):
   const spoke = event.greeted || event.code >= 4000; // then WebSockets do get through
   const next: State = {
     ...state,
+    probing: false,
     failures: good ? 1 : state.failures + 1,
     refused: spoke ? 0 : state.refused + 1,
   };
@@ -154,8 +160,10 @@ function refusedToken(state: State, proven: boolean, share: number): Step {
 
 /** Wait and try again; by REST where WebSockets do not get through. */
 function again(before: State, next: State, share: number, wait: number | undefined): Step {
-  if (before.phase === "polling" || next.refused >= UPGRADES)
-    return { state: { ...next, phase: "polling", probing: false }, wait: PROBE_EVERY };
+  if (before.phase === "polling" || next.refused >= UPGRADES) {
+    const polling: State = { ...next, phase: "polling" };
+    return polling.probing ? { state: polling } : { state: polling, wait: PROBE_EVERY };
+  }
   const state: State = { ...next, phase: "waiting", probing: false };
   return { state, wait: wait ?? backoff(next.failures, share) };
 }

@@ -187,11 +187,8 @@ export function createFeed(options: FeedOptions): Feed {
   const following = new Following({ ...options, environment: env });
   const { link, tokens } = following;
   const ignore = env.listen((event) => {
-    if (event === "leave") link.stop();
-    else if (event === "return") {
-      link.start();
-      link.nudge();
-    }
+    if (event === "leave") link.pause();
+    else if (event === "return") link.resume();
   });
   link.start();
   const { userState, recommendations, interventions, replies, connection, problems } = following;

@@ -84,6 +84,8 @@ export class Link {
   #renewal: Timer | undefined;
   /** Grows with each start and stop: an answer of an earlier life is void. */
   #life = 0;
+  /** Grows with each try: a token that comes late opens nothing. */
+  #tries = 0;
   #restVia = 0;
 
   constructor(options: LinkOptions) {
@@ -116,6 +118,17 @@ export class Link {
     this.#happen({ type: "stop" });
   }
 
+  /** The page is left: hold no socket. What was stopped for good stays so. */
+  pause(): void {
+    if (this.#state.phase !== "stopped") this.stop();
+  }
+
+  /** The page is back, or online: go on, at once. */
+  resume(): void {
+    this.start();
+    this.nudge();
+  }
+
   /** Try at once, if it waits. */
   nudge(): void {
     this.#happen({ type: "nudge" });
@@ -134,7 +147,11 @@ export class Link {
   send(text: string): number | undefined {
     const line = this.#line;
     if (line?.greetedAt === undefined || line.socket.readyState !== 1) return undefined;
-    line.socket.send(text);
+    try {
+      line.socket.send(text);
+    } catch {
+      return undefined;
+    }
     return line.via;
   }
 
@@ -223,11 +240,13 @@ export class Link {
   async #connect(kind: "cached" | "fresh"): Promise<void> {
     const { tokens, clock, problems } = this.#options;
     const life = this.#life;
+    const tries = ++this.#tries;
+    const wanted = (): boolean => life === this.#life && tries === this.#tries;
     try {
       const token = await tokens.get(kind === "fresh" ? "rejected" : "connect", clock.now());
-      if (life === this.#life) this.#line = this.#open(token);
+      if (wanted()) this.#line = this.#open(token);
     } catch (error) {
-      if (life !== this.#life) return;
+      if (!wanted()) return;
       problems.tell("token", error instanceof Error ? error.message : String(error));
       this.#happen({ type: "no_token" });
     }

@@ -127,7 +127,12 @@ export class Outbox {
   }
 
   /** The next batch, or undefined if nothing is open. It is not stored yet: see `keep`. */
-  freeze(id: string, limits: BatchLimits, offset: number, only?: ReadonlySet<string>) {
+  freeze(
+    id: string,
+    limits: BatchLimits,
+    offset: number | undefined,
+    only?: ReadonlySet<string>,
+  ): Batch | undefined {
     const members: Entry[] = [];
     let bytes = FRAME;
     for (const one of this.#open) {
@@ -222,7 +227,12 @@ export class Outbox {
     return true;
   }
 
-  #frozenOf(id: string, members: readonly Entry[], offset: number, attempt: number): Batch {
+  #frozenOf(
+    id: string,
+    members: readonly Entry[],
+    offset: number | undefined,
+    attempt: number,
+  ): Batch {
     const { scope, kind, id: first } = members[0]!;
     for (const entry of members) this.#unopen(entry);
     const batch: Batch = {

@@ -303,7 +303,7 @@ export class Sender {
     const { outbox, ids, clock } = this.#options;
     const limits = { ...this.#limits, events: Math.min(this.#limits.events, room) };
     this.#frozeAt = now;
-    return outbox.freeze(ids.next(), limits, clock.offset, allowed);
+    return outbox.freeze(ids.next(), limits, clock.known ? clock.offset : undefined, allowed);
   }
 
   /** Count the try in the store; then send it, if the line still stands. */
@@ -353,9 +353,11 @@ export class Sender {
 
   /** The same at each try, but for `sentAt` and `attempt`. */
   #message(batch: Batch): Record<string, unknown> {
-    const { outbox, clock } = this.#options;
-    const { id, attempt } = batch;
-    const head = { id, sentAt: clock.now(), attempt };
+    const { env, outbox, clock } = this.#options;
+    const { id, attempt, offset } = batch;
+    // By the clock that gave the times of its events: the server compares the two.
+    const now = env.now() + (offset ?? 0);
+    const head = { id, sentAt: offset !== undefined && clock.known ? clock.now() : now, attempt };
     const events = outbox.members(batch).map((entry) => event(entry, batch));
     if (batch.kind === "interactions") return { ...head, interactions: events };
     return { ...head, ...events[0] };
@@ -433,6 +435,7 @@ const PATHS = { interactions: "interaction", chat: "chat", feedback: "feedback" 
 /** An event as it goes onto the wire: its times are the server's, as well as they were known. */
 function event(entry: Entry, batch: Batch): Record<string, unknown> {
   if (entry.kind === "feedback") return entry.body;
-  const timestamp = entry.at + (entry.offset ?? batch.offset);
+  const { offset } = batch;
+  const timestamp = entry.at + (offset === undefined ? 0 : (entry.offset ?? offset));
   return { ...entry.body, eventId: entry.id, timestamp };
 }

@@ -31,8 +31,11 @@ export interface Batch {
   readonly id: string;
   readonly kind: Kind;
   readonly members: readonly string[];
-  /** For entries whose own offset nobody knew. */
-  readonly offset: number;
+  /**
+   * What the device's clock was off by, for entries whose own offset nobody knew. Undefined: nobody
+   * knew it for the batch either, and all its times are the device's.
+   */
+  readonly offset: number | undefined;
   /** Tries so far. */
   readonly attempt: number;
 }
@@ -143,7 +146,11 @@ export class WriteAhead {
 
   #opened(): Promise<IDBDatabase> {
     return new Promise((resolve, reject) => {
-      const timer = this.#env.setTimeout(() => reject(new Error("too slow")), OPEN_TIMEOUT);
+      let late = false;
+      const timer = this.#env.setTimeout(() => {
+        late = true;
+        reject(new Error("too slow"));
+      }, OPEN_TIMEOUT);
       const request = this.#env.indexedDB!.open(DATABASE, 1);
       request.onupgradeneeded = () => {
         for (const name of STORES)
@@ -152,6 +159,7 @@ export class WriteAhead {
       request.onsuccess = () => {
         this.#env.clearTimeout(timer);
         const database = request.result;
+        if (late) return database.close();
         database.onversionchange = () => database.close();
         resolve(database);
       };
