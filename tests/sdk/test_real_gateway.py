@@ -23,12 +23,12 @@ from app.gateway.auth.tokens import issue
 from app.gateway.intake.events import derive_id
 from app.local.environment import child_environment
 from app.settings import Settings
-from tests.app.gateway.edge import Pusher, records
+from tests.app.gateway.edge import Edge, Pusher, records
 
 pytestmark = pytest.mark.services
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "sdk" / "tests" / "real_gateway.mjs"
+PAGES = ROOT / "sdk" / "tests"
 READY_SECONDS = 40.0
 PAGE_SECONDS = 90.0
 
@@ -77,13 +77,14 @@ class GatewayProcess:
 
 
 @asynccontextmanager
-async def page(gateway: GatewayProcess, token: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def page(url: str, token: str, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A page of `PAGES` in Node, for the learner `ada`."""
     process = await asyncio.create_subprocess_exec(
         node(),
         "--experimental-websocket",
         "--unhandled-rejections=strict",
-        str(PAGE),
-        env=os.environ | {"URL": gateway.url, "USER_ID": "ada", "TOKEN": token},
+        str(PAGES / name),
+        env=os.environ | {"URL": url, "USER_ID": "ada", "TOKEN": token},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=2**20,
@@ -108,15 +109,13 @@ async def step(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]
     return said
 
 
-async def in_kafka(settings: Settings) -> Counter[str]:
-    """How often each event is there, by its id."""
+async def in_kafka(settings: Settings, topics: tuple[str, ...]) -> Counter[str]:
+    """How often each event is there, by its id. Every topic has to hold some."""
     found: Counter[str] = Counter()
-    for one in await records(settings, INTERACTIONS, 1):
-        found.update(event["eventId"] for event in orjson.loads(one.value)["interactions"])
-    for topic in (CHAT, FEEDBACK):
-        found.update(
-            [orjson.loads(one.value)["eventId"] for one in await records(settings, topic, 1)]
-        )
+    for topic in topics:
+        for one in await records(settings, topic, 1):
+            record = orjson.loads(one.value)
+            found.update(event["eventId"] for event in record.get("interactions", [record]))
     return found
 
 
@@ -135,7 +134,7 @@ async def test_what_was_stored_reaches_kafka_over_cuts_and_a_kill(
     try:
         async with (
             redis.asyncio.from_url(topics.redis.url) as client,
-            page(gateway, issue(topics.auth, "ada")) as process,
+            page(gateway.url, issue(topics.auth, "ada"), "real_gateway.mjs") as process,
             asyncio.timeout(PAGE_SECONDS),
         ):
             pusher = Pusher(topics, client)
@@ -160,10 +159,26 @@ async def test_what_was_stored_reaches_kafka_over_cuts_and_a_kill(
     assert all(one["stored"] for one in events.values())
     assert done["stats"]["accepted"] == done["stats"]["recorded"] == 300
     assert done["stats"]["retries"] > 0, "no message was under way when the line ended"
-    found = await in_kafka(topics)
+    found = await in_kafka(topics, (INTERACTIONS, CHAT, FEEDBACK))
     in_topics = {event_id(one): one for one in done["events"]}
     assert set(found) == set(in_topics)
     # A gateway that is killed between Kafka and Redis forgets that it took an event; the learner's
     # own memory knows it then. Nothing else may be there twice.
     twice = [in_topics[one] for one, number in found.items() if number > 1]
     assert all(one["unanswered"] for one in twice)
+
+
+async def test_without_websockets_rest_serves(edge: Edge) -> None:
+    async with (
+        page(edge.http, edge.token("ada"), "real_rest.mjs") as process,
+        asyncio.timeout(PAGE_SECONDS),
+    ):
+        done = await step(process, "done")
+
+    assert done["flushed"], done
+    assert done["transport"] == "rest"
+    *accepted, wrong = done["ids"]
+    assert done["outcomes"] == ["new"] * len(accepted) + ["refused"]
+    [problem] = done["problems"]
+    assert (problem["id"], problem["field"]) == (wrong, "timingData.responseTime")
+    assert await in_kafka(edge.settings, (INTERACTIONS, CHAT)) == Counter(accepted)
