@@ -132,7 +132,7 @@ $(STAMPS)/masterx: pyproject.toml $(STAMPS)/lock
 	@touch $@
 
 sdk/node_modules/.stamp: sdk/package-lock.json
-	@node --eval 'process.exit(process.versions.node.split(".")[0] < 20)' && command -v npm >/dev/null \
+	@node --eval 'process.exit(+(parseInt(process.version.slice(1)) < 20))' && command -v npm >/dev/null \
 		|| { echo "install Node 20 or newer, with npm: the SDK is built and tested with it"; exit 1; }
 	@echo "installing what builds the SDK ..."
 	@cd sdk && npm ci --no-audit --no-fund --loglevel=error
