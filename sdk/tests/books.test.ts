@@ -4,11 +4,13 @@ import fc from "fast-check";
 import { type Client, createClient } from "../src/core/client.ts";
 import { type Receipt } from "../src/core/receipts.ts";
 import { ERROR_REACTIONS } from "../src/core/sender.ts";
-import { type Ruling, type Tab, World, eventsOf, settled } from "./world.ts";
+import { type Ruling, type Tab, World, eventsOf, settled, shared } from "./world.ts";
 
 const RUNS = Number(process.env["MASTERX_RUNS"] ?? 60);
 
-type Act =
+/** In which of two tabs. */
+type Act = { tab: 0 | 1 } & What;
+type What =
   | { do: "record"; kind: "click" | "answer" | "chat" | "feedback" }
   | { do: "wait"; ms: number }
   | { do: "cut"; code: number }
@@ -17,9 +19,11 @@ type Act =
   /** The page is killed or closed, and another begins on the same disk. */
   | { do: "restart"; how: "kill" | "close" }
   | { do: "leave" }
+  | { do: "hide" }
+  | { do: "show" }
   | { do: "flush" };
 
-const act: fc.Arbitrary<Act> = fc.oneof(
+const what: fc.Arbitrary<What> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant("record" as const), kind: fc.constantFrom("click" as const, "answer" as const, "chat" as const, "feedback" as const) }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(0, 1, 2, 3, 5, 50, 1_100, 16_000) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("cut" as const), code: fc.constantFrom(1006, 1011, 1012, 4408, 4503, 1009) }) },
@@ -32,7 +36,11 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("restart" as const), how: fc.constantFrom("kill" as const, "close" as const) }) },
   { weight: 1, arbitrary: fc.constantFrom({ do: "leave" as const }, { do: "flush" as const }) },
+  { weight: 1, arbitrary: fc.constantFrom({ do: "hide" as const }, { do: "show" as const }) },
 );
+const act: fc.Arbitrary<Act> = fc
+  .tuple(what, fc.constantFrom(0 as const, 1 as const))
+  .map(([one, tab]) => ({ ...one, tab }));
 
 function balanced(client: Client): void {
   const { recorded, accepted, refused, dropped, pending } = client.stats();
@@ -44,8 +52,9 @@ function balanced(client: Client): void {
 /** One run: what was promised, and what came of it. */
 class Run {
   readonly world = new World();
-  tab!: Tab;
-  client!: Client;
+  readonly tabs: Tab[] = [];
+  readonly clients: Client[] = [];
+  readonly shared: boolean;
   tokens = 0;
   /** Stored while the page lived. */
   readonly stored = new Set<string>();
@@ -54,19 +63,21 @@ class Run {
   /** Message id -> its body, and its last try. */
   readonly messages = new Map<string, { body: string; attempt: number }>();
 
-  constructor() {
+  /** @param tabs how many share the outbox */
+  constructor(tabs: number) {
+    this.shared = tabs > 1;
     this.world.gateway.rule = (message) => this.#rule(message);
-    this.#begin();
+    for (let at = 0; at < tabs; at++) this.#begin(at);
   }
 
-  #begin(): void {
-    this.tab = this.world.tab();
-    this.client = createClient({
+  #begin(at: number): void {
+    const tab = (this.tabs[at] = this.world.tab(this.shared ? shared(this.world) : {}));
+    this.clients[at] = createClient({
       url: "https://masterx.test",
       userId: "ada",
       getToken: async () => `token-${this.tokens++}`,
       consent: "granted",
-      environment: this.tab.environment,
+      environment: tab.environment,
     });
   }
 
@@ -77,7 +88,8 @@ class Run {
     const before = this.messages.get(message.id!);
     if (before) {
       assert.equal(text, before.body, "a batch is sent again as it was");
-      assert.ok(attempt! > before.attempt, "a try counts");
+      // Two tabs may try the same at once; neither knows of the other's try.
+      assert.ok(this.shared || attempt! > before.attempt, "a try counts");
     }
     this.messages.set(message.id!, { body: text, attempt: attempt! });
     const answer = this.answers.shift();
@@ -103,8 +115,7 @@ class Run {
     return { type: "error", code: answer, id: message.id, message: "no", ...after };
   }
 
-  #follow(receipt: Receipt): void {
-    const { tab } = this;
+  #follow(tab: Tab, receipt: Receipt): void {
     void receipt.stored.then(
       () => tab.dead || this.stored.add(receipt.id),
       () => {},
@@ -112,56 +123,67 @@ class Run {
   }
 
   async act(one: Act): Promise<void> {
-    const { client, world } = this;
+    const { world } = this;
+    const at = one.tab % this.tabs.length;
+    const client = this.clients[at]!;
+    const tab = this.tabs[at]!;
     if (one.do === "record") {
       const outcome = { targetType: "reply", targetId: "r", outcome: "helpful" } as const;
-      if (one.kind === "chat") this.#follow(client.say("why?"));
-      else if (one.kind === "feedback") this.#follow(client.feedback(outcome));
-      else if (one.kind === "click") this.#follow(client.record({ interactionType: "click" }));
-      else this.#follow(client.exercise({}).finish());
+      if (one.kind === "chat") this.#follow(tab, client.say("why?"));
+      else if (one.kind === "feedback") this.#follow(tab, client.feedback(outcome));
+      else if (one.kind === "click") this.#follow(tab, client.record({ interactionType: "click" }));
+      else this.#follow(tab, client.exercise({}).finish());
     } else if (one.do === "wait") await world.advance(one.ms);
     else if (one.do === "cut") world.gateway.cut(one.code);
     else if (one.do === "rule") this.answers = [...one.answers];
     else if (one.do === "flush") void client.flush();
+    else if (one.do === "hide") tab.page("hidden");
+    else if (one.do === "show") tab.page("return");
     else if (one.do === "leave") {
-      this.tab.page("leave");
-      this.tab.page("return");
+      tab.page("leave");
+      tab.page("return");
     } else {
-      if (one.how === "kill") this.tab.kill();
+      if (one.how === "kill") tab.kill();
       else client.close();
       balanced(client);
       await settled(); // what was handed to the database is there
-      this.#begin();
+      this.#begin(at);
     }
-    balanced(this.client);
+    for (const each of this.clients) balanced(each);
   }
 
   /** Everything works again, for long enough. */
   async end(): Promise<void> {
     this.answers = [];
+    for (const tab of this.tabs) tab.page("return");
     for (let round = 0; round < 6; round++) {
-      this.client.setConsent("granted");
+      for (const client of this.clients) client.setConsent("granted");
       await this.world.advance(61_000);
-      balanced(this.client);
+      for (const client of this.clients) balanced(client);
     }
   }
 }
 
-test("the books balance, and what was stored counts once, whatever happens", async () => {
+for (const tabs of [1, 2])
+  test(`the books balance, and what was stored counts, whatever happens (tabs: ${tabs})`, () =>
+    proven(tabs));
+
+async function proven(tabs: number): Promise<void> {
   await fc.assert(
     fc.asyncProperty(fc.array(act, { maxLength: 60, size: "max" }), async (acts) => {
-      const run = new Run();
+      const run = new Run(tabs);
       for (const one of acts) await run.act(one);
       await run.end();
-      const { stored, refused, world, client } = run;
-      assert.equal(client.stats().pending, 0, JSON.stringify(client.stats()));
+      const { stored, refused, world, clients } = run;
+      for (const client of clients)
+        assert.equal(client.stats().pending, 0, JSON.stringify(client.stats()));
       for (const id of stored)
         assert.ok(world.gateway.effects.has(id) || refused.has(id), `${id} is lost`);
-      client.close();
+      for (const client of clients) client.close();
       assert.deepEqual(world.complaints, []);
       await world.advance(1);
       assert.equal(world.timers, 0);
     }),
     { numRuns: RUNS, includeErrorInReport: true },
   );
-});
+}

@@ -181,7 +181,9 @@ export class World {
   readonly gateway = new Gateway();
   indexedDB: IDBFactory | undefined = new IDBFactory();
   readonly complaints: unknown[] = [];
-  readonly held = new Map<string, () => void>();
+  readonly buried = new Set<unknown>();
+  /** Name of a lock -> whose it is. */
+  readonly held = new Map<string, unknown>();
   readonly channels = new Set<FakeChannel>();
   sockets = true;
   /** What the device's clock is ahead of the true time. */
@@ -228,6 +230,13 @@ export class World {
     this.#now = end;
   }
 
+  /** A tab has died: its locks are let go, its channels hear nothing. */
+  bury(owner: unknown): void {
+    this.buried.add(owner);
+    for (const [name, one] of this.held) if (one === owner) this.held.delete(name);
+    for (const channel of this.channels) if (channel.owner === owner) channel.close();
+  }
+
   /** A tab. `page` says what happens to it. */
   tab(changes: Partial<Environment> = {}): Tab {
     return new Tab(this, changes);
@@ -247,7 +256,10 @@ export class Tab {
   /** A page that was killed does nothing any more. */
   dead = false;
 
+  readonly world: World;
+
   constructor(world: World, changes: Partial<Environment>) {
+    this.world = world;
     const alive = (run: () => void) => () => (this.dead ? undefined : run());
     this.environment = {
       openSocket: world.sockets
@@ -280,6 +292,7 @@ export class Tab {
   /** SIGKILL: no handler runs, no timer, and nothing is said to the gateway but a cut. */
   kill(): void {
     this.dead = true;
+    this.world.bury(this.environment.locks);
     for (const socket of this.sockets) {
       socket.onmessage = socket.onclose = null;
       socket.drop(1006, "");
@@ -298,10 +311,12 @@ export class FakeChannel implements Channel {
   onmessage: Channel["onmessage"] = null;
   readonly world: World;
   readonly name: string;
+  readonly owner: unknown;
 
-  constructor(world: World, name: string) {
+  constructor(world: World, name: string, owner: unknown) {
     this.world = world;
     this.name = name;
+    this.owner = owner;
     world.channels.add(this);
   }
 
@@ -322,14 +337,17 @@ export function shared(world: World): Partial<Environment> {
   const request = ((name: string, _: unknown, run: (lock: unknown) => unknown) => {
     return new Promise((resolve) => {
       world.later(() => {
+        if (world.buried.has(locks)) return;
         if (world.held.has(name)) return resolve(run(null));
-        const ended = Promise.resolve(run({ name }));
-        world.held.set(name, NOWHERE);
-        void ended.then(() => world.held.delete(name)).then(resolve);
+        world.held.set(name, locks);
+        void Promise.resolve(run({ name }))
+          .then(() => world.held.get(name) === locks && world.held.delete(name))
+          .then(resolve);
       });
     });
   }) as unknown as LockManager["request"];
-  return { locks: { request }, openChannel: (name) => new FakeChannel(world, name) };
+  const locks = { request };
+  return { locks, openChannel: (name) => new FakeChannel(world, name, locks) };
 }
 
 async function fakeFetch(world: World, url: string, init: RequestInit = {}): Promise<Response> {

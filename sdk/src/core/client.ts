@@ -155,7 +155,7 @@ class LearnerClient implements Client {
         },
         problem: (code, message, more) => problems.tell(code, message, more),
         drained: () => {
-          this.#tabs.release();
+          if (this.#tabs.looked) this.#tabs.release();
           for (const done of this.#idle) done();
         },
         parked: () => {},
@@ -429,7 +429,7 @@ class LearnerClient implements Client {
 
   #pump(): void {
     if (this.#closed || !this.#consent.open) return;
-    if (this.#outbox.size) this.#tabs.want();
+    if (this.#outbox.size || !this.#tabs.looked) this.#tabs.want();
     this.#sender.pump();
   }
 

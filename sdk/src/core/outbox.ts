@@ -181,6 +181,7 @@ export class Outbox {
   settle(ids: readonly string[], batch?: Batch): Promise<void> {
     const known = ids.filter((id) => this.#forget(id));
     const thawed = batch && this.#frozen.delete(batch.id) ? [batch.id] : [];
+    if (known.length) thawed.push(...this.#thaw());
     if (!known.length && !thawed.length) return Promise.resolve();
     return this.#log.write({ settled: known, thawed });
   }
@@ -194,6 +195,19 @@ export class Outbox {
     this.#bytes = this.#urgent = 0;
     const change: Change = { purge: true };
     await this.#log.write(change);
+  }
+
+  /** Batches that lack a member cannot go as they were: what is left of them is open again. */
+  #thaw(): string[] {
+    const thawed: string[] = [];
+    for (const { id, members } of this.#frozen.values()) {
+      const left = members.flatMap((one) => this.#entries.get(one) ?? []);
+      if (left.length === members.length) continue;
+      this.#frozen.delete(id);
+      thawed.push(id);
+      for (const entry of left) this.#setOpen(entry);
+    }
+    return thawed;
   }
 
   #hold(entry: Entry): void {

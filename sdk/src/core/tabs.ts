@@ -38,6 +38,7 @@ export class Tabs {
   #timer: Timer | undefined;
   #alone = false;
   #closed = false;
+  #looked = false;
 
   constructor(env: Environment, name: string, shared: boolean, events: TabEvents) {
     this.#env = env;
@@ -57,21 +58,26 @@ export class Tabs {
     return !this.shared || this.#release !== undefined;
   }
 
+  /** Whether this tab has had a turn, and so has seen what earlier pages left. */
+  get looked(): boolean {
+    return this.#looked || !this.shared;
+  }
+
   /** Whether this tab sends its own events whosever turn it is. */
   get alone(): boolean {
     return this.#alone;
   }
 
-  /** Something waits: take the turn, if nobody has it. */
+  /** Something waits, or may have been left: take the turn, if nobody has it. */
   want(): void {
-    if (this.#closed || this.holding || this.#asking) return;
-    if (!this.#alone && this.#timer === undefined)
+    if (this.#closed || this.holding) return;
+    if (this.#timer === undefined && !(this.#alone && this.#looked))
       this.#timer = this.#env.setTimeout(() => {
         this.#timer = undefined;
         this.#alone = true;
         this.#events.impatient();
       }, PATIENCE);
-    if (this.#env.hidden()) return;
+    if (this.#asking || (this.#env.hidden() && this.#looked)) return;
     this.#asking = true;
     const held = this.#env.locks!.request(this.#name, { ifAvailable: true }, (lock) => {
       this.#asking = false;
@@ -111,6 +117,7 @@ export class Tabs {
   #begin(release: () => void): void {
     this.#env.clearTimeout(this.#timer);
     this.#alone = false;
+    this.#looked = true;
     this.#release = release;
     this.#timer = this.#env.setTimeout(() => {
       this.release();
