@@ -21,6 +21,10 @@ type What =
   | { do: "leave" }
   | { do: "hide" }
   | { do: "show" }
+  /** WebSockets do not get through for a while: REST serves. */
+  | { do: "bar"; tries: number }
+  /** Consent is withdrawn, and given again. */
+  | { do: "withdraw" }
   | { do: "flush" };
 
 const what: fc.Arbitrary<What> = fc.oneof(
@@ -37,6 +41,8 @@ const what: fc.Arbitrary<What> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("restart" as const), how: fc.constantFrom("kill" as const, "close" as const) }) },
   { weight: 1, arbitrary: fc.constantFrom({ do: "leave" as const }, { do: "flush" as const }) },
   { weight: 1, arbitrary: fc.constantFrom({ do: "hide" as const }, { do: "show" as const }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("bar" as const), tries: fc.integer({ min: 1, max: 6 }) }) },
+  { weight: 1, arbitrary: fc.constant({ do: "withdraw" as const }) },
 );
 const act: fc.Arbitrary<Act> = fc
   .tuple(what, fc.constantFrom(0 as const, 1 as const))
@@ -58,7 +64,10 @@ class Run {
   tokens = 0;
   /** Stored while the page lived. */
   readonly stored = new Set<string>();
+  /** The server refused them, or the learner withdrew them: they need not arrive. */
   readonly refused = new Set<string>();
+  readonly recorded: string[] = [];
+  withdrawnAt = 0;
   answers: (string | null)[] = [];
   /** Message id -> its body, and its last try. */
   readonly messages = new Map<string, { body: string; attempt: number }>();
@@ -82,9 +91,9 @@ class Run {
   }
 
   #rule(message: { id?: string; attempt?: number } & Record<string, unknown>): Ruling {
-    const { sentAt, attempt, ...body } = message;
+    const { sentAt, attempt, type, ...body } = message;
     assert.equal(sentAt, this.world.now - 1, "sentAt is that of the try");
-    const text = JSON.stringify(body);
+    const text = JSON.stringify([type, body]);
     const before = this.messages.get(message.id!);
     if (before) {
       assert.equal(text, before.body, "a batch is sent again as it was");
@@ -116,6 +125,9 @@ class Run {
   }
 
   #follow(tab: Tab, receipt: Receipt): void {
+    this.recorded.push(receipt.id);
+    // In the moment until every tab knows, a withdrawal covers what the others record.
+    if (this.shared && this.world.now - this.withdrawnAt < 10) this.refused.add(receipt.id);
     void receipt.stored.then(
       () => tab.dead || this.stored.add(receipt.id),
       () => {},
@@ -139,6 +151,13 @@ class Run {
     else if (one.do === "flush") void client.flush();
     else if (one.do === "hide") tab.page("hidden");
     else if (one.do === "show") tab.page("return");
+    else if (one.do === "bar") world.gateway.doors.push(...Array<"refuse">(one.tries).fill("refuse"));
+    else if (one.do === "withdraw") {
+      client.setConsent("denied");
+      client.setConsent("granted");
+      for (const id of this.recorded) this.refused.add(id);
+      this.withdrawnAt = world.now;
+    }
     else if (one.do === "leave") {
       tab.page("leave");
       tab.page("return");
@@ -155,6 +174,7 @@ class Run {
   /** Everything works again, for long enough. */
   async end(): Promise<void> {
     this.answers = [];
+    this.world.gateway.doors.length = 0;
     for (const tab of this.tabs) tab.page("return");
     for (let round = 0; round < 6; round++) {
       for (const client of this.clients) client.setConsent("granted");

@@ -270,7 +270,8 @@ export class Tab {
             return socket;
           }
         : undefined,
-      fetch: (input, init) => fakeFetch(world, String(input), init),
+      fetch: (input, init) =>
+        this.dead ? new Promise(() => {}) : fakeFetch(world, String(input), init),
       indexedDB: world.indexedDB,
       keyRange: IDBKeyRange,
       now: () => world.now + world.skew,
