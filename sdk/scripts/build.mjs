@@ -54,7 +54,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     await mkdir(`${ROOT}dist`);
     await writeFile(`${ROOT}dist/index.js`, (await bundle("src/index.ts")).text);
     const tsc = `${ROOT}node_modules/.bin/tsc`;
-    const { status } = spawnSync(tsc, ["-p", "tsconfig.build.json"], { cwd: ROOT, stdio: "inherit" });
+    const { status } = spawnSync(tsc, ["-p", "tsconfig.build.json"], {
+      cwd: ROOT,
+      stdio: "inherit",
+    });
     process.exitCode = status ?? 1;
     console.log(`v1.js: ${text.length} bytes, ${gzipped(text)} gzipped`);
   }

@@ -9,7 +9,8 @@ const BUILT = fileURLToPath(new URL("../node_modules/.cache/masterx-tests/", imp
 
 const wanted = process.argv.slice(2);
 const names = (await readdir(TESTS)).filter(
-  (name) => name.endsWith(".test.ts") && (!wanted.length || wanted.some((one) => name.includes(one))),
+  (name) =>
+    name.endsWith(".test.ts") && (!wanted.length || wanted.some((one) => name.includes(one))),
 );
 if (!names.length) throw new Error(`no test is named like ${wanted.join(", ")}`);
 await rm(BUILT, { recursive: true, force: true });

@@ -17,9 +17,12 @@ async function merged() {
     definitions[name] = schema;
   };
   for (const name of (await readdir(SCHEMAS)).sort()) {
-    const { $defs = {}, $id, $schema, ...schema } = JSON.parse(
-      await readFile(new URL(name, SCHEMAS), "utf8"),
-    );
+    const {
+      $defs = {},
+      $id,
+      $schema,
+      ...schema
+    } = JSON.parse(await readFile(new URL(name, SCHEMAS), "utf8"));
     for (const [key, value] of Object.entries($defs)) add(key, value);
     add(schema.title, schema);
   }
@@ -51,8 +54,14 @@ export async function generate() {
   });
   return text
     .replace(/export interface Wire \{\}\n/, "")
-    .replace(/\/\*\*\n \* This interface was referenced by `Wire`'s JSON-Schema\n \* via the `definition` "\w+"\.\n \*\/\n/g, "")
-    .replace(/ \*\n \* This interface was referenced by `Wire`'s JSON-Schema\n \* via the `definition` "\w+"\.\n/g, "");
+    .replace(
+      /\/\*\*\n \* This interface was referenced by `Wire`'s JSON-Schema\n \* via the `definition` "\w+"\.\n \*\/\n/g,
+      "",
+    )
+    .replace(
+      / \*\n \* This interface was referenced by `Wire`'s JSON-Schema\n \* via the `definition` "\w+"\.\n/g,
+      "",
+    );
 }
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {

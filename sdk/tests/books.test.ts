@@ -28,20 +28,65 @@ type What =
   | { do: "flush" };
 
 const what: fc.Arbitrary<What> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant("record" as const), kind: fc.constantFrom("click" as const, "answer" as const, "chat" as const, "feedback" as const) }) },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(0, 1, 2, 3, 5, 50, 1_100, 16_000) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("cut" as const), code: fc.constantFrom(1006, 1011, 1012, 4408, 4503, 1009) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant("record" as const),
+      kind: fc.constantFrom(
+        "click" as const,
+        "answer" as const,
+        "chat" as const,
+        "feedback" as const,
+      ),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant("wait" as const),
+      ms: fc.constantFrom(0, 1, 2, 3, 5, 50, 1_100, 16_000),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("cut" as const),
+      code: fc.constantFrom(1006, 1011, 1012, 4408, 4503, 1009),
+    }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({
       do: fc.constant("rule" as const),
-      answers: fc.array(fc.constantFrom(null, "silence", "close", "lost", "reject", ...Object.keys(ERROR_REACTIONS)), { maxLength: 5 }),
+      answers: fc.array(
+        fc.constantFrom(
+          null,
+          "silence",
+          "close",
+          "lost",
+          "reject",
+          ...Object.keys(ERROR_REACTIONS),
+        ),
+        { maxLength: 5 },
+      ),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("restart" as const), how: fc.constantFrom("kill" as const, "close" as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("restart" as const),
+      how: fc.constantFrom("kill" as const, "close" as const),
+    }),
+  },
   { weight: 1, arbitrary: fc.constantFrom({ do: "leave" as const }, { do: "flush" as const }) },
   { weight: 1, arbitrary: fc.constantFrom({ do: "hide" as const }, { do: "show" as const }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("bar" as const), tries: fc.integer({ min: 1, max: 6 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("bar" as const),
+      tries: fc.integer({ min: 1, max: 6 }),
+    }),
+  },
   { weight: 1, arbitrary: fc.constant({ do: "withdraw" as const }) },
 );
 const act: fc.Arbitrary<Act> = fc
@@ -151,14 +196,14 @@ class Run {
     else if (one.do === "flush") void client.flush();
     else if (one.do === "hide") tab.page("hidden");
     else if (one.do === "show") tab.page("return");
-    else if (one.do === "bar") world.gateway.doors.push(...Array<"refuse">(one.tries).fill("refuse"));
+    else if (one.do === "bar")
+      world.gateway.doors.push(...Array<"refuse">(one.tries).fill("refuse"));
     else if (one.do === "withdraw") {
       client.setConsent("denied");
       client.setConsent("granted");
       for (const id of this.recorded) this.refused.add(id);
       this.withdrawnAt = world.now;
-    }
-    else if (one.do === "leave") {
+    } else if (one.do === "leave") {
       tab.page("leave");
       tab.page("return");
     } else {

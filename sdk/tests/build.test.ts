@@ -34,7 +34,14 @@ test("an import that uses nothing leaves nothing", async () => {
 
 test("no eval, no localStorage, no beacon, no unload; no name that blockers know", async () => {
   const text = await served();
-  const forbidden = ["eval(", "Function(", "localStorage", "sendBeacon", "document.cookie", "unload"];
+  const forbidden = [
+    "eval(",
+    "Function(",
+    "localStorage",
+    "sendBeacon",
+    "document.cookie",
+    "unload",
+  ];
   for (const word of forbidden) assert.ok(!text.includes(word), word);
   const names = [...(await readdir("src", { recursive: true })), ...(await readdir("scripts"))];
   for (const name of names) assert.doesNotMatch(String(name), /analytics|track|beacon/i);

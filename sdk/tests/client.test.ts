@@ -62,10 +62,7 @@ test("nothing is sent before it is in the write-ahead log", async () => {
   await world.advance(50);
   const again = world.gateway.received.at(-1)!;
   assert.equal(again.attempt, 2);
-  assert.deepEqual(
-    { ...again, attempt: 0, sentAt: 0 },
-    { ...first, attempt: 0, sentAt: 0 },
-  );
+  assert.deepEqual({ ...again, attempt: 0, sentAt: 0 }, { ...first, attempt: 0, sentAt: 0 });
   assert.notEqual(again["sentAt"], first["sentAt"]);
   assert.deepEqual([next.stats().restored, next.stats().accepted], [1, 1]);
   balanced(next);
@@ -93,7 +90,10 @@ test("a frozen batch is sent again as it was, with its tries counted", async () 
   );
   for (const one of tries) assert.deepEqual(one["interactions"], first!["interactions"]);
   assert.equal(client.stats().accepted, 2);
-  assert.equal([...world.gateway.effects.values()].every((times) => times === 1), true);
+  assert.equal(
+    [...world.gateway.effects.values()].every((times) => times === 1),
+    true,
+  );
   balanced(client);
   client.close();
 });
@@ -124,7 +124,10 @@ test("the first event goes at once, then they gather; answers and chat do not wa
   }
   assert.equal(world.gateway.received.length, 1);
   await world.advance(1_000);
-  assert.deepEqual(world.gateway.received.map((one) => eventsOf(one).length), [1, 3]);
+  assert.deepEqual(
+    world.gateway.received.map((one) => eventsOf(one).length),
+    [1, 3],
+  );
   client.record({ ...click, taskData: { correct: true } });
   client.say("why?");
   await world.advance(20);
@@ -133,7 +136,10 @@ test("the first event goes at once, then they gather; answers and chat do not wa
 });
 
 test("at most 200 events are unacknowledged, or as many as the server says", async () => {
-  for (const [limits, bound] of [[{}, 200], [{ unacknowledged: 70 }, 70]] as const) {
+  for (const [limits, bound] of [
+    [{}, 200],
+    [{ unacknowledged: 70 }, 70],
+  ] as const) {
     const world = new World();
     world.gateway.hello = { limits };
     world.gateway.rule = () => "silence";
@@ -202,7 +208,13 @@ test("every error has its reaction", async (t) => {
       let errors = 1;
       world.gateway.rule = ({ id }) =>
         errors-- > 0
-          ? { type: "error", code, id, message: "no", ...(reaction === "pause" && { retryAfter: 2 }) }
+          ? {
+              type: "error",
+              code,
+              id,
+              message: "no",
+              ...(reaction === "pause" && { retryAfter: 2 }),
+            }
           : undefined;
       client.record(click);
       await world.advance(5); // the first goes alone
@@ -263,8 +275,7 @@ test("a batch that is too large is split until the one event is found", async ()
     JSON.stringify(message).includes("poison")
       ? { type: "error", code: "too_large", id: message.id, message: "too large" }
       : undefined;
-  for (let at = 0; at < 12; at++)
-    client.record({ interactionType: at === 5 ? "poison" : "click" });
+  for (let at = 0; at < 12; at++) client.record({ interactionType: at === 5 ? "poison" : "click" });
   await world.advance(5_000);
   const { accepted, refused, pending } = client.stats();
   assert.deepEqual([accepted, refused, pending], [12, 1, 0]);
@@ -422,9 +433,21 @@ test("a reply is read as it comes, by any number of readers", async () => {
   await world.advance(5);
   piece(2, 2, " there");
   await world.advance(5);
-  world.gateway.push("tutor_reply", { ...about, attempt: 2, status: "superseded", final: false, text: "" });
+  world.gateway.push("tutor_reply", {
+    ...about,
+    attempt: 2,
+    status: "superseded",
+    final: false,
+    text: "",
+  });
   await world.advance(5);
-  world.gateway.push("tutor_reply", { ...about, attempt: 3, status: "answered", final: true, text: "So." });
+  world.gateway.push("tutor_reply", {
+    ...about,
+    attempt: 3,
+    status: "answered",
+    final: true,
+    text: "So.",
+  });
   await world.advance(5);
   await read;
   assert.deepEqual(
@@ -432,7 +455,15 @@ test("a reply is read as it comes, by any number of readers", async () => {
       const { type, text, attempt, status } = event as Record<string, unknown>;
       return [type, text ?? attempt ?? status].filter((one) => one !== undefined);
     }),
-    [["delta", "Let "], ["delta", "me"], ["attempt", 2], ["delta", "Look"], ["gap"], ["void", "superseded"], ["final", "So."]],
+    [
+      ["delta", "Let "],
+      ["delta", "me"],
+      ["attempt", 2],
+      ["delta", "Look"],
+      ["gap"],
+      ["void", "superseded"],
+      ["final", "So."],
+    ],
   );
   const late: string[] = [];
   for await (const event of reply) late.push(event.type);
@@ -597,7 +628,10 @@ test("a page in the back/forward cache holds no socket, and goes on when it is b
   tab.page("return");
   await world.advance(100);
   assert.equal(client.stats().accepted, 1);
-  assert.deepEqual(client.interventions.get().map(({ id }) => id), ["i-1"]);
+  assert.deepEqual(
+    client.interventions.get().map(({ id }) => id),
+    ["i-1"],
+  );
   client.close();
 });
 

@@ -46,7 +46,16 @@ function apply(model: Model, next: Step): void {
 
 test("from any sequence of events: one socket, one timer, never stuck", () => {
   const event = fc.record({
-    kind: fc.constantFrom("start", "stop", "due", "nudge", "hello", "closed", "no_token", "unauthorized"),
+    kind: fc.constantFrom(
+      "start",
+      "stop",
+      "due",
+      "nudge",
+      "hello",
+      "closed",
+      "no_token",
+      "unauthorized",
+    ),
     code: fc.constantFrom(...CODES),
     uptime: fc.constantFrom(0, 4_999, 5_000, 100_000),
     proven: fc.boolean(),
@@ -105,7 +114,10 @@ test("every close code has its reaction", () => {
   }
   for (const code of [1002, 1007]) {
     const next = step(LIVE, closed(code), 0.5);
-    assert.deepEqual([next.state.phase, next.wait, next.problem], ["waiting", LONGEST_WAIT, "protocol"]);
+    assert.deepEqual(
+      [next.state.phase, next.wait, next.problem],
+      ["waiting", LONGEST_WAIT, "protocol"],
+    );
   }
   const forbidden = step(LIVE, closed(4403), 0.5);
   assert.deepEqual([forbidden.state.phase, forbidden.problem], ["stopped", "forbidden"]);

@@ -237,7 +237,10 @@ test("where WebSockets do not get through: REST, then a WebSocket again", async 
   world.gateway.push("intervention", { id: "i-3" });
   client.say("by WebSocket", { wantsReply: false });
   await world.advance(100);
-  assert.deepEqual(client.interventions.get().map(({ id }) => id), ["i-1", "i-2", "i-3"]);
+  assert.deepEqual(
+    client.interventions.get().map(({ id }) => id),
+    ["i-1", "i-2", "i-3"],
+  );
   assert.equal(client.stats().accepted, 2);
   const polls = world.gateway.polls.length;
   await world.advance(60_000);

@@ -31,7 +31,10 @@ test("ids are UUIDv7s, and sort as they were made, also when the clock is set ba
         now += move;
         for (let at = 0; at < 100; at++) {
           const next = ids.next();
-          assert.match(next, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+          assert.match(
+            next,
+            /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+          );
           assert.ok(next > last, `${next} after ${last}`);
           last = next;
         }
@@ -98,8 +101,15 @@ test("events of a device whose clock is wrong carry the server's time, those fro
     (one) => one["interactions"] as { interactionType: string; timestamp: number }[],
   );
   const times = Object.fromEntries(sent.map((one) => [one.interactionType, one.timestamp]));
-  for (const [name, expected] of [["before contact", early], ["given", early - 60_000], ["after", late]] as const)
-    assert.ok(Math.abs(times[name]! - expected) < 20, `${name} is off by ${times[name]! - expected}`);
+  for (const [name, expected] of [
+    ["before contact", early],
+    ["given", early - 60_000],
+    ["after", late],
+  ] as const)
+    assert.ok(
+      Math.abs(times[name]! - expected) < 20,
+      `${name} is off by ${times[name]! - expected}`,
+    );
   for (const one of world.gateway.received)
     assert.ok(Math.abs((one["sentAt"] as number) - world.now) < 10_000);
   client.close();
@@ -191,11 +201,18 @@ function expected(frames: (TutorDelta | TutorReply)[]): Shown {
 
 test("deltas, attempts, voids and finals in any order show what wire.md says", () => {
   const place = { epoch: "e", offset: 1, causedBy: ["m"], replyId: "r" };
-  const delta = fc.record({ attempt: fc.integer({ min: 1, max: 3 }), index: fc.nat(3) }).map(
-    ({ attempt, index }): TutorDelta => ({ ...place, type: "tutor_delta", attempt, index, text: `${attempt}.${index} ` }),
-  );
-  const whole = fc.record({ attempt: fc.nat(3), final: fc.boolean() }).map(
-    ({ attempt, final }): TutorReply => ({
+  const delta = fc
+    .record({ attempt: fc.integer({ min: 1, max: 3 }), index: fc.nat(3) })
+    .map(({ attempt, index }): TutorDelta => ({
+      ...place,
+      type: "tutor_delta",
+      attempt,
+      index,
+      text: `${attempt}.${index} `,
+    }));
+  const whole = fc
+    .record({ attempt: fc.nat(3), final: fc.boolean() })
+    .map(({ attempt, final }): TutorReply => ({
       ...place,
       type: "tutor_reply",
       attempt,
@@ -204,23 +221,26 @@ test("deltas, attempts, voids and finals in any order show what wire.md says", (
       status: final ? "answered" : "superseded",
       because: [],
       cutShort: false,
-    }),
-  );
+    }));
   fc.assert(
-    fc.property(fc.array(fc.oneof({ weight: 4, arbitrary: delta }, whole), { maxLength: 25 }), (frames) => {
-      const replies = new Replies();
-      for (const frame of frames)
-        if (frame.type === "tutor_delta") replies.delta(frame);
-        else replies.reply(frame);
-      const [shown] = replies.all() as (ReplyText | undefined)[];
-      const model = expected(frames);
-      if (!shown) return assert.equal(frames.length, 0);
-      if (model.final !== undefined) return assert.deepEqual([shown.text, shown.final], [model.final, true]);
-      assert.deepEqual(
-        [shown.text, shown.attempt, shown.gap, shown.final],
-        [model.text, model.attempt, model.gap, false],
-      );
-    }),
+    fc.property(
+      fc.array(fc.oneof({ weight: 4, arbitrary: delta }, whole), { maxLength: 25 }),
+      (frames) => {
+        const replies = new Replies();
+        for (const frame of frames)
+          if (frame.type === "tutor_delta") replies.delta(frame);
+          else replies.reply(frame);
+        const [shown] = replies.all() as (ReplyText | undefined)[];
+        const model = expected(frames);
+        if (!shown) return assert.equal(frames.length, 0);
+        if (model.final !== undefined)
+          return assert.deepEqual([shown.text, shown.final], [model.final, true]);
+        assert.deepEqual(
+          [shown.text, shown.attempt, shown.gap, shown.final],
+          [model.text, model.attempt, model.gap, false],
+        );
+      },
+    ),
     { numRuns: 2_000 },
   );
 });
@@ -228,7 +248,16 @@ test("deltas, attempts, voids and finals in any order show what wire.md says", (
 test("replies that are kept are bounded", () => {
   const replies = new Replies();
   for (let at = 0; at < 200; at++)
-    replies.delta({ type: "tutor_delta", epoch: "e", offset: at, causedBy: [], replyId: `r${at}`, attempt: 1, index: 0, text: "x" });
+    replies.delta({
+      type: "tutor_delta",
+      epoch: "e",
+      offset: at,
+      causedBy: [],
+      replyId: `r${at}`,
+      attempt: 1,
+      index: 0,
+      text: "x",
+    });
   assert.equal(replies.all().length, 50);
   assert.equal(replies.all().at(-1)!.replyId, "r199");
 });
@@ -237,19 +266,33 @@ test("pushes count once and in order, none while resuming", () => {
   const pushes = new Pushes();
   const hello = { type: "hello", epoch: "e", offset: 5, limits: {} as never } as const;
   assert.equal(pushes.hello(hello), undefined);
-  assert.deepEqual([6, 6, 5, 8].map((offset) => pushes.take({ epoch: "e", offset })), [true, false, false, true]);
-  assert.deepEqual(pushes.hello({ ...hello, offset: 12 }), { type: "resume", epoch: "e", offset: 8 });
+  assert.deepEqual(
+    [6, 6, 5, 8].map((offset) => pushes.take({ epoch: "e", offset })),
+    [true, false, false, true],
+  );
+  assert.deepEqual(pushes.hello({ ...hello, offset: 12 }), {
+    type: "resume",
+    epoch: "e",
+    offset: 8,
+  });
   assert.equal(pushes.take({ epoch: "e", offset: 13 }), false);
-  assert.equal(pushes.resumed({ type: "resumed", recovered: true, epoch: "e", offset: 8 } as never), false);
+  assert.equal(
+    pushes.resumed({ type: "resumed", recovered: true, epoch: "e", offset: 8 } as never),
+    false,
+  );
   assert.equal(pushes.take({ epoch: "e", offset: 10 }), true);
-  assert.equal(pushes.resumed({ type: "resumed", recovered: false, epoch: "f", offset: 2 } as never), true);
+  assert.equal(
+    pushes.resumed({ type: "resumed", recovered: false, epoch: "f", offset: 2 } as never),
+    true,
+  );
   assert.deepEqual(pushes.place, { epoch: "f", offset: 2 });
 });
 
 test("the gate of consent tells its changes only", () => {
   const told: boolean[] = [];
   const gate = new ConsentGate("pending", (granted) => told.push(granted));
-  for (const state of ["denied", "granted", "granted", "pending", "denied"] as const) gate.set(state);
+  for (const state of ["denied", "granted", "granted", "pending", "denied"] as const)
+    gate.set(state);
   assert.deepEqual(told, [true, false]);
 });
 

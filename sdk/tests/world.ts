@@ -56,7 +56,13 @@ export class Gateway {
 
   /** Append a push, and send it to whoever is connected. */
   push(type: string, body: Record<string, unknown>): Frame {
-    const frame: Frame = { type, epoch: this.epoch, offset: this.offset + 1, causedBy: [], ...body };
+    const frame: Frame = {
+      type,
+      epoch: this.epoch,
+      offset: this.offset + 1,
+      causedBy: [],
+      ...body,
+    };
     this.log.push(frame);
     for (const socket of this.sockets) socket.deliver(frame);
     return frame;

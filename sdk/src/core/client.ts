@@ -202,7 +202,11 @@ class LearnerClient implements Client {
     return answer;
   }
 
-  feedback({ targetType, targetId, outcome }: Pick<Feedback, "targetType" | "targetId" | "outcome">) {
+  feedback({
+    targetType,
+    targetId,
+    outcome,
+  }: Pick<Feedback, "targetType" | "targetId" | "outcome">) {
     const sound = [targetType, targetId, outcome].every((one) => typeof one === "string" && one);
     return this.#take("feedback", sound ? { targetType, targetId, outcome } : undefined);
   }

@@ -70,9 +70,7 @@ export class Answer implements Reply {
 
   /** @returns whether it is of this reply */
   take(text: ReplyText): boolean {
-    const ours = this.#text
-      ? this.#text.replyId === text.replyId
-      : text.causedBy.includes(this.id);
+    const ours = this.#text ? this.#text.replyId === text.replyId : text.causedBy.includes(this.id);
     if (!ours || this.over) return ours;
     this.#text = text;
     const until = text.retryUntil;
@@ -133,10 +131,7 @@ export class Answer implements Reply {
   #patience(ms: number): void {
     this.#env.clearTimeout(this.#timer);
     if (this.over) return;
-    this.#timer = this.#env.setTimeout(
-      () => this.fail("timeout", "no reply has come in time"),
-      ms,
-    );
+    this.#timer = this.#env.setTimeout(() => this.fail("timeout", "no reply has come in time"), ms);
   }
 
   #wake(): void {

@@ -288,10 +288,7 @@ export class Link {
         send: () => {},
         close: () => {},
       };
-      this.#options.env.setTimeout(
-        () => none.onclose?.({ code: 1006, reason: String(error) }),
-        0,
-      );
+      this.#options.env.setTimeout(() => none.onclose?.({ code: 1006, reason: String(error) }), 0);
       return none;
     }
   }
@@ -387,10 +384,13 @@ export class Link {
     const left = token.expiresAt - clock.now();
     const wait = left > 2 * REFRESH_BEFORE ? left - REFRESH_BEFORE : left / 2;
     if (wait < 1_000) return; // it closes before a new one is there
-    this.#renewal = env.setTimeout(() => {
-      if (wait > LONGEST_TIMER) this.#renewLater(token);
-      else void this.renew();
-    }, Math.min(wait, LONGEST_TIMER));
+    this.#renewal = env.setTimeout(
+      () => {
+        if (wait > LONGEST_TIMER) this.#renewLater(token);
+        else void this.renew();
+      },
+      Math.min(wait, LONGEST_TIMER),
+    );
   }
 
   #close(): void {

@@ -265,8 +265,7 @@ export class Outbox {
   /** Drop the oldest: first what is neither an answer nor chat, and never what is in a batch. */
   #makeRoom(entry: Entry): Entry[] {
     const dropped: Entry[] = [];
-    const full = () =>
-      this.#entries.size >= MOST_ENTRIES || this.#bytes + entry.bytes > MOST_BYTES;
+    const full = () => this.#entries.size >= MOST_ENTRIES || this.#bytes + entry.bytes > MOST_BYTES;
     while (full()) {
       const oldest = this.#oldest((one) => !isKept(one)) ?? this.#oldest(() => true);
       if (!oldest) break;

@@ -56,7 +56,12 @@ export const ACK_TIMEOUT = 30_000;
 export const PAUSE = { first: 1_000, longest: 60_000 } as const;
 
 /** What became of an event; why, and of which field, if it was refused. */
-export type Settlement = [id: string, outcome: Outcome, message?: string, field?: string | undefined];
+export type Settlement = [
+  id: string,
+  outcome: Outcome,
+  message?: string,
+  field?: string | undefined,
+];
 
 export interface Answered {
   settled(entries: readonly Settlement[]): void;

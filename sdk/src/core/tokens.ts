@@ -67,9 +67,7 @@ export class Tokens {
       }, TOKEN_TIMEOUT);
     });
     try {
-      const asked = Promise.resolve().then(() =>
-        this.#getToken({ reason, signal: abort.signal }),
-      );
+      const asked = Promise.resolve().then(() => this.#getToken({ reason, signal: abort.signal }));
       const value = await Promise.race([asked, bound]);
       if (typeof value !== "string" || !value) throw new Error("getToken gave no token");
       const token = { value, expiresAt: expiry(value), proven: false };
