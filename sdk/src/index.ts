@@ -1,6 +1,6 @@
 /** `@masterx/sdk`: record what a learner does, follow what masterx makes of it. */
 export { createClient } from "./core/client.ts";
-export type { Client, ClientOptions, Recorded, SayOptions } from "./core/client.ts";
+export type { Client, ClientOptions, Recorded, SayOptions } from "./core/api.ts";
 export { createFeed } from "./core/feed.ts";
 export type { Feed, FeedOptions, Followed } from "./core/feed.ts";
 export { MasterxError } from "./core/problems.ts";

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Client, createClient } from "../src/core/client.ts";
+import type { Client } from "../src/core/api.ts";
+import { createClient } from "../src/core/client.ts";
 import { type Receipt } from "../src/core/receipts.ts";
-import { ERROR_REACTIONS } from "../src/core/sender.ts";
+import { ERROR_REACTIONS } from "../src/core/problems.ts";
 import { type Ruling, type Tab, World, eventsOf, settled, shared } from "./world.ts";
 
 const RUNS = Number(process.env["MASTERX_RUNS"] ?? 60);

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Client, type ClientOptions, createClient } from "../src/core/client.ts";
+import type { Client, ClientOptions } from "../src/core/api.ts";
+import { createClient } from "../src/core/client.ts";
 import { MOST_ENTRIES } from "../src/core/outbox.ts";
-import { ERROR_REACTIONS } from "../src/core/sender.ts";
+import { ERROR_REACTIONS } from "../src/core/problems.ts";
 import { type Tab, World, eventsOf, settled, shared, token } from "./world.ts";
 
 const click = { interactionType: "click", elementId: "next" };

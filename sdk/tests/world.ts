@@ -1,7 +1,7 @@
 /** Surroundings under a test's control: time, chance, a disk that outlives a page, a gateway. */
 import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import type { Channel, Environment, PageEvent, Socket } from "../src/core/environment.ts";
-import type { Frame } from "../src/core/link.ts";
+import type { Frame } from "../src/core/socket.ts";
 
 type Message = { type: string; id?: string; attempt?: number } & Record<string, unknown>;
 

@@ -1,58 +1,19 @@
 /** A learner's client: records what the learner does, and follows what masterx makes of it. */
+import type { Client, ClientOptions, Recorded, SayOptions } from "./api.ts";
 import { Books, type DropReason, type Outcome, type Stats } from "./books.ts";
 import { type Consent, ConsentGate } from "./consent.ts";
 import { Answer, type Reply } from "./conversation.ts";
 import { type Environment, browser } from "./environment.ts";
 import { type Exercise, type ExerciseOptions, exercise } from "./exercise.ts";
-import { type FeedOptions, type Followed, Following } from "./feed.ts";
+import { Following } from "./feed.ts";
 import { Ids } from "./ids.ts";
-import type { Frame } from "./link.ts";
+import type { Frame } from "./socket.ts";
 import { Outbox } from "./outbox.ts";
 import { type Receipt, Receipts } from "./receipts.ts";
 import { Sender } from "./sender.ts";
 import { type Settled, Tabs } from "./tabs.ts";
-import type { Ack, ChatMessage, Feedback, Hello, Interaction, Recommendation } from "./wire.gen.ts";
+import type { Ack, Feedback, Hello, Interaction, Recommendation } from "./wire.gen.ts";
 import { type Entry, type Kind, type Loaded, WriteAhead } from "./write_ahead.ts";
-
-/** An interaction as the page gives it: id and learner are added; the time is now by default. */
-export type Recorded = Omit<Interaction, "eventId" | "userId" | "timestamp"> & {
-  readonly timestamp?: number | string;
-};
-
-export interface ClientOptions extends FeedOptions {
-  /** Nothing is recorded, sent or connected before it is `granted`. Default: `pending`. */
-  readonly consent?: Consent;
-  /** `memory`: nothing is kept on disk. Default: `persistent`. */
-  readonly storage?: "persistent" | "memory";
-}
-
-export interface SayOptions {
-  readonly wantsReply?: boolean;
-  readonly replyMode?: NonNullable<ChatMessage["replyMode"]>;
-}
-
-export interface Client extends Followed {
-  /** Record what the learner did. Never throws. */
-  record(interaction: Recorded): Receipt;
-  /** Collect the tries and hints of an exercise, and send them once. */
-  exercise(options?: ExerciseOptions): Exercise;
-  /** Send what the learner wrote. Iterate over the result to read the reply. */
-  say(text: string, options?: SayOptions): Reply;
-  feedback(feedback: Pick<Feedback, "targetType" | "targetId" | "outcome">): Receipt;
-  /** What came of a recommendation; each outcome is sent once. */
-  apply(recommendation: Pick<Recommendation, "id">): Receipt;
-  dismiss(recommendation: Pick<Recommendation, "id">): Receipt;
-  revert(recommendation: Pick<Recommendation, "id">): Receipt;
-  /** Withdrawing purges what waits. Granting again also asks for a new token. */
-  setConsent(consent: Consent): void;
-  /** Send without gathering. @returns whether everything was settled in time (ms, default 5 s) */
-  flush(timeout?: number): Promise<boolean>;
-  /** Try 2 s to send what waits; then forget it, unless `purge` is false, and close. */
-  logout(options?: { purge?: boolean }): Promise<void>;
-  /** Close the connection. What waits stays stored, and goes with the next client. */
-  close(): void;
-  stats(): Stats;
-}
 
 /** The largest event that is taken before `hello` names the server's bound, bytes. */
 const LARGEST = 262_144;

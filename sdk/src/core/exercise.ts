@@ -4,7 +4,7 @@
  * The estimators were trained on one record for each exercise. One for each try would count as an
  * exercise each.
  */
-import type { Recorded } from "./client.ts";
+import type { Recorded } from "./api.ts";
 import type { Receipt } from "./receipts.ts";
 
 export interface ExerciseOptions {

@@ -1,7 +1,8 @@
 /** What masterx says of a learner: followed by a learner's own page, or by an observer's. */
 import { Clock } from "./clock.ts";
 import { type Environment, browser } from "./environment.ts";
-import { type ConnectionStatus, type Frame, Link } from "./link.ts";
+import { type ConnectionStatus, Link } from "./link.ts";
+import type { Frame } from "./socket.ts";
 import { type Observable, Source } from "./observable.ts";
 import { Problems, type Problem } from "./problems.ts";
 import { Pushes } from "./pushes.ts";

@@ -11,6 +11,7 @@ import { Source } from "./observable.ts";
 import type { Problems } from "./problems.ts";
 import type { Place } from "./pushes.ts";
 import { Rest, type Posted } from "./rest.ts";
+import { type Frame, open, read, silence } from "./socket.ts";
 import type { Token, Tokens } from "./tokens.ts";
 
 export interface ConnectionStatus {
@@ -20,9 +21,6 @@ export interface ConnectionStatus {
   readonly code?: number;
   readonly reason?: string;
 }
-
-/** A frame of the server, not yet looked at: what it is not told by its type is unknown. */
-export type Frame = { readonly type: string } & Record<string, unknown>;
 
 export interface LinkEvents {
   /** Every frame, in order. `via` is the line that it came by. */
@@ -261,7 +259,7 @@ export class Link {
     clock.restart();
     const line: Line = {
       via: ++this.#via,
-      socket: this.#socket(address, ["masterx.v1", `bearer.${token.value}`]),
+      socket: open(env, address, token.value),
       token,
       began: env.elapsed(),
       greetedAt: undefined,
@@ -272,25 +270,6 @@ export class Link {
     line.socket.onmessage = ({ data }) => this.#received(line, data);
     line.socket.onclose = ({ code, reason }) => this.#closed(line, code, reason);
     return line;
-  }
-
-  /** A constructor that throws (a URL or token that no socket takes) is a line that was cut. */
-  #socket(address: string, protocols: string[]): Socket {
-    try {
-      return this.#options.env.openSocket!(address, protocols);
-    } catch (error) {
-      const none: Socket = {
-        readyState: 3,
-        onopen: null,
-        onmessage: null,
-        onerror: null,
-        onclose: null,
-        send: () => {},
-        close: () => {},
-      };
-      this.#options.env.setTimeout(() => none.onclose?.({ code: 1006, reason: String(error) }), 0);
-      return none;
-    }
   }
 
   #received(line: Line, data: unknown): void {
@@ -420,19 +399,5 @@ export class Link {
     if (!this.#rest.running) return;
     this.#rest.stop();
     this.#options.events.down(this.#restVia);
-  }
-}
-
-function silence(socket: Socket): void {
-  socket.onopen = socket.onmessage = socket.onclose = null;
-  socket.onerror = null;
-}
-
-function read(data: unknown): Frame | undefined {
-  try {
-    const frame: unknown = JSON.parse(data as string);
-    return typeof (frame as Frame | null)?.type === "string" ? (frame as Frame) : undefined;
-  } catch {
-    return undefined;
   }
 }

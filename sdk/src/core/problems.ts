@@ -26,6 +26,32 @@ export interface Problem {
   readonly at: number;
 }
 
+/** What follows an error (docs/wire.md, "error"). */
+export type ErrorReaction =
+  | "refuse" // it is wrong and stays so: set it aside, and tell
+  | "split" // in two; alone it is refused
+  | "park" // nothing more goes until there is another token
+  | "pause" // nothing more goes for `retryAfter` seconds
+  | "later" // this one again, after a growing wait
+  | "token"; // the line gets another token; this one again
+
+export const ERROR_REACTIONS: Readonly<Record<ErrorCode, ErrorReaction>> = {
+  invalid_json: "refuse",
+  invalid_message: "refuse",
+  unknown_type: "refuse",
+  unsupported_media_type: "refuse",
+  method_not_allowed: "refuse",
+  not_found: "refuse",
+  too_large: "split",
+  forbidden: "park",
+  consent_required: "park",
+  rate_limited: "pause",
+  slow_down: "pause",
+  unavailable: "pause",
+  internal: "later",
+  unauthorized: "token",
+};
+
 /** What `stored` and `accepted` reject with. */
 export class MasterxError extends Error {
   readonly code: string;

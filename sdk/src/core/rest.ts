@@ -6,7 +6,7 @@
  */
 import { backoff, LONGEST_WAIT } from "./backoff.ts";
 import type { Environment, Timer } from "./environment.ts";
-import type { Frame } from "./link.ts";
+import type { Frame } from "./socket.ts";
 import { same } from "./observable.ts";
 import type { Place } from "./pushes.ts";
 import type { Token } from "./tokens.ts";

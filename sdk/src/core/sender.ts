@@ -5,41 +5,17 @@
  * waits. Each batch is in one of three places: `ready` to be sent (again), on its way to the store
  * (`launching`), or `flying` until its answer or the end of its line.
  */
+import { PATHS, TYPES, message } from "./batching.ts";
 import type { Outcome } from "./books.ts";
 import type { Clock } from "./clock.ts";
 import type { Environment, Timer } from "./environment.ts";
 import type { Ids } from "./ids.ts";
-import type { Frame, Link } from "./link.ts";
+import type { Link } from "./link.ts";
+import type { Frame } from "./socket.ts";
 import { BATCH, type BatchLimits, type Outbox } from "./outbox.ts";
-import type { ProblemCode } from "./problems.ts";
+import { ERROR_REACTIONS, type ProblemCode } from "./problems.ts";
 import type { Ack, ErrorCode } from "./wire.gen.ts";
-import type { Batch, Entry } from "./write_ahead.ts";
-
-/** What follows an error (docs/wire.md, "error"). */
-export type ErrorReaction =
-  | "refuse" // it is wrong and stays so: set it aside, and tell
-  | "split" // in two; alone it is refused
-  | "park" // nothing more goes until there is another token
-  | "pause" // nothing more goes for `retryAfter` seconds
-  | "later" // this one again, after a growing wait
-  | "token"; // the line gets another token; this one again
-
-export const ERROR_REACTIONS: Readonly<Record<ErrorCode, ErrorReaction>> = {
-  invalid_json: "refuse",
-  invalid_message: "refuse",
-  unknown_type: "refuse",
-  unsupported_media_type: "refuse",
-  method_not_allowed: "refuse",
-  not_found: "refuse",
-  too_large: "split",
-  forbidden: "park",
-  consent_required: "park",
-  rate_limited: "pause",
-  slow_down: "pause",
-  unavailable: "pause",
-  internal: "later",
-  unauthorized: "token",
-};
+import type { Batch } from "./write_ahead.ts";
 
 /** Messages, and events in them, that may be unacknowledged. The server may say fewer events. */
 export const MOST_MESSAGES = 8;
@@ -334,9 +310,7 @@ export class Sender {
     if (link.byRest) {
       const flight: Flight = { batch, via: link.via, since };
       this.#flying.set(batch.id, flight);
-      const path = PATHS[batch.kind];
-      const body = this.#message(batch);
-      link.post({ id: batch.id, path, body }).then(
+      link.post({ id: batch.id, path: PATHS[batch.kind], body: this.#message(batch) }).then(
         (frame) => this.#posted(frame),
         () => {
           if (this.#flying.get(batch.id) !== flight) return;
@@ -351,21 +325,14 @@ export class Sender {
     return true;
   }
 
+  #message(batch: Batch): object {
+    const { env, outbox, clock } = this.#options;
+    return message(batch, outbox.members(batch), env.now(), clock);
+  }
+
   #posted(frame: Frame): void {
     if (frame.type === "ack") this.ack(frame as unknown as Ack);
     else this.error(frame);
-  }
-
-  /** The same at each try, but for `sentAt` and `attempt`. */
-  #message(batch: Batch): Record<string, unknown> {
-    const { env, outbox, clock } = this.#options;
-    const { id, attempt, offset } = batch;
-    // By the clock that gave the times of its events: the server compares the two.
-    const now = env.now() + (offset ?? 0);
-    const head = { id, sentAt: offset !== undefined && clock.known ? clock.now() : now, attempt };
-    const events = outbox.members(batch).map((entry) => event(entry, batch));
-    if (batch.kind === "interactions") return { ...head, interactions: events };
-    return { ...head, ...events[0] };
   }
 
   /** The batch that an answer is about: it flies no more. */
@@ -432,15 +399,4 @@ export class Sender {
     for (const { members } of this.#launching.values()) events += members.length;
     return events;
   }
-}
-
-const TYPES = { interactions: "interaction_batch", chat: "chat_message", feedback: "feedback" };
-const PATHS = { interactions: "interaction", chat: "chat", feedback: "feedback" } as const;
-
-/** An event as it goes onto the wire: its times are the server's, as well as they were known. */
-function event(entry: Entry, batch: Batch): Record<string, unknown> {
-  if (entry.kind === "feedback") return entry.body;
-  const { offset } = batch;
-  const timestamp = entry.at + (offset === undefined ? 0 : (entry.offset ?? offset));
-  return { ...entry.body, eventId: entry.id, timestamp };
 }
