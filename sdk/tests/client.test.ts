@@ -636,6 +636,27 @@ test("a page in the back/forward cache holds no socket, and goes on when it is b
   client.close();
 });
 
+test("a page that is left sends what it has gathered; if it comes back, that goes again", async () => {
+  const world = new World();
+  const tab = world.tab();
+  const client = open(world, {}, tab);
+  await world.advance(50);
+  client.record(click);
+  await world.advance(20);
+  const last = client.record(click);
+  await world.advance(20);
+  assert.equal(world.gateway.received.length, 1);
+  tab.page("leave");
+  await world.advance(20);
+  assert.deepEqual(eventsOf(world.gateway.received[1]!), [last.id]);
+  tab.page("return");
+  await world.advance(50);
+  const { attempt, id } = world.gateway.received[2]!;
+  assert.deepEqual([attempt, id], [2, world.gateway.received[1]!.id]);
+  assert.equal(await last.accepted, "duplicate");
+  client.close();
+});
+
 test("no timer while idle, and neither timer nor listener after close", async () => {
   const world = new World();
   const tab = world.tab();

@@ -127,7 +127,8 @@ export class FakeSocket implements Socket {
   onmessage: Socket["onmessage"] = null;
   onerror: Socket["onerror"] = null;
   onclose: Socket["onclose"] = null;
-  resuming = false;
+  /** The network went away: what was sent does not arrive. What `close` finds sent does. */
+  #cut = false;
   readonly world: World;
   readonly gateway: Gateway;
 
@@ -151,7 +152,7 @@ export class FakeSocket implements Socket {
   send(text: string): void {
     const message = JSON.parse(text) as Message;
     this.world.later(() => {
-      if (this.readyState !== 1) return;
+      if (this.#cut) return;
       const answer = this.gateway.answer(message);
       if (answer === "close") this.drop(1006, "");
       else if (answer !== "silence") {
@@ -176,6 +177,7 @@ export class FakeSocket implements Socket {
   }
 
   drop(code: number, reason: string): void {
+    this.#cut = true;
     this.readyState = 3;
     this.gateway.sockets.delete(this);
     this.world.later(() => this.onclose?.({ code, reason }));

@@ -340,7 +340,7 @@ class LearnerClient implements Client {
         this.#tabs.release();
         this.#pump();
       } else if (event === "leave") {
-        this.#sender.hurry();
+        this.#sender.leave();
         link.pause(); // a live socket keeps the page out of the back/forward cache
         this.#tabs.release();
       } else {

@@ -148,12 +148,11 @@ export class Outbox {
     return members.length ? this.#frozenOf(id, members, offset, 0) : undefined;
   }
 
-  /** A try begins: count it, and store that before it is sent. */
-  async keep(batch: Batch): Promise<Batch> {
-    const next = { ...batch, attempt: batch.attempt + 1 };
-    this.#frozen.set(batch.id, next);
-    await this.#log.write({ batches: [next] });
-    return next;
+  /** A try begins: count it. `stored` resolves once that is stored; then it may be sent. */
+  keep(batch: Batch): { counted: Batch; stored: Promise<void> } {
+    const counted = { ...batch, attempt: batch.attempt + 1 };
+    this.#frozen.set(batch.id, counted);
+    return { counted, stored: this.#log.write({ batches: [counted] }) };
   }
 
   /** Whether it still waits for an answer. */

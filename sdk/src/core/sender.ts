@@ -126,6 +126,30 @@ export class Sender {
     this.pump();
   }
 
+  /**
+   * The page is left, and nobody will be here when the store answers: send what is stored now. If
+   * the page dies before its batch is stored, the next one sends the same events in another batch.
+   */
+  leave(): void {
+    const { link, outbox, allowed } = this.#options;
+    const mine = allowed();
+    const now = this.#options.env.elapsed();
+    while (
+      link.live &&
+      !link.byRest &&
+      !this.parked &&
+      mine !== "none" &&
+      now >= this.#pausedUntil
+    ) {
+      const room = this.#unacknowledged - this.#eventsUnderWay();
+      if (room < 1 || this.#underWay >= MOST_MESSAGES || this.#spend(now) > 0) return;
+      const batch = this.#freeze(now, room, mine);
+      if (!batch) return;
+      if (!this.#transmit(outbox.keep(batch).counted)) return void this.#ready.push(batch);
+      this.sent += 1;
+    }
+  }
+
   /** A line has ended: what it left unanswered goes again. */
   down(via: number): void {
     for (const [id, flight] of this.#flying) {
@@ -291,7 +315,8 @@ export class Sender {
   async #launch(batch: Batch): Promise<void> {
     const { outbox, link } = this.#options;
     this.#launching.set(batch.id, batch);
-    const counted = await outbox.keep(batch);
+    const { counted, stored } = outbox.keep(batch);
+    await stored;
     this.#launching.delete(batch.id);
     if (this.#closed || !outbox.has(counted)) return this.pump();
     if (!link.live || this.parked || !this.#transmit(counted)) {
