@@ -27,7 +27,7 @@ $(error SERVICES is "$(SERVICES)"; set it to real or embedded)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real test-long coverage services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
+.PHONY: help run test test-real test-long test-web sdk coverage services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -49,6 +49,14 @@ coverage: install-dev ## how much of the code `make test` runs; lines in .master
 
 test-long: install-dev ## the other half: crash tests on embedded services
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "crash"
+
+test-web: sdk/node_modules/.stamp ## the browser SDK: types, unit tests, the package, its size; needs Node 20
+	@cd sdk && npx --no-install tsc --noEmit
+	@cd sdk && node scripts/test.mjs
+	@cd sdk && node scripts/build.mjs && npx --no-install publint --strict
+
+sdk: sdk/node_modules/.stamp ## build the browser SDK, and the copy that the gateway serves
+	@cd sdk && node scripts/types.mjs && node scripts/build.mjs
 
 services: ## fetch and start Apache Kafka, redis-server and FerretDB under .masterx/services
 	@$(SERVERS) start
@@ -121,6 +129,13 @@ $(STAMPS)/local-llm: requirements/local-llm.txt $(STAMPS)/lock
 
 $(STAMPS)/masterx: pyproject.toml $(STAMPS)/lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+sdk/node_modules/.stamp: sdk/package-lock.json
+	@node --eval 'process.exit(+(parseInt(process.version.slice(1)) < 20))' && command -v npm >/dev/null \
+		|| { echo "install Node 20 or newer, with npm: the SDK is built and tested with it"; exit 1; }
+	@echo "installing what builds the SDK ..."
+	@cd sdk && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # -- locking ---------------------------------------------------------------------------------

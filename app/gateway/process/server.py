@@ -12,7 +12,6 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from socket import socket
 from typing import Final
 
@@ -22,7 +21,6 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import FileResponse
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,7 +28,7 @@ from app.gateway.auth.admission import local_origins, origins
 from app.gateway.intake.refusal import STATUS, Refusal
 from app.gateway.process import status
 from app.gateway.process.gateway import Gateway
-from app.gateway.rest import openapi, routes
+from app.gateway.rest import openapi, pages, routes
 from app.gateway.rest.bodies import may_go_on
 from app.gateway.websocket.protocol import GatewayConfig
 from app.kafka import clients
@@ -43,7 +41,6 @@ from app.settings import Settings
 from schemas.wire.errors import ErrorCode
 from schemas.wire.rest import Problem
 
-_PAGE: Final = Path(__file__).resolve().parents[3] / "examples" / "page.html"
 _HARD_LIMIT: Final = 2
 """Messages up to this many times the allowed size get an error, and the connection lives
 on; larger ones are not read at all (close code 1009)."""
@@ -80,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.readiness = gateway.readiness
     app.include_router(routes.router)
     app.include_router(status.router)
+    app.include_router(pages.router(example=settings.environment == "development"))
     path = f"{routes.PREFIX}/ws/{{user_id:path}}"
     app.router.routes.append(WebSocketRoute(path, gateway.websocket))
     app.add_middleware(
@@ -96,12 +94,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _fault)
     openapi.install(app)
-    if settings.environment == "development" and _PAGE.is_file():
-
-        @app.get("/", include_in_schema=False)
-        async def page() -> FileResponse:
-            return FileResponse(_PAGE)
-
     return app
 
 

@@ -91,7 +91,9 @@ async def test_a_token_in_the_address_is_refused_and_not_logged(edge: Edge, name
     assert token not in caplog.text
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost.evil.example"]
+)
 async def test_a_page_of_a_foreign_origin_is_refused_before_the_handshake(edge: Edge, origin):
     with pytest.raises(InvalidStatus) as refused:
         async with edge.raw(additional_headers=edge.bearer(), origin=origin):

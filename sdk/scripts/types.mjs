@@ -1,0 +1,78 @@
+// Write src/core/wire.gen.ts, the types of contracts/wire/*.json: `node scripts/types.mjs`.
+// With --check nothing is written, and the exit status is 1 if the file differs.
+import { readFile, readdir, writeFile } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
+import { compile } from "json-schema-to-typescript";
+
+const SCHEMAS = new URL("../../contracts/wire/", import.meta.url);
+const TARGET = new URL("../src/core/wire.gen.ts", import.meta.url);
+const BANNER = "// Generated from contracts/wire by scripts/types.mjs. Do not edit.";
+
+/** One schema of all: a definition that several messages share becomes one type. */
+async function merged() {
+  const definitions = {};
+  const add = (name, { required = [], ...rest }) => {
+    // The order of required names differs from contract to contract, and says nothing.
+    const schema = { ...rest, required: required.toSorted() };
+    if (name in definitions && !isDeepStrictEqual(definitions[name], schema))
+      throw new Error(`two contracts define ${name} differently`);
+    definitions[name] = schema;
+  };
+  for (const name of (await readdir(SCHEMAS)).sort()) {
+    const {
+      $defs = {},
+      $id,
+      $schema,
+      ...schema
+    } = JSON.parse(await readFile(new URL(name, SCHEMAS), "utf8"));
+    for (const [key, value] of Object.entries($defs)) add(key, value);
+    add(schema.title, schema);
+  }
+  return { title: "Wire", type: "object", definitions };
+}
+
+/** Fields of a definition carry no titles of their own, and what is bounded is a plain array. */
+function plain(node) {
+  if (Array.isArray(node)) return node.map(plain);
+  if (node === null || typeof node !== "object") return node;
+  const rest = Object.fromEntries(
+    Object.entries(node)
+      .filter(([key]) => key !== "minItems" && key !== "maxItems")
+      .map(([key, value]) => [key, plain(value)]),
+  );
+  if (typeof rest.$ref !== "string") return rest;
+  // By name, because a reference with a description beside it would become a type of its own.
+  const { $ref, ...beside } = rest;
+  return { ...beside, tsType: $ref.replace("#/$defs/", "") };
+}
+
+export async function generate() {
+  const text = await compile(plain(await merged()), "Wire", {
+    additionalProperties: false,
+    bannerComment: BANNER,
+    unreachableDefinitions: true,
+    ignoreMinAndMaxItems: true,
+    format: true,
+  });
+  return text
+    .replace(/export interface Wire \{\}\n/, "")
+    .replace(
+      /\/\*\*\n \* This interface was referenced by `Wire`'s JSON-Schema\n \* via the `definition` "\w+"\.\n \*\/\n/g,
+      "",
+    )
+    .replace(
+      / \*\n \* This interface was referenced by `Wire`'s JSON-Schema\n \* via the `definition` "\w+"\.\n/g,
+      "",
+    );
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  const text = await generate();
+  if (process.argv.includes("--check")) {
+    const present = await readFile(TARGET, "utf8").catch(() => "");
+    if (present !== text) {
+      console.error("src/core/wire.gen.ts differs from contracts/wire: run `npm run types` in sdk");
+      process.exitCode = 1;
+    }
+  } else await writeFile(TARGET, text);
+}

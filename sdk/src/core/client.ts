@@ -1,0 +1,436 @@
+/** A learner's client: records what the learner does, and follows what masterx makes of it. */
+import type { Client, ClientOptions, Recorded, SayOptions } from "./api.ts";
+import { Books, type DropReason, type Outcome, type Stats } from "./books.ts";
+import { type Consent, ConsentGate } from "./consent.ts";
+import { Answer, type Reply } from "./conversation.ts";
+import { type Environment, browser } from "./environment.ts";
+import { type Exercise, type ExerciseOptions, exercise } from "./exercise.ts";
+import { Following } from "./feed.ts";
+import { Ids } from "./ids.ts";
+import type { Frame } from "./socket.ts";
+import { Outbox } from "./outbox.ts";
+import { type Receipt, Receipts } from "./receipts.ts";
+import { Sender } from "./sender.ts";
+import { type Settled, Tabs } from "./tabs.ts";
+import type { Ack, Feedback, Hello, Interaction, Recommendation } from "./wire.gen.ts";
+import { type Entry, type Kind, type Loaded, WriteAhead } from "./write_ahead.ts";
+
+/** The largest event that is taken before `hello` names the server's bound, bytes. */
+const LARGEST = 262_144;
+/** What a message needs beside its event. */
+const ROOM = 512;
+/** Milliseconds that logout tries to send. */
+export const LOGOUT_FLUSH = 2_000;
+/** Feedback on recommendations that is remembered, so that each outcome goes once. */
+const REMEMBERED = 1_000;
+const WHY: Readonly<Record<DropReason, string>> = {
+  no_consent: "consent is not granted",
+  withdrawn: "consent was withdrawn",
+  invalid: "not an event that can be sent",
+  too_large: "larger than a message may be",
+  full: "the outbox is full",
+  old: "it waited too long",
+  logout: "the learner logged out",
+  closed: "the client is closed",
+};
+
+export function createClient(options: ClientOptions): Client {
+  return new LearnerClient(options);
+}
+
+class LearnerClient implements Client {
+  readonly userState;
+  readonly recommendations;
+  readonly interventions;
+  readonly replies;
+  readonly connection;
+  readonly problems;
+  readonly #env: Environment;
+  readonly #scope: string;
+  readonly #following: Following;
+  readonly #log: WriteAhead;
+  readonly #outbox: Outbox;
+  readonly #sender: Sender;
+  readonly #tabs: Tabs;
+  readonly #ids: Ids;
+  readonly #consent: ConsentGate;
+  readonly #books = new Books();
+  readonly #receipts = new Receipts();
+  readonly #answers = new Set<Answer>();
+  readonly #outcomes = new Map<string, Receipt>();
+  readonly #idle = new Set<() => void>();
+  #ignore: () => void = () => {};
+  #largest = LARGEST;
+  #began = false;
+  #loading = false;
+  #more = false;
+  #closed = false;
+
+  constructor(options: ClientOptions) {
+    const env = (this.#env = options.environment ?? browser());
+    this.#scope = `${options.url}|${options.userId}`;
+    const persistent = options.storage !== "memory";
+    this.#following = new Following(
+      { ...options, environment: env },
+      {
+        live: (token) => this.#sender.live(token),
+        down: (via) => this.#sender.down(via),
+        smaller: () => this.#sender.smaller(),
+        hello: (hello) => this.#hello(hello),
+        answer: (frame) => this.#answer(frame),
+        reply: (text) => {
+          for (const answer of this.#answers) if (answer.take(text)) break;
+        },
+      },
+    );
+    const { link, clock, problems } = this.#following;
+    this.userState = this.#following.userState;
+    this.recommendations = this.#following.recommendations;
+    this.interventions = this.#following.interventions;
+    this.replies = this.#following.replies;
+    this.connection = this.#following.connection;
+    this.problems = problems;
+    this.#ids = new Ids(env);
+    this.#log = new WriteAhead(env, this.#scope, persistent, (code) =>
+      problems.tell(code, "events that wait are kept in memory, and end with this page"),
+    );
+    this.#outbox = new Outbox(this.#log);
+    this.#tabs = new Tabs(env, `masterx|${this.#scope}`, persistent, {
+      turn: () => void this.#load(),
+      stored: () => void this.#load(),
+      settled: (settled) => this.#elsewhere(settled),
+      purged: () => this.#forgetAll("withdrawn"),
+      impatient: () => this.#pump(),
+    });
+    this.#sender = new Sender({
+      env,
+      outbox: this.#outbox,
+      link,
+      clock,
+      ids: this.#ids,
+      allowed: () => this.#allowed(),
+      answered: {
+        settled: (outcomes) => {
+          for (const one of outcomes) this.#settle(...one);
+          this.#tabs.tellSettled(outcomes.map(([id, outcome]) => [id, outcome]));
+        },
+        problem: (code, message, more) => problems.tell(code, message, more),
+        drained: () => {
+          if (this.#tabs.looked) this.#tabs.release();
+          for (const done of this.#idle) done();
+        },
+        parked: () => {},
+      },
+    });
+    this.#consent = new ConsentGate(options.consent ?? "pending", (granted) => {
+      if (granted) this.#begin();
+      else this.#withdraw();
+    });
+    if (this.#consent.open) this.#begin();
+  }
+
+  // -- what a page calls ----------------------------------------------------------------------
+
+  record(interaction: Recorded): Receipt {
+    const { timestamp, ...rest } = { ...interaction } as Recorded & Partial<Interaction>;
+    delete rest.eventId;
+    delete rest.userId;
+    const sound = typeof rest.interactionType === "string" && rest.interactionType !== "";
+    return this.#take("interactions", sound ? rest : undefined, timestamp);
+  }
+
+  exercise(options: ExerciseOptions = {}): Exercise {
+    return exercise(
+      options,
+      () => this.#env.elapsed(),
+      (interaction) => this.record(interaction),
+    );
+  }
+
+  say(text: string, options: SayOptions = {}): Reply {
+    const { wantsReply, replyMode } = options;
+    const body = {
+      text,
+      ...(wantsReply !== undefined && { wantsReply }),
+      ...(replyMode !== undefined && { replyMode }),
+    };
+    const sound = typeof text === "string" && text !== "";
+    const receipt = this.#take("chat", sound ? body : undefined);
+    const answer: Answer = new Answer(this.#env, receipt, wantsReply !== false, () =>
+      this.#answers.delete(answer),
+    );
+    if (!answer.over) this.#answers.add(answer);
+    return answer;
+  }
+
+  feedback({
+    targetType,
+    targetId,
+    outcome,
+  }: Pick<Feedback, "targetType" | "targetId" | "outcome">) {
+    const sound = [targetType, targetId, outcome].every((one) => typeof one === "string" && one);
+    return this.#take("feedback", sound ? { targetType, targetId, outcome } : undefined);
+  }
+
+  apply(recommendation: Pick<Recommendation, "id">): Receipt {
+    return this.#once(recommendation.id, "applied");
+  }
+
+  dismiss(recommendation: Pick<Recommendation, "id">): Receipt {
+    return this.#once(recommendation.id, "dismissed");
+  }
+
+  revert(recommendation: Pick<Recommendation, "id">): Receipt {
+    return this.#once(recommendation.id, "reverted");
+  }
+
+  setConsent(consent: Consent): void {
+    if (this.#closed) return;
+    const parked = consent === "granted" && this.#sender.parked;
+    this.#consent.set(consent);
+    if (!parked) return;
+    const { link, tokens } = this.#following;
+    if (!link.byRest) return void link.renew("rejected");
+    tokens.clear();
+    this.#sender.unpark();
+  }
+
+  flush(timeout = 5_000): Promise<boolean> {
+    if (!this.#books.pending) return Promise.resolve(true);
+    if (this.#closed) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const end = (): void => {
+        this.#env.clearTimeout(timer);
+        this.#idle.delete(end);
+        resolve(this.#books.pending === 0);
+      };
+      const timer = this.#env.setTimeout(end, timeout);
+      this.#idle.add(end);
+      this.#tabs.want();
+      this.#sender.hurry();
+    });
+  }
+
+  async logout({ purge = true } = {}): Promise<void> {
+    await this.flush(LOGOUT_FLUSH);
+    if (purge && !this.#closed) {
+      this.#forgetAll("logout");
+      this.#tabs.tellPurged();
+      await this.#outbox.purge();
+    }
+    this.close();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#ignore();
+    this.#following.link.stop();
+    this.#following.tokens.clear();
+    this.#sender.close();
+    this.#tabs.close();
+    this.#log.close();
+    this.#receipts.close();
+    for (const answer of this.#answers) answer.fail("closed", "the client was closed");
+    for (const done of this.#idle) done();
+  }
+
+  stats(): Stats {
+    return {
+      ...this.#books.balance(),
+      storage: this.#log.persistent ? "persistent" : "memory",
+      bytes: this.#outbox.bytes,
+      sent: this.#sender.sent,
+      retries: this.#sender.retries,
+    };
+  }
+
+  // -- recording ------------------------------------------------------------------------------
+
+  #take(kind: Kind, body: object | undefined, timestamp?: number | string): Receipt {
+    const id = this.#ids.next();
+    const receipt = this.#receipts.open(id);
+    this.#books.record(id);
+    const why = this.#unfit(body);
+    const text = why ? undefined : json(body);
+    const at = timestamp === undefined ? this.#env.now() : moment(timestamp);
+    const bytes = text === undefined ? 0 : utf8(text);
+    if (why) this.#drop(id, why);
+    else if (text === undefined || Number.isNaN(at)) this.#drop(id, "invalid");
+    else if (bytes > this.#largest - ROOM) this.#drop(id, "too_large");
+    else {
+      const { clock } = this.#following;
+      // A copy: what the page changes later was not what happened.
+      const copy = JSON.parse(text) as Entry["body"];
+      const offset = clock.known ? clock.offset : undefined;
+      this.#put({ scope: this.#scope, id, kind, body: copy, at, offset, bytes });
+    }
+    return receipt;
+  }
+
+  #unfit(body: object | undefined): DropReason | undefined {
+    if (this.#closed) return "closed";
+    if (!this.#consent.open) return "no_consent";
+    return body ? undefined : "invalid";
+  }
+
+  #put(entry: Entry): void {
+    const { stored, dropped } = this.#outbox.add(entry);
+    for (const { id } of dropped) this.#drop(id, "full");
+    void stored.then(() => {
+      if (this.#closed) return this.#receipts.stored(entry.id);
+      this.#receipts.stored(entry.id);
+      this.#tabs.tellStored();
+      this.#pump();
+    });
+  }
+
+  #once(id: string, outcome: string): Receipt {
+    const name = `${outcome}|${id}`;
+    const before = this.#outcomes.get(name);
+    if (before) return before;
+    const receipt = this.feedback({ targetType: "recommendation", targetId: id, outcome });
+    this.#outcomes.set(name, receipt);
+    const [oldest] = this.#outcomes.keys();
+    if (this.#outcomes.size > REMEMBERED) this.#outcomes.delete(oldest!);
+    return receipt;
+  }
+
+  // -- settling -------------------------------------------------------------------------------
+
+  #settle(id: string, outcome: Outcome, message?: string, field?: string): void {
+    if (!this.#books.settle(id, outcome)) return;
+    if (outcome === "refused") {
+      const more = field === undefined ? { id } : { id, field };
+      this.problems.tell("invalid_message", message ?? "refused", more);
+    }
+    this.#receipts.settle(id, outcome, message, field);
+  }
+
+  #drop(id: string, reason: DropReason): void {
+    if (!this.#books.settle(id, reason)) return;
+    if (reason === "full") this.problems.tell("outbox_full", WHY[reason], { id });
+    else if (reason === "invalid" || reason === "too_large" || reason === "old")
+      this.problems.tell(reason === "old" ? "dropped" : reason, WHY[reason], { id });
+    this.#receipts.settle(id, reason, WHY[reason]);
+  }
+
+  /** Another tab has settled these. */
+  #elsewhere(settled: Settled): void {
+    void this.#outbox.settle(settled.map(([id]) => id));
+    for (const [id, outcome] of settled) this.#settle(id, outcome);
+    this.#sender.forget();
+  }
+
+  #forgetAll(reason: DropReason): void {
+    const ids = this.#outbox.ids();
+    for (const id of ids) this.#drop(id, reason);
+    void this.#outbox.settle(ids);
+    this.#sender.forget();
+  }
+
+  // -- beginning, leaving ---------------------------------------------------------------------
+
+  #begin(): void {
+    const { link } = this.#following;
+    this.#ignore();
+    this.#ignore = this.#env.listen((event) => {
+      if (event === "hidden") {
+        this.#sender.hurry();
+        this.#tabs.release();
+        this.#pump();
+      } else if (event === "leave") {
+        this.#sender.leave();
+        link.pause(); // a live socket keeps the page out of the back/forward cache
+        this.#tabs.release();
+      } else {
+        link.resume();
+        this.#pump();
+      }
+    });
+    link.start();
+    if (!this.#tabs.shared) void this.#load();
+    else this.#tabs.want();
+    this.#began = true;
+  }
+
+  #withdraw(): void {
+    if (!this.#began) return;
+    this.#began = false;
+    this.#ignore();
+    this.#following.link.stop();
+    this.#forgetAll("withdrawn");
+    this.#tabs.tellPurged();
+    void this.#outbox.purge();
+    this.#tabs.release();
+  }
+
+  /** Take over what an earlier page, or another tab, has left in the store. */
+  async #load(): Promise<void> {
+    this.#more = true;
+    if (this.#loading) return;
+    this.#loading = true;
+    while (this.#more) {
+      this.#more = false; // what is stored from now on may need another look
+      this.#restore(await this.#log.load());
+    }
+    this.#loading = false;
+  }
+
+  #restore(loaded: Loaded): void {
+    if (this.#closed || !this.#consent.open) return;
+    const { entries, batches } = this.#outbox.restore(loaded);
+    for (const { id } of entries) this.#books.restore(id);
+    this.#sender.restore(batches);
+    this.#dropOld();
+    this.#pump();
+  }
+
+  #dropOld(): void {
+    const old = this.#outbox.old(this.#env.now());
+    for (const { id } of old) this.#drop(id, "old");
+    void this.#outbox.settle(old.map(({ id }) => id));
+  }
+
+  #pump(): void {
+    if (this.#closed || !this.#consent.open) return;
+    if (this.#outbox.size || !this.#tabs.looked) this.#tabs.want();
+    this.#sender.pump();
+  }
+
+  #allowed(): ReadonlySet<string> | undefined | "none" {
+    if (!this.#consent.open) return "none";
+    if (this.#tabs.holding) return undefined;
+    return this.#tabs.alone ? this.#receipts.ids() : "none";
+  }
+
+  #hello({ limits }: Hello): void {
+    this.#dropOld();
+    if (!limits) return;
+    this.#largest = limits.maxMessageBytes ?? this.#largest;
+    this.#sender.bound(limits);
+  }
+
+  #answer(frame: Frame): void {
+    if (frame.type === "ack") this.#sender.ack(frame as unknown as Ack);
+    else this.#sender.error(frame);
+  }
+}
+
+/** UTC milliseconds of a time as wire.md allows it; NaN if it is none. */
+function moment(time: number | string): number {
+  if (typeof time === "string") return Date.parse(time);
+  return time < 1e11 ? time * 1000 : time;
+}
+
+function json(body: object | undefined): string | undefined {
+  try {
+    return JSON.stringify(body);
+  } catch {
+    return undefined; // a circle, or a BigInt
+  }
+}
+
+function utf8(text: string): number {
+  return new TextEncoder().encode(text).length;
+}

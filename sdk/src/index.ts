@@ -1,0 +1,20 @@
+/** `@masterx/sdk`: record what a learner does, follow what masterx makes of it. */
+export { createClient } from "./core/client.ts";
+export type { Client, ClientOptions, Recorded, SayOptions } from "./core/api.ts";
+export { createFeed } from "./core/feed.ts";
+export type { Feed, FeedOptions, Followed } from "./core/feed.ts";
+export { MasterxError } from "./core/problems.ts";
+export type { Problem, ProblemCode } from "./core/problems.ts";
+export type { DropReason, Stats } from "./core/books.ts";
+export type { Consent } from "./core/consent.ts";
+export type { Reply, ReplyEvent } from "./core/conversation.ts";
+export type { ReplyText } from "./core/replies.ts";
+export { browser } from "./core/environment.ts";
+export type { Channel, Environment, PageEvent, Socket, Timer } from "./core/environment.ts";
+export type { Exercise, ExerciseOptions } from "./core/exercise.ts";
+export type { ConnectionStatus } from "./core/link.ts";
+export type { Phase } from "./core/connection.ts";
+export type { Observable } from "./core/observable.ts";
+export type { Receipt } from "./core/receipts.ts";
+export type { GetToken, TokenReason } from "./core/tokens.ts";
+export type * from "./core/wire.gen.ts";

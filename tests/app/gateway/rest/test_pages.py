@@ -1,0 +1,34 @@
+"""The SDK that a page loads from the gateway."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from app.gateway.rest.pages import SDK
+from tests.app.gateway.edge import Edge
+
+pytestmark = pytest.mark.services
+
+ORIGIN = {"Origin": "https://school.example"}
+
+
+async def test_any_page_may_load_the_sdk(edge: Edge) -> None:
+    async with httpx.AsyncClient(base_url=edge.http, trust_env=False) as client:
+        answer = await client.get("/sdk/v1.js", headers=ORIGIN)
+
+    assert answer.status_code == 200
+    assert answer.content == SDK.read_bytes()
+    assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "immutable" not in answer.headers["cache-control"]
+
+
+async def test_a_browser_that_has_it_does_not_load_it_again(edge: Edge) -> None:
+    async with httpx.AsyncClient(base_url=edge.http, trust_env=False) as client:
+        first = await client.get("/sdk/v1.js")
+        again = await client.get("/sdk/v1.js", headers={"If-None-Match": first.headers["etag"]})
+        other = await client.get("/sdk/v1.js", headers={"If-None-Match": '"another"'})
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert other.status_code == 200
