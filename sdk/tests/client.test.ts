@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Client, ClientOptions } from "../src/core/api.ts";
 import { createClient } from "../src/core/client.ts";
-import { MOST_ENTRIES } from "../src/core/outbox.ts";
+import { MOST_ENTRIES, SENT_BEFORE } from "../src/core/outbox.ts";
 import { ERROR_REACTIONS } from "../src/core/problems.ts";
 import { type Tab, World, eventsOf, settled, shared, token } from "./world.ts";
 
@@ -655,6 +655,30 @@ test("a page that is left sends what it has gathered; if it comes back, that goe
   assert.deepEqual([attempt, id], [2, world.gateway.received[1]!.id]);
   assert.equal(await last.accepted, "duplicate");
   client.close();
+});
+
+test("what an earlier page left in no batch may have been sent by it, and says so after a minute", async () => {
+  for (const [waited, attempt] of [
+    [10_000, 1],
+    [SENT_BEFORE + 1_000, 2],
+  ] as const) {
+    const world = new World();
+    const tab = world.tab();
+    const first = open(world, { getToken: () => new Promise(() => {}) }, tab);
+    const { id, stored } = first.record(click);
+    await world.advance(20);
+    await stored;
+    first.close();
+    await world.advance(waited);
+    const next = open(world);
+    await world.advance(50);
+    const fresh = next.record(click);
+    await world.advance(1_100);
+    const [left, own] = world.gateway.received;
+    assert.deepEqual([eventsOf(left!), left!.attempt], [[id], attempt]);
+    assert.deepEqual([eventsOf(own!), own!.attempt], [[fresh.id], 1]);
+    next.close();
+  }
 });
 
 test("no timer while idle, and neither timer nor listener after close", async () => {

@@ -22,6 +22,12 @@ export interface BatchLimits {
 }
 
 export const BATCH: BatchLimits = { events: 50, bytes: 48 * 1024 };
+/**
+ * Milliseconds after which an event of another page, that no stored batch holds, counts as sent
+ * before: a page that was left may have sent it without storing that. Far below the server's
+ * `dedupeSeconds`, within which it knows a retry even if we call it the first try.
+ */
+export const SENT_BEFORE = 60_000;
 /** What a batch and each event of it need beside the event's own bytes. */
 const FRAME = 256;
 const BESIDE = 128;
@@ -33,6 +39,8 @@ export class Outbox {
   #open = new Set<string>();
   readonly #unstored = new Set<string>();
   readonly #frozen = new Map<string, Batch>();
+  /** Ids of entries that another page, or another tab, has left without a whole batch. */
+  readonly #left = new Set<string>();
   #bytes = 0;
   #urgent = 0;
 
@@ -111,6 +119,7 @@ export class Outbox {
       this.#frozen.set(batch.id, batch);
       whole.push(batch);
     }
+    for (const id of present) this.#left.add(id);
     const open = [...present].flatMap((id) => this.#entries.get(id) ?? []);
     const newer = [...this.#open].flatMap((id) => this.#entries.get(id) ?? []);
     this.#open = new Set();
@@ -131,6 +140,7 @@ export class Outbox {
     id: string,
     limits: BatchLimits,
     offset: number | undefined,
+    now: number,
     only?: ReadonlySet<string>,
   ): Batch | undefined {
     const members: Entry[] = [];
@@ -145,7 +155,9 @@ export class Outbox {
       bytes += entry.bytes + BESIDE;
       if (entry.kind !== "interactions" || members.length >= limits.events) break;
     }
-    return members.length ? this.#frozenOf(id, members, offset, 0) : undefined;
+    if (!members.length) return undefined;
+    const sent = members.some((one) => this.#left.has(one.id) && now - one.at > SENT_BEFORE);
+    return this.#frozenOf(id, members, offset, sent ? 1 : 0);
   }
 
   /** A try begins: count it. `stored` resolves once that is stored; then it may be sent. */
@@ -190,6 +202,7 @@ export class Outbox {
     this.#entries.clear();
     this.#open.clear();
     this.#unstored.clear();
+    this.#left.clear();
     this.#frozen.clear();
     this.#bytes = this.#urgent = 0;
     const change: Change = { purge: true };
@@ -220,6 +233,7 @@ export class Outbox {
     this.#entries.delete(id);
     this.#bytes -= entry.bytes;
     this.#unstored.delete(id);
+    this.#left.delete(id);
     this.#unopen(entry);
     return true;
   }

@@ -305,10 +305,11 @@ export class Sender {
   }
 
   #freeze(now: number, room: number, allowed: ReadonlySet<string> | undefined) {
-    const { outbox, ids, clock } = this.#options;
+    const { env, outbox, ids, clock } = this.#options;
     const limits = { ...this.#limits, events: Math.min(this.#limits.events, room) };
+    const offset = clock.known ? clock.offset : undefined;
     this.#frozeAt = now;
-    return outbox.freeze(ids.next(), limits, clock.known ? clock.offset : undefined, allowed);
+    return outbox.freeze(ids.next(), limits, offset, env.now(), allowed);
   }
 
   /** Count the try in the store; then send it, if the line still stands. */
