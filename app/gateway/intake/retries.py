@@ -38,7 +38,7 @@ _PAUSE: Final = 1.0
 _LOOKING_UP: Final = 3.0
 """Seconds that history may take to answer."""
 _FRESH: Final = 1.0
-"""Seconds for which it stays known that history has caught up."""
+"""Seconds for which an answer about history's progress stands."""
 _HISTORY: Final = "history"
 
 log = structlog.get_logger(__name__)
@@ -116,6 +116,7 @@ class HistoryProgress:
         self._redis = redis
         self._settings = settings
         self._asking = asyncio.Lock()
+        self._caught_up = False
         self._known_at = float("-inf")
 
     @property
@@ -124,19 +125,17 @@ class HistoryProgress:
         return self._settings.redis.dedupe_ttl
 
     async def caught_up(self) -> bool:
-        """Known for a second.
+        """As it stood at most a second ago: many may ask.
 
         Raises OperatorError, RedisError, KafkaError, OSError, TimeoutError: nobody can tell.
         """
         loop = asyncio.get_running_loop()
         async with self._asking:
-            if loop.time() - self._known_at <= _FRESH:
-                return True
             began = loop.time()
-            caught_up = await self._workers_are() or await self._nothing_old_is_left()
-            if caught_up:
+            if began - self._known_at > _FRESH:
+                self._caught_up = await self._workers_are() or await self._nothing_old_is_left()
                 self._known_at = began
-            return caught_up
+            return self._caught_up
 
     async def _workers_are(self) -> bool:
         beats = (await heartbeats.roles(self._redis, self._settings.redis)).get(_HISTORY, [])

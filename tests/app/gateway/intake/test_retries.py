@@ -178,13 +178,13 @@ async def test_a_batch_that_was_accepted_in_part_is_counted_once(
 async def test_where_history_stands_still_an_old_retry_waits_and_a_young_one_need_not(
     topics: Settings,
 ):
-    redis = topics.redis.model_copy(update={"dedupe_ttl": 1.0})
+    redis = topics.redis.model_copy(update={"dedupe_ttl": 2.5})
     settings = topics.model_copy(update={"redis": redis})
     async with serving(settings) as edge, edge.client() as client:
         # Nothing has waited for long yet: nobody could have sent it a while ago.
         first, _, _ = messages(now_ms() - 3_600_000)
         assert (await client.call(**{**first, "id": "1", "eventId": "1"}))["type"] == "ack"
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(4.0)
         old, _, _ = messages(now_ms() - 3_600_000)
         told = await client.call(**old, attempt=2)
         assert (told["code"], told["retryAfter"] > 0) == ("unavailable", True)
