@@ -23,9 +23,9 @@ from websockets.exceptions import ConnectionClosed
 
 from app.client.gateway import connected, socket_url
 from app.process.errors import OperatorError
-from schemas.base import new_event_id
+from schemas.base import InvalidMessage, new_event_id
 from schemas.wire.errors import CloseCode, ErrorCode
-from schemas.wire.server import Ack, Error
+from schemas.wire.server import Ack
 
 GetToken = Callable[[], Awaitable[str]]
 Frames = asyncio.Queue[dict[str, Any] | None]
@@ -35,12 +35,21 @@ _PASSING: Final = frozenset(
     {ErrorCode.RATE_LIMITED, ErrorCode.SLOW_DOWN, ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL}
 )
 """Errors after which the same message may be accepted."""
+_KNOWN: Final = frozenset(ErrorCode)
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
 """Seconds before a new connection: the first, doubled up to the last, times a random share."""
 _STEADY: Final = 5.0
 """Seconds that a connection lives to count as one that works."""
 _UNACKNOWLEDGED: Final = 200
 """Events under way, until `hello` says how many there may be."""
+_LARGEST: Final = 262_144
+"""Bytes of a message, until `hello` says how many there may be."""
+_BESIDE: Final = 64
+"""Bytes of `attempt` and `sentAt`."""
+_OPEN_WITHIN: Final = 30.0
+"""Seconds until the first `hello`."""
+_UNPROVEN: Final = 2
+"""Tokens that are refused, one after another, until no more are asked for."""
 _HEARD: Final = 10_000
 """Frames that wait for whoever iterates."""
 
@@ -51,10 +60,10 @@ class Refused(Exception):
     Attributes: code, field (dotted path or None), message: as in `error` on the wire.
     """
 
-    def __init__(self, error: Error) -> None:
-        where = "" if error.field is None else f" ({error.field})"
-        super().__init__(f"{error.code}{where}: {error.message}")
-        self.code, self.field, self.message = error.code, error.field, error.message
+    def __init__(self, code: str, message: str, field: str | None = None) -> None:
+        where = "" if field is None else f" ({field})"
+        super().__init__(f"{code}{where}: {message}")
+        self.code, self.field, self.message = code, field, message
 
 
 class Disconnected(OperatorError):
@@ -95,6 +104,10 @@ class Connection:
         self._heard: set[Frames] = set()
         self._opened = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
+        self._largest = _LARGEST
+        self._greeted_now = False
+        self._unproven = 0
+        """Connections in a row that ended with 4401 before `hello`."""
         self._ended: Disconnected | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -102,18 +115,30 @@ class Connection:
         """Connect. Raises OperatorError: no gateway there; Disconnected: it does not let us in."""
         self._running = asyncio.create_task(self._run(), name="learner-client")
         opened = asyncio.create_task(self._opened.wait())
-        await asyncio.wait({self._running, opened}, return_when=asyncio.FIRST_COMPLETED)
-        opened.cancel()
-        if self._running.done():
-            self._running.result()
+        try:
+            await asyncio.wait(
+                {self._running, opened},
+                timeout=_OPEN_WITHIN,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if self._running.done():
+                self._running.result()
+            if not opened.done():
+                raise Disconnected(f"the gateway did not let us in within {_OPEN_WITHIN:g} s")
+        except BaseException:
+            await self.close()
+            raise
+        finally:
+            opened.cancel()
 
     async def close(self) -> None:
         """End it. Messages that are not acknowledged fail with Disconnected."""
         assert self._running is not None
         self._running.cancel()
-        with suppress(asyncio.CancelledError, OperatorError):
-            await self._running
-        self._end(Disconnected("the client was closed"))
+        try:
+            await asyncio.gather(self._running, return_exceptions=True)
+        finally:
+            self._end(Disconnected("the client was closed"))
 
     # -- for whoever uses it -------------------------------------------------------------
 
@@ -129,6 +154,9 @@ class Connection:
         message = {"type": kind, "id": new_event_id(), **fields}
         if kind == "chat_message":
             message = {"timestamp": int(time.time() * 1000), **message}
+        # Far beyond its bound the gateway would not read it, but close: again and again.
+        if len(orjson.dumps(message)) + _BESIDE > self._largest:
+            raise Refused(ErrorCode.TOO_LARGE, f"a message has at most {self._largest} bytes")
         pending = Pending(message)
         async with self._room:
             await self._room.wait_for(lambda: self._has_room(pending) or self._ended is not None)
@@ -176,7 +204,7 @@ class Connection:
                     await self._connect_once()
                 except Disconnected:
                     raise
-                except OperatorError:
+                except Exception:  # no gateway there, or no token to be had: later, perhaps
                     if not self._opened.is_set():
                         raise
                 if time.monotonic() - began > _STEADY:
@@ -184,27 +212,36 @@ class Connection:
                 told, self._reconnect_after = self._reconnect_after, None
                 await asyncio.sleep(wait * random.random() if told is None else told)  # noqa: S311
                 wait = min(2 * wait, _LONGEST_WAIT)
-        except OperatorError as error:
+        except Exception as error:
             self._end(error if isinstance(error, Disconnected) else Disconnected(str(error)))
             raise
 
     async def _connect_once(self) -> None:
         token = self._token if isinstance(self._token, str) else await self._token()
+        self._greeted_now = False
         async with connected(self._url, token) as socket:
             try:
                 async for raw in socket:
-                    self._take(socket, orjson.loads(raw))
+                    with suppress(InvalidMessage, KeyError, TypeError, ValueError):
+                        self._take(socket, orjson.loads(raw))  # or a newer release's: ignored
             except ConnectionClosed:
                 pass  # the close code says whether to come back
             finally:
                 self._socket = None
-            again = socket.close_code != CloseCode.FORBIDDEN and (
-                socket.close_code != CloseCode.UNAUTHORIZED or not isinstance(self._token, str)
-            )
-            if not again:
+            if self._for_good(socket.close_code):
                 raise Disconnected(
                     f"closed by the gateway: {socket.close_code} {socket.close_reason}"
                 )
+
+    def _for_good(self, code: int | None) -> bool:
+        """Whether another connection would end the same way."""
+        if self._greeted_now or code != CloseCode.UNAUTHORIZED:
+            self._unproven = 0
+        if code != CloseCode.UNAUTHORIZED:
+            return code == CloseCode.FORBIDDEN
+        # A token that was good has expired; one that never was is wrong.
+        self._unproven += not self._greeted_now
+        return isinstance(self._token, str) or self._unproven >= _UNPROVEN
 
     def _take(self, socket: ClientConnection, message: dict[str, Any]) -> None:
         kind = message.get("type")
@@ -215,7 +252,7 @@ class Connection:
         elif kind == "ack":
             self._acknowledged(Ack.read(message))
         elif kind == "error":
-            self._failed(Error.read(message))
+            self._failed(message)
         elif kind == "restarting":
             self._reconnect_after = float(message["reconnectAfter"])
         elif "epoch" in message and not self._resuming:
@@ -226,7 +263,9 @@ class Connection:
 
     def _greeted(self, socket: ClientConnection, hello: dict[str, Any]) -> None:
         self._socket = socket
+        self._greeted_now = True
         limits = hello.get("limits", {})
+        self._largest = int(limits.get("maxMessageBytes", _LARGEST))
         self._unacknowledged = int(limits.get("unacknowledged", _UNACKNOWLEDGED))
         if self._place is None:
             self._place = str(hello["epoch"]), int(hello["offset"])
@@ -234,11 +273,17 @@ class Connection:
             self._tell(hello)
         else:
             self._resuming = True
-            epoch, offset = self._place
-            self._spawn(self._raw({"type": "resume", "epoch": epoch, "offset": offset}))
+            self._spawn(self._resume(0.0))
         self._opened.set()
         for pending in list(self._pending.values()):
             self._spawn(self._try(pending))
+
+    async def _resume(self, after: float) -> None:
+        socket = self._socket
+        await asyncio.sleep(after)
+        if self._socket is socket and self._place is not None:
+            epoch, offset = self._place
+            await self._raw({"type": "resume", "epoch": epoch, "offset": offset})
 
     def _resumed(self, message: dict[str, Any]) -> None:
         self._resuming = False
@@ -267,17 +312,21 @@ class Connection:
         if pending is not None and not pending.done.done():
             pending.done.set_result(ack)
 
-    def _failed(self, error: Error) -> None:
-        pending = None if error.id is None else self._pending.get(error.id)
+    def _failed(self, error: dict[str, Any]) -> None:
+        """As it came: a newer release may have codes that this one does not know."""
+        code, message = str(error.get("code")), str(error.get("message"))
+        after = float(error.get("retryAfter") or _FIRST_WAIT)
+        pending = self._pending.get(str(error.get("id")))
         if pending is None:
-            return
-        if error.code in _PASSING:
-            self._spawn(self._try_later(pending, error.retry_after or _FIRST_WAIT))
-            return
-        self._settled(pending.message["id"])
-        if not pending.done.done():
-            pending.done.set_exception(Refused(error))
-            pending.done.exception()  # seen, though the caller may have gone
+            if self._resuming and code in _PASSING:  # `resume` has no id
+                self._spawn(self._resume(after))
+        elif code in _PASSING or ("retryAfter" in error and code not in _KNOWN):
+            self._spawn(self._try_later(pending, after))
+        else:
+            self._settled(pending.message["id"])
+            if not pending.done.done():
+                pending.done.set_exception(Refused(code, message, error.get("field")))
+                pending.done.exception()  # seen, though the caller may have gone
 
     async def _try_later(self, pending: Pending, after: float) -> None:
         socket = self._socket

@@ -22,12 +22,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, get_args
 
-from app.client.connection import Connection, Disconnected, GetToken, Refused
+import orjson
+
+from app.client.connection import Connection, Disconnected, Frames, GetToken, Refused
 from schemas.base import new_event_id
 from schemas.wire.server import Push, ServerMessage, TutorDelta, TutorReply
 
@@ -40,6 +43,8 @@ _PUSHES: Final[dict[str, type[Push]]] = {
 }
 _BATCH: Final = 50
 """Interactions of a message."""
+_BYTES: Final = 48 * 1024
+"""Bytes of them, unless one has more."""
 _REPLY_WITHIN: Final = 120.0
 
 
@@ -92,13 +97,8 @@ class LearnerClient:
         now = time.time() * 1000
         whole = [{"timestamp": int(now), "eventId": new_event_id(), **one} for one in interactions]
         sent = [
-            (
-                at,
-                await self._connection.send(
-                    "interaction_batch", interactions=whole[at : at + _BATCH]
-                ),
-            )
-            for at in range(0, len(whole), _BATCH)
+            (at, await self._connection.send("interaction_batch", interactions=part))
+            for at, part in _batches(whole)
         ]
         ids: list[str] = []
         duplicates: list[str] = []
@@ -139,21 +139,24 @@ class LearnerClient:
         event_id = new_event_id()
         more = {} if mode is None else {"replyMode": mode}
         order = _InOrder()
+        until = asyncio.get_running_loop().time() + within
         queue = self._connection.listen()
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout_at(until):
                 message = {"eventId": event_id, "text": text, "wantsReply": True, **more}
                 pending = await self._connection.send("chat_message", **message)
                 await asyncio.shield(pending.done)
-                while True:
+            while True:
+                # Never around a yield: what the caller does meanwhile is not ours to cancel.
+                async with asyncio.timeout_at(until):
                     frame = await self._connection.next(queue)
-                    if event_id not in frame.get("causedBy", ()):
-                        continue
-                    push = _push(frame)
-                    if isinstance(push, (TutorDelta, TutorReply)) and order.takes(push):
-                        yield push
-                        if isinstance(push, TutorReply) and push.final:
-                            return
+                if event_id not in frame.get("causedBy", ()):
+                    continue
+                push = _push(frame)
+                if isinstance(push, (TutorDelta, TutorReply)) and order.takes(push):
+                    yield push
+                    if isinstance(push, TutorReply) and push.final:
+                        return
         finally:
             self._connection.leave(queue)
 
@@ -169,28 +172,56 @@ class LearnerClient:
 
     # -- hearing -------------------------------------------------------------------------
 
-    async def watch(self) -> AsyncIterator[Push]:
-        """Every push from now on, once and in order.
+    def watch(self) -> AsyncGenerator[Push, None]:
+        """Every push from this call on, once and in order.
 
         Raises Disconnected; InvalidMessage: a push is not what this release knows by its type.
         """
-        async for frame in self.frames():
-            if (push := _push(frame)) is not None:
-                yield push
+        return self._pushes(self.frames())
 
-    async def frames(self) -> AsyncIterator[dict[str, Any]]:
-        """As on the wire: `hello`, the pushes, and `resumed` where some were lost.
+    def frames(self) -> AsyncGenerator[dict[str, Any], None]:
+        """As on the wire: `hello`, the pushes from this call on, and `resumed` where some are lost.
 
         Raises Disconnected.
         """
-        queue = self._connection.listen()
+        # Here, and not at the first step: what comes until then is not to be missed.
+        return self._frames(self._connection.listen(), self._connection.hello)
+
+    async def _frames(
+        self, queue: Frames, hello: dict[str, Any] | None
+    ) -> AsyncGenerator[dict[str, Any], None]:
         try:
-            if self._connection.hello is not None:
-                yield self._connection.hello
+            if hello is not None:
+                yield hello
             while True:
                 yield await self._connection.next(queue)
         finally:
             self._connection.leave(queue)
+
+    async def _pushes(
+        self, frames: AsyncGenerator[dict[str, Any], None]
+    ) -> AsyncGenerator[Push, None]:
+        async with aclosing(frames):
+            async for frame in frames:
+                if (push := _push(frame)) is not None:
+                    yield push
+
+
+def _batches(
+    interactions: Sequence[dict[str, Any]],
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Cut to messages: where each begins, and what is in it. A large one goes alone."""
+    begin, size = 0, 0
+    part: list[dict[str, Any]] = []
+    for at, one in enumerate(interactions):
+        more = len(orjson.dumps(one))
+        if part and (len(part) == _BATCH or size + more > _BYTES):
+            yield begin, part
+            begin, part, size = at, [], 0
+        part.append(one)
+        size += more
+    if part:
+        yield begin, part
 
 
 class _InOrder:

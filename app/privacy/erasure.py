@@ -82,10 +82,10 @@ async def forget(
     passed: dict[str, bool] = dict.fromkeys(erasing_roles(), False)
 
     async def follow() -> None:
-        await _send_tombstone(producer, user_id)
+        await _send_tombstone(producer, user_id, settings.kafka.request_timeout)
         await _until_passed(settings, position, offset, within, passed)
         if passed["learner"]:
-            await _send_tombstone(producer, user_id)
+            await _send_tombstone(producer, user_id, settings.kafka.request_timeout)
 
     try:
         redis, mongo, trouble = await asyncio.gather(
@@ -133,8 +133,10 @@ async def _stop(producer: Producer) -> None:
             await producer.stop()
 
 
-async def _send_tombstone(producer: Producer, user_id: str) -> None:
-    await (await producer.send(USER_STATE, key=user_id.encode(), value=None))
+async def _send_tombstone(producer: Producer, user_id: str, within: float) -> None:
+    # An idempotent producer tries on without end once a record is under way.
+    async with asyncio.timeout(within):
+        await (await producer.send(USER_STATE, key=user_id.encode(), value=None))
 
 
 async def _forget_pushes(settings: Settings, request: ErasureRequested) -> None:

@@ -162,6 +162,7 @@ class WorkerHealth:
 
     def _measure_lag(self) -> None:
         if self._app is None or self._committed is None:
+            self.behind = None
             return
         consumer = self._app.consumer
         assigned = {(tp.topic, tp.partition): tp for tp in consumer.assignment()}
@@ -187,7 +188,9 @@ class WorkerHealth:
             self.lags[place] = max(0, end - done)
         self.lag = sum(self.lags.values())
         behind = self._behind(time.time())
-        self.behind = behind if len(self.lags) == len(assigned) else None
+        # Of one that holds no partition, and of one that has not looked into all of its own,
+        # nobody knows.
+        self.behind = behind if assigned and len(self.lags) == len(assigned) else None
 
     def _behind(self, now: float) -> float:
         """What waits was appended after the record before it, and after the lag was last 0."""

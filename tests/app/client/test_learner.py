@@ -77,8 +77,10 @@ async def test_nothing_is_lost_or_doubled_over_cuts_and_a_restart(topics: Settin
             ada = client(edge, port=proxy.port)
             await ada.__aenter__()
 
+            pushes = ada.watch()
+
             async def watch() -> None:
-                async with aclosing(ada.watch()) as pushes:
+                async with aclosing(pushes):
                     async for push in pushes:
                         seen.append(push)
 
@@ -177,6 +179,87 @@ async def test_a_token_that_expires_is_asked_for_anew(edge: Edge, pusher: Pusher
             while asked < 2:
                 await asyncio.sleep(0.05)
         assert len((await ada.record([{"interactionType": "click"}])).event_ids) == 1
+
+
+async def test_tokens_that_are_refused_end_it_after_two(edge: Edge):
+    asked = 0
+
+    async def token() -> str:
+        nonlocal asked
+        asked += 1
+        return "nonsense"
+
+    with pytest.raises(Disconnected, match="4401"):
+        async with LearnerClient(edge.http, "ada", token):
+            pass
+    assert asked == 2
+
+
+async def test_a_token_function_that_fails_is_asked_again_later(topics: Settings):
+    """Its failure ends nothing: what waits goes out with the next token."""
+    asked = 0
+    async with serving(topics) as edge, Proxy(topics.gateway.port) as proxy:
+
+        async def token() -> str:
+            nonlocal asked
+            asked += 1
+            if asked in (2, 3):
+                raise RuntimeError("the back end is away")
+            return edge.token("ada")
+
+        url = f"http://127.0.0.1:{proxy.port}"
+        async with LearnerClient(url, "ada", token) as ada:
+            proxy.cut()
+            done = await asyncio.wait_for(ada.record([{"interactionType": "click"}]), 30)
+    assert asked == 4
+    assert len(done.event_ids) == 1
+
+
+async def test_a_resume_that_is_refused_for_its_rate_is_sent_again(
+    topics: Settings, pusher: Pusher
+):
+    async with (
+        serving(topics, messages_per_second=2.0, message_burst=2) as edge,
+        Proxy(topics.gateway.port) as proxy,
+        client(edge, port=proxy.port) as ada,
+    ):
+        pushes = ada.watch()
+        sending = [asyncio.create_task(ada.tell(f"{n}")) for n in range(4)]
+        await asyncio.sleep(0.1)
+        proxy.cut()
+        pushed = await pusher.push("ada", **INTERVENTION)
+        async with aclosing(pushes), asyncio.timeout(30):
+            assert (await anext(pushes)).caused_by == (pushed,)
+        assert len(set(await asyncio.wait_for(asyncio.gather(*sending), 30))) == 4
+
+
+async def test_large_interactions_are_cut_to_messages_and_too_large_a_one_is_refused(edge: Edge):
+    large = [{"interactionType": "click", "elementId": "x" * 200, "note": "y" * 20_000}] * 40
+    async with client(edge) as ada:
+        assert len((await ada.record(large)).event_ids) == 40
+        with pytest.raises(Refused, match="at most 262144 bytes"):
+            await ada.record([{"interactionType": "click", "note": "y" * 600_000}])
+        assert await ada.tell("still here")
+
+
+async def test_whoever_takes_its_time_with_a_part_is_not_cut_short(edge: Edge, pusher: Pusher):
+    """The deadline of `say` is for what comes, and not for what the caller does with it."""
+    async with client(edge) as ada:
+        parts: list[str] = []
+
+        async def ask() -> None:
+            async for part in ada.say("why?", within=2.0):
+                parts.append(part.text or "")
+                await asyncio.sleep(3.0)
+
+        asking = asyncio.create_task(ask())
+        (record,) = await records(edge.settings, CHAT, 1)
+        event_id = record.value.split(b'"eventId":"')[1][:36].decode()
+        body = {"replyId": "r", "attempt": 1, "index": 0, "text": "Let "}
+        await pusher._append([pusher._new("ada", PushKind.TUTOR_DELTA, event_id, 0, body)])
+        with pytest.raises(TimeoutError):
+            await asking
+    assert parts == ["Let "]
 
 
 async def test_who_may_not_come_in_is_told_at_once(edge: Edge):

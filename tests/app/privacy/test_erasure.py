@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -17,6 +18,7 @@ from app.kafka.producer import Producer
 from app.kafka.topics import physical
 from app.local.environment import child_environment
 from app.mongo.history import HistoryStore
+from app.privacy import erasure
 from app.privacy.erasure import forget
 from app.process.errors import Unavailable
 from app.redis.client import connect
@@ -164,6 +166,28 @@ async def test_without_kafka_nothing_is_erased(settings: Settings, push_log: Pus
     with pytest.raises(Unavailable, match=r"Kafka does not answer at 127\.0\.0\.1:1"):
         await forget(settings.model_copy(update={"kafka": kafka}), USER)
     assert await push_log.head(USER) == before
+
+
+@pytest.mark.outage
+async def test_a_tombstone_that_kafka_does_not_take_holds_nobody_up(
+    topics: Settings, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a broker that goes away between the request and the tombstone."""
+    kafka = topics.kafka.model_copy(update={"request_timeout": 2.0})
+    settings = topics.model_copy(update={"kafka": kafka})
+    send = erasure._send_tombstone
+
+    async def without_kafka(*args: Any) -> None:
+        await services.kafka.stop()
+        await send(*args)
+
+    monkeypatch.setattr(erasure, "_send_tombstone", without_kafka)
+    try:
+        report = await asyncio.wait_for(forget(settings, USER, within=4), 60)
+    finally:
+        await services.kafka.start()
+    assert report.trouble == "TimeoutError"
+    assert report.stores == {"redis": None, "mongo": None}
 
 
 @pytest.mark.outage

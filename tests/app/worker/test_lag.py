@@ -123,6 +123,10 @@ def test_how_far_behind_is_bounded_by_what_is_known():
     # Under a load that never ends, no longer than since the record before it.
     window._acknowledged_from[place] = now + 500
     assert health._behind(now + 503) == 3
+    # Of partitions that were just assigned nobody knows, until the worker has looked into them.
+    health.behind = 3.0
+    health._measure_lag()
+    assert health.behind is None
     # And of a backlog at the start nobody knows.
     health.lags = {("t", 1): 7}
     assert health._behind(now) == now

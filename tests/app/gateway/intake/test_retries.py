@@ -183,12 +183,11 @@ async def test_where_history_stands_still_an_old_retry_waits_and_a_young_one_nee
     async with serving(settings) as edge, edge.client() as client:
         # Nothing has waited for long yet: nobody could have sent it a while ago.
         first, _, _ = messages(now_ms() - 3_600_000)
-        assert (await client.call(**{**first, "id": "1", "eventId": "1"}))["type"] == "ack"
+        assert (await answer(client, {**first, "id": "1", "eventId": "1"}))["type"] == "ack"
         await asyncio.sleep(4.0)
         old, _, _ = messages(now_ms() - 3_600_000)
         told = await client.call(**old, attempt=2)
         assert (told["code"], told["retryAfter"] > 0) == ("unavailable", True)
-        assert "history" in told["message"]
         young, _, _ = messages(now_ms())
         told = await client.call(**{**young, "id": "y", "eventId": "y"}, attempt=2)
         assert told["type"] == "ack"
