@@ -1,7 +1,7 @@
 """What a browser loads from the gateway: the SDK at /sdk/v1.js, and the example page at /.
 
 `make sdk` builds the SDK from sdk/, and a test compares the two. Any page may load it: it holds no
-data, and what it sends needs a token and an allowed origin as ever.
+data. What it sends needs a token and an allowed origin, like everything else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SDK: Final = Path(__file__).resolve().parents[1] / "pages" / "sdk" / "v1.js"
 
 _EXAMPLE: Final = Path(__file__).resolve().parents[3] / "examples" / "page.html"
 _HEADERS: Final = {
-    # The address stays when the SDK is mended: a browser asks each time, and mostly gets a 304.
+    # The address stays when the SDK changes: a browser asks each time, and mostly gets a 304.
     "Cache-Control": "no-cache",
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",

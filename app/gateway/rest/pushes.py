@@ -106,7 +106,7 @@ class Poll:
         self._frames: list[Frame] = []
         self._bytes = 0
         """Of pushes alone: whatever else there is to say, each answer brings one on its way."""
-        self._worth_telling = False
+        self._has_news = False
         self._due = asyncio.Event()
 
     async def run(self, place: Resume | None, wait: float) -> list[Frame]:
@@ -128,7 +128,7 @@ class Poll:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(until):
                     await self._due.wait()
-            if self._worth_telling:
+            if self._has_news:
                 async with asyncio.timeout_at(self._in_time(expires)):
                     await self._gather()
         except (RedisError, OSError) as error:
@@ -160,7 +160,7 @@ class Poll:
         """Take a push, if there is room; a live one comes without asking."""
         if self._bytes < self._most:
             self._bytes += len(frame.payload)
-            self._tell(frame)
+            self._add(frame)
 
     def drop_pushes(self) -> None:
         """Drop what was taken: it comes again."""
@@ -173,15 +173,15 @@ class Poll:
 
     def not_recovered(self, latest: Latest) -> None:
         """Say that pushes were missed, and where things stand."""
-        self._tell(standing("resumed", latest, recovered=False))
+        self._add(standing("resumed", latest, recovered=False))
 
     async def room(self) -> bool:
         """Whether the answer takes more."""
         return self._bytes < self._most
 
-    def _tell(self, frame: Frame) -> None:
+    def _add(self, frame: Frame) -> None:
         self._frames.append(frame)
-        self._worth_telling = True
+        self._has_news = True
         self._due.set()
 
     # -- what the process calls ------------------------------------------------------------

@@ -42,7 +42,7 @@ def overflows() -> bool:
     """Whether this processor's fastest products of 8 bits overflow.
 
     x86 without VNNI adds two of them in 16 bits. `WITHOUT_OVERFLOW` costs a processor that can
-    do better up to nine tenths of its speed, so it is asked what it does.
+    do better up to nine tenths of its speed, so we try a product once, and look at its sum.
     """
     session = onnxruntime.InferenceSession(SUMS, _options(), ["CPUExecutionProvider"])
     (sums,) = session.run(None, {"rows": np.full((2, 64), 255, np.uint8)})
