@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Client, ClientOptions } from "../src/core/api.ts";
 import { createClient } from "../src/core/client.ts";
-import { MOST_ENTRIES, SENT_BEFORE } from "../src/core/outbox.ts";
+import { Ids } from "../src/core/ids.ts";
+import { EVENT_AGE, MOST_BYTES, MOST_ENTRIES, Outbox, SENT_BEFORE } from "../src/core/outbox.ts";
 import { ERROR_REACTIONS } from "../src/core/problems.ts";
+import { type Entry, type Loaded, WriteAhead } from "../src/core/write_ahead.ts";
 import { type Tab, World, eventsOf, settled, shared, token } from "./world.ts";
 
 const click = { interactionType: "click", elementId: "next" };
@@ -200,6 +202,127 @@ test("nothing is recorded, sent or connected before consent; withdrawing purges"
   next.close();
 });
 
+/** A page leaves an event that was not sent. @returns its id */
+async function leaveOne(world: World, tab: Tab = world.tab()): Promise<string> {
+  const page = open(world, { getToken: () => new Promise(() => {}) }, tab);
+  const { id, stored } = page.record(click);
+  await world.advance(20);
+  await stored;
+  page.close();
+  return id;
+}
+
+test("denied also purges what an earlier page left, pending does not", async () => {
+  for (const [consent, then, left] of [
+    ["denied", undefined, 0],
+    ["pending", "denied", 0],
+    ["pending", undefined, 1],
+  ] as const) {
+    const world = new World();
+    await leaveOne(world);
+    const page = open(world, { consent });
+    await world.advance(20);
+    if (then) page.setConsent(then);
+    await world.advance(20);
+    page.setConsent("granted");
+    await world.advance(500);
+    assert.deepEqual(
+      [page.stats().recorded, world.gateway.received.length],
+      [left, left],
+      `${consent}, ${then}`,
+    );
+    assert.equal(world.gateway.handshakes.length, 1);
+    page.close();
+  }
+});
+
+test("a page that begins denied makes the other tabs forget; logout tells them why", async () => {
+  for (const reason of ["withdrawn", "logout"] as const) {
+    const world = new World();
+    const one = open(world, {}, world.tab(shared(world)));
+    world.gateway.rule = () => "silence";
+    await world.advance(100);
+    const { accepted } = one.record(click);
+    await world.advance(50);
+    const consent = reason === "logout" ? "granted" : "denied";
+    const two = open(world, { consent }, world.tab(shared(world)));
+    await world.advance(50);
+    if (reason === "logout") void two.logout();
+    await world.advance(2_100);
+    assert.deepEqual(one.stats().dropped, { [reason]: 1 });
+    await assert.rejects(accepted, { code: reason });
+    for (const client of [one, two]) {
+      balanced(client);
+      client.close();
+    }
+  }
+});
+
+test("what was settled while the store was read is not taken over from it", async (t) => {
+  for (const how of ["settled", "purged"] as const) {
+    const world = new World();
+    const id = await leaveOne(world);
+    let hand: () => void = () => {};
+    const { load } = WriteAhead.prototype;
+    const slow = t.mock.method(WriteAhead.prototype, "load", async function (this: WriteAhead) {
+      const loaded = await load.call(this);
+      await new Promise<void>((go) => (hand = go));
+      return loaded;
+    });
+    const client = open(world, {}, world.tab(shared(world)));
+    await world.advance(50);
+    assert.equal(slow.mock.callCount(), 1);
+    const other = shared(world).openChannel!("masterx|https://masterx.test|ada");
+    if (how === "settled") other.postMessage({ settled: [[id, "new"]] });
+    else open(world, { consent: "denied" }, world.tab(shared(world))).close();
+    await world.advance(50);
+    hand();
+    await world.advance(500);
+    assert.deepEqual([client.stats().recorded, world.gateway.received.length], [0, 0], how);
+    client.close();
+    other.close();
+    slow.mock.restore();
+  }
+});
+
+test("the store is read after every change that was asked for before", async () => {
+  const world = new World();
+  const id = await leaveOne(world);
+  const { environment } = world.tab();
+  const log = new WriteAhead(environment, "https://masterx.test|ada", true, () => {});
+  assert.equal((await log.load()).entries.length, 1);
+  void log.write({ thawed: ["under way"] });
+  void log.write({ settled: [id] }); // shares the next transaction
+  assert.deepEqual((await log.load()).entries, []);
+  log.close();
+});
+
+test("an outbox takes over nothing that was settled, or had to go, while it was read", async () => {
+  const world = new World();
+  const ids = new Ids(world.tab().environment);
+  const entries = [0, 1, 2].map((): Entry => {
+    const bytes = MOST_BYTES / 2;
+    const head = { scope: "s", id: ids.next(), kind: "interactions" as const };
+    return { ...head, body: { interactionType: "click" }, at: 0, offset: undefined, bytes };
+  });
+  let stored: Loaded = { entries: [], batches: [] };
+  const log = { load: async () => stored, write: async () => {} } as unknown as WriteAhead;
+  const outbox = new Outbox(log, false);
+  for (const entry of entries.slice(0, 2)) await outbox.add(entry).stored;
+  const limits = { events: 1, bytes: 1 };
+  const batch = outbox.freeze(ids.next(), limits, undefined, world.now)!;
+  stored = { entries: entries.slice(0, 2), batches: [batch] };
+  const loaded = await outbox.load();
+  assert.deepEqual(outbox.add(entries[2]!).dropped, [entries[1]]); // it was full
+  void outbox.settle(batch.members, batch);
+  assert.deepEqual(outbox.restore(loaded), { entries: [], batches: [] });
+  assert.deepEqual(outbox.ids(), [entries[2]!.id]);
+  // What is settled now says nothing of what is read later.
+  void outbox.settle(outbox.ids());
+  stored = { entries: [entries[2]!], batches: [] };
+  assert.deepEqual(outbox.restore(await outbox.load()).entries, [entries[2]]);
+});
+
 test("every error has its reaction", async (t) => {
   for (const [code, reaction] of Object.entries(ERROR_REACTIONS))
     await t.test(`${code}: ${reaction}`, async () => {
@@ -346,8 +469,11 @@ test("what is not an event is refused here, and nothing throws", async () => {
   client.record({ interactionType: "click", elementId: "x".repeat(300_000) });
   client.say("");
   client.feedback({} as never);
+  client.feedback(undefined as never);
+  client.apply(undefined as never);
+  client.dismiss(null as never);
   await world.advance(1_000);
-  assert.deepEqual(client.stats().dropped, { invalid: 9, too_large: 1 });
+  assert.deepEqual(client.stats().dropped, { invalid: 12, too_large: 1 });
   balanced(client);
   client.close();
   await assert.rejects(client.record(click).accepted, { code: "closed" });
@@ -679,6 +805,53 @@ test("what an earlier page left in no batch may have been sent by it, and says s
     assert.deepEqual([eventsOf(own!), own!.attempt], [[fresh.id], 1]);
     next.close();
   }
+});
+
+test("how long an event has waited counts from its recording, not its timestamp", async () => {
+  const world = new World();
+  const client = open(world); // its first hello drops what is old
+  client.record({ ...click, timestamp: world.now - EVENT_AGE - 86_400_000 });
+  await world.advance(500);
+  assert.deepEqual([client.stats().accepted, client.problems.get()], [1, []]);
+  client.close();
+  world.gateway.received.length = 0;
+  const page = open(world, { getToken: () => new Promise(() => {}) });
+  await page.record({ ...click, timestamp: world.now + 86_400_000 }).stored;
+  page.close();
+  await world.advance(SENT_BEFORE + 1_000);
+  const next = open(world);
+  await world.advance(500);
+  assert.deepEqual(
+    world.gateway.received.map(({ attempt }) => attempt),
+    [2],
+  );
+  next.close();
+});
+
+test("where tabs share, another one may have sent what has waited for a minute", async () => {
+  const world = new World();
+  const tab = world.tab(shared(world));
+  let token: (token: string) => void = () => {};
+  const client = open(world, { getToken: () => new Promise((go) => (token = go)) }, tab);
+  await world.advance(100);
+  client.record(click);
+  await world.advance(20);
+  tab.page("leave");
+  await world.advance(SENT_BEFORE + 1_000);
+  tab.page("return");
+  await world.advance(20);
+  const fresh = client.record({ ...click, taskData: {} });
+  token("opaque");
+  await world.advance(2_500);
+  assert.deepEqual(
+    world.gateway.received.map(({ attempt }) => attempt),
+    [2],
+  );
+  assert.ok(eventsOf(world.gateway.received[0]!).includes(fresh.id));
+  client.record(click);
+  await world.advance(2_500);
+  assert.equal(world.gateway.received[1]!.attempt, 1);
+  client.close();
 });
 
 test("no timer while idle, and neither timer nor listener after close", async () => {

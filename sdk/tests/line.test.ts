@@ -185,6 +185,25 @@ test("a learner that may not be seen stops it", async () => {
   feed.close();
 });
 
+test("without WebSockets, a learner that may not be seen stops it as well", async () => {
+  const world = new World();
+  world.sockets = false;
+  const feed = follow(world);
+  await world.advance(1_000);
+  assert.equal(feed.connection.get().phase, "polling");
+  world.gateway.restStatus = 403;
+  await world.advance(120_000);
+  assert.deepEqual(
+    [feed.connection.get(), feed.problems.get().map(({ code, message }) => [code, message])],
+    [
+      { phase: "stopped", transport: undefined, code: 4403, reason: "so it is" },
+      [["forbidden", "so it is"]],
+    ],
+  );
+  assert.equal(world.timers, 0);
+  feed.close();
+});
+
 test("a server that restarts says when to come back", async () => {
   const world = new World();
   const feed = follow(world);

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Clock, LEAST_OFFSET } from "../src/core/clock.ts";
 import { ConsentGate } from "../src/core/consent.ts";
-import { Ids } from "../src/core/ids.ts";
+import { Ids, madeAt } from "../src/core/ids.ts";
 import { Pushes } from "../src/core/pushes.ts";
 import { Replies, type ReplyText } from "../src/core/replies.ts";
 import { expiry } from "../src/core/tokens.ts";
@@ -42,6 +42,12 @@ test("ids are UUIDv7s, and sort as they were made, also when the clock is set ba
     }),
     { numRuns: 50 },
   );
+});
+
+test("an id says when it was made", () => {
+  const now = 1_795_000_000_123;
+  const ids = new Ids({ now: () => now, randomBytes: (length) => new Uint8Array(length) });
+  assert.equal(madeAt(ids.next()), now);
 });
 
 test("more ids in a millisecond than the counter holds still sort", () => {
@@ -288,12 +294,12 @@ test("pushes count once and in order, none while resuming", () => {
   assert.deepEqual(pushes.place, { epoch: "f", offset: 2 });
 });
 
-test("the gate of consent tells its changes only", () => {
+test("the gate of consent tells its changes, and each denial", () => {
   const told: boolean[] = [];
   const gate = new ConsentGate("pending", (granted) => told.push(granted));
   for (const state of ["denied", "granted", "granted", "pending", "denied"] as const)
     gate.set(state);
-  assert.deepEqual(told, [true, false]);
+  assert.deepEqual(told, [false, true, false, false]);
 });
 
 test("the expiry of a token is read where there is one", () => {

@@ -397,8 +397,13 @@ async function fakeFetch(world: World, url: string, init: RequestInit = {}): Pro
     : Response.json({ error: answer }, { status: 422 });
 }
 
-const codeOf = (status: number): string =>
-  ({ 401: "unauthorized", 429: "rate_limited", 503: "unavailable" })[status] ?? "internal";
+const CODES: Readonly<Record<number, string>> = {
+  401: "unauthorized",
+  403: "forbidden",
+  429: "rate_limited",
+  503: "unavailable",
+};
+const codeOf = (status: number): string => CODES[status] ?? "internal";
 
 /** Tasks of the database (fake-indexeddb uses setImmediate for each) that have not run. */
 let tasks = 0;

@@ -36,7 +36,10 @@ export interface Client extends Followed {
   apply(recommendation: Pick<Recommendation, "id">): Receipt;
   dismiss(recommendation: Pick<Recommendation, "id">): Receipt;
   revert(recommendation: Pick<Recommendation, "id">): Receipt;
-  /** Withdrawing purges what waits. Granting again also asks for a new token. */
+  /**
+   * Withdrawing purges what waits, and so does each `denied`: in all tabs, and what earlier pages
+   * left. Granting again also asks for a new token.
+   */
   setConsent(consent: Consent): void;
   /** Send without gathering. @returns whether everything was settled in time (ms, default 5 s) */
   flush(timeout?: number): Promise<boolean>;

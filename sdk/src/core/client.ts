@@ -61,7 +61,6 @@ class LearnerClient implements Client {
   readonly #idle = new Set<() => void>();
   #ignore: () => void = () => {};
   #largest = LARGEST;
-  #began = false;
   #loading = false;
   #more = false;
   #closed = false;
@@ -94,14 +93,14 @@ class LearnerClient implements Client {
     this.#log = new WriteAhead(env, this.#scope, persistent, (code) =>
       problems.tell(code, "events that wait are kept in memory, and end with this page"),
     );
-    this.#outbox = new Outbox(this.#log);
     this.#tabs = new Tabs(env, `masterx|${this.#scope}`, persistent, {
       turn: () => void this.#load(),
       stored: () => void this.#load(),
       settled: (settled) => this.#elsewhere(settled),
-      purged: () => this.#forgetAll("withdrawn"),
+      purged: (reason) => this.#forgetAll(reason),
       impatient: () => this.#pump(),
     });
+    this.#outbox = new Outbox(this.#log, this.#tabs.shared);
     this.#sender = new Sender({
       env,
       outbox: this.#outbox,
@@ -127,6 +126,7 @@ class LearnerClient implements Client {
       else this.#withdraw();
     });
     if (this.#consent.open) this.#begin();
+    else if (this.#consent.state === "denied") this.#withdraw();
   }
 
   // -- what a page calls ----------------------------------------------------------------------
@@ -163,25 +163,22 @@ class LearnerClient implements Client {
     return answer;
   }
 
-  feedback({
-    targetType,
-    targetId,
-    outcome,
-  }: Pick<Feedback, "targetType" | "targetId" | "outcome">) {
+  feedback(feedback: Pick<Feedback, "targetType" | "targetId" | "outcome">): Receipt {
+    const { targetType, targetId, outcome } = { ...feedback };
     const sound = [targetType, targetId, outcome].every((one) => typeof one === "string" && one);
     return this.#take("feedback", sound ? { targetType, targetId, outcome } : undefined);
   }
 
   apply(recommendation: Pick<Recommendation, "id">): Receipt {
-    return this.#once(recommendation.id, "applied");
+    return this.#once(recommendation, "applied");
   }
 
   dismiss(recommendation: Pick<Recommendation, "id">): Receipt {
-    return this.#once(recommendation.id, "dismissed");
+    return this.#once(recommendation, "dismissed");
   }
 
   revert(recommendation: Pick<Recommendation, "id">): Receipt {
-    return this.#once(recommendation.id, "reverted");
+    return this.#once(recommendation, "reverted");
   }
 
   setConsent(consent: Consent): void {
@@ -215,7 +212,7 @@ class LearnerClient implements Client {
     await this.flush(LOGOUT_FLUSH);
     if (purge && !this.#closed) {
       this.#forgetAll("logout");
-      this.#tabs.tellPurged();
+      this.#tabs.tellPurged("logout");
       await this.#outbox.purge();
     }
     this.close();
@@ -285,7 +282,8 @@ class LearnerClient implements Client {
     });
   }
 
-  #once(id: string, outcome: string): Receipt {
+  #once(recommendation: Pick<Recommendation, "id">, outcome: string): Receipt {
+    const { id } = { ...recommendation };
     const name = `${outcome}|${id}`;
     const before = this.#outcomes.get(name);
     if (before) return before;
@@ -326,6 +324,7 @@ class LearnerClient implements Client {
     const ids = this.#outbox.ids();
     for (const id of ids) this.#drop(id, reason);
     void this.#outbox.settle(ids);
+    this.#outbox.unread();
     this.#sender.forget();
   }
 
@@ -351,16 +350,14 @@ class LearnerClient implements Client {
     link.start();
     if (!this.#tabs.shared) void this.#load();
     else this.#tabs.want();
-    this.#began = true;
   }
 
+  /** Also where nothing has begun: an earlier page may have left something. */
   #withdraw(): void {
-    if (!this.#began) return;
-    this.#began = false;
     this.#ignore();
     this.#following.link.stop();
     this.#forgetAll("withdrawn");
-    this.#tabs.tellPurged();
+    this.#tabs.tellPurged("withdrawn");
     void this.#outbox.purge();
     this.#tabs.release();
   }
@@ -372,7 +369,7 @@ class LearnerClient implements Client {
     this.#loading = true;
     while (this.#more) {
       this.#more = false; // what is stored from now on may need another look
-      this.#restore(await this.#log.load());
+      this.#restore(await this.#outbox.load());
     }
     this.#loading = false;
   }

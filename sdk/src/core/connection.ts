@@ -21,10 +21,12 @@ export interface Reaction {
   readonly problem?: ProblemCode;
 }
 
+/** Close code of a token that may not see this learner. */
+export const FORBIDDEN = 4403;
 /** docs/wire.md, "Close codes". */
 export const CLOSE_REACTIONS: Readonly<Record<number, Reaction>> = {
   4401: { then: "retry", token: true },
-  4403: { then: "stop", problem: "forbidden" },
+  [FORBIDDEN]: { then: "stop", problem: "forbidden" },
   4408: { then: "retry" },
   4503: { then: "retry" },
   1012: { then: "retry" },

@@ -6,7 +6,10 @@ export class ConsentGate {
   #state: Consent;
   readonly #changed: (granted: boolean) => void;
 
-  /** @param changed called when the gate opens (true) or closes (false) */
+  /**
+   * @param changed called when the gate opens (true) or closes (false), and at each `denied`: also
+   *   what an earlier page has left is to go then
+   */
   constructor(state: Consent, changed: (granted: boolean) => void) {
     this.#state = state;
     this.#changed = changed;
@@ -23,6 +26,6 @@ export class ConsentGate {
   set(state: Consent): void {
     const before = this.open;
     this.#state = state;
-    if (this.open !== before) this.#changed(this.open);
+    if (this.open !== before || state === "denied") this.#changed(this.open);
   }
 }

@@ -1,6 +1,9 @@
 /** Ids that sort by the time at which they were made: UUIDv7 (RFC 9562). */
 import type { Environment } from "./environment.ts";
 
+/** When an id was made, by the device's clock, UTC milliseconds. */
+export const madeAt = (id: string): number => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+
 /** Makes UUIDv7s, each greater than the one before it, also within a millisecond. */
 export class Ids {
   readonly #env: Pick<Environment, "now" | "randomBytes">;

@@ -4,7 +4,15 @@
  * It carries out what `connection.ts` decides. Each socket, and each turn to REST, has a number
  * (`via`), so that a sender knows which of its messages went down with which line.
  */
-import { type Event, OFF, type Phase, type State, reaction, step } from "./connection.ts";
+import {
+  type Event,
+  FORBIDDEN,
+  OFF,
+  type Phase,
+  type State,
+  reaction,
+  step,
+} from "./connection.ts";
 import type { Clock } from "./clock.ts";
 import type { Environment, Socket, Timer } from "./environment.ts";
 import { Source } from "./observable.ts";
@@ -104,6 +112,12 @@ export class Link {
         // Two calls may be refused for one token.
         if (tokens.reject(token)) this.#happen({ type: "unauthorized", proven: token.proven });
       },
+      // As if a socket had been closed with it.
+      forbidden: (reason) =>
+        this.#happen(
+          { type: "closed", code: FORBIDDEN, greeted: true, uptime: 0, proven: true },
+          { code: FORBIDDEN, reason },
+        ),
     });
   }
 

@@ -4,6 +4,7 @@
  * An entry is open until a batch takes it. A batch keeps its id and its members until it is
  * settled, also over a restart of the page, so each try sends the same.
  */
+import { madeAt } from "./ids.ts";
 import type { Batch, Change, Entry, Loaded, WriteAhead } from "./write_ahead.ts";
 
 /** Events that may wait. */
@@ -23,9 +24,9 @@ export interface BatchLimits {
 
 export const BATCH: BatchLimits = { events: 50, bytes: 48 * 1024 };
 /**
- * Milliseconds after which an event of another page, that no stored batch holds, counts as sent
- * before: a page that was left may have sent it without storing that. Far below the server's
- * `dedupeSeconds`, within which it knows a retry even if we call it the first try.
+ * Milliseconds after which an event that another page may have sent, and that no stored batch
+ * holds, counts as sent before: a page that was left sends without storing that. Far below the
+ * server's `dedupeSeconds`, within which it knows a retry even if we call it the first try.
  */
 export const SENT_BEFORE = 60_000;
 /** What a batch and each event of it need beside the event's own bytes. */
@@ -34,6 +35,7 @@ const BESIDE = 128;
 
 export class Outbox {
   readonly #log: WriteAhead;
+  readonly #shared: boolean;
   readonly #entries = new Map<string, Entry>();
   /** Ids of entries that are stored and in no batch, the oldest first. */
   #open = new Set<string>();
@@ -41,11 +43,15 @@ export class Outbox {
   readonly #frozen = new Map<string, Batch>();
   /** Ids of entries that another page, or another tab, has left without a whole batch. */
   readonly #left = new Set<string>();
+  /** Entries that were settled while the store is being read; undefined: take nothing of it. */
+  #gone: Set<string> | undefined;
   #bytes = 0;
   #urgent = 0;
 
-  constructor(log: WriteAhead) {
+  /** @param shared other tabs may have sent any event, also while this page was frozen */
+  constructor(log: WriteAhead, shared: boolean) {
     this.#log = log;
+    this.#shared = shared;
   }
 
   get size(): number {
@@ -101,9 +107,23 @@ export class Outbox {
     return { stored, dropped };
   }
 
-  /** Take over what is stored. @returns entries and batches that were not known here */
-  restore({ entries, batches }: Loaded): { entries: readonly Entry[]; batches: readonly Batch[] } {
-    const fresh = entries.filter(({ id }) => !this.#entries.has(id));
+  /** What is stored, for `restore`. One at a time. */
+  load(): Promise<Loaded> {
+    this.#gone = new Set();
+    return this.#log.load();
+  }
+
+  /** There was a purge: what is being read may be of before it. */
+  unread(): void {
+    this.#gone = undefined;
+  }
+
+  /** Take over what `load` read. @returns entries and batches that were not known here */
+  restore({ entries, batches }: Loaded): Loaded {
+    const gone = this.#gone;
+    this.#gone = undefined;
+    if (!gone) return { entries: [], batches: [] };
+    const fresh = entries.filter(({ id }) => !gone.has(id) && !this.#entries.has(id));
     for (const entry of fresh) this.#hold(entry);
     const present = new Set(fresh.map(({ id }) => id));
     const whole: Batch[] = [];
@@ -132,7 +152,10 @@ export class Outbox {
   /** Entries that have waited longer than their kind may; they are in no batch. */
   old(now: number): readonly Entry[] {
     const all = [...this.#open].flatMap((id) => this.#entries.get(id) ?? []);
-    return all.filter(({ kind, at }) => now - at > (kind === "chat" ? CHAT_AGE : EVENT_AGE));
+    // Not `at`: what happened long ago may have been recorded just now.
+    return all.filter(
+      ({ kind, id }) => now - madeAt(id) > (kind === "chat" ? CHAT_AGE : EVENT_AGE),
+    );
   }
 
   /** The next batch, or undefined if nothing is open. It is not stored yet: see `keep`. */
@@ -156,7 +179,9 @@ export class Outbox {
       if (entry.kind !== "interactions" || members.length >= limits.events) break;
     }
     if (!members.length) return undefined;
-    const sent = members.some((one) => this.#left.has(one.id) && now - one.at > SENT_BEFORE);
+    const sent = members.some(
+      ({ id }) => (this.#shared || this.#left.has(id)) && now - madeAt(id) > SENT_BEFORE,
+    );
     return this.#frozenOf(id, members, offset, sent ? 1 : 0);
   }
 
@@ -228,6 +253,7 @@ export class Outbox {
   }
 
   #forget(id: string): boolean {
+    this.#gone?.add(id); // also if only the store knows it
     const entry = this.#entries.get(id);
     if (!entry) return false;
     this.#entries.delete(id);

@@ -31,6 +31,8 @@ export interface RestOptions {
   place(): Place | undefined;
   frame(frame: Frame): void;
   unauthorized(token: Token): void;
+  /** A poll was answered 403: this token may not see this learner. */
+  forbidden(reason: string): void;
 }
 
 export class Rest {
@@ -86,7 +88,8 @@ export class Rest {
       try {
         const [status, answer] = await this.#call(path, signal, {}, POLL_WAIT * 1000);
         if (signal.aborted) return;
-        const { frames } = answer as { frames?: unknown };
+        const { frames, error } = answer as { frames?: unknown; error?: { message?: unknown } };
+        if (status === 403) return this.#options.forbidden(String(error?.message ?? "forbidden"));
         if (status !== 200 || !Array.isArray(frames)) throw new Error(`status ${status}`);
         failures = 0;
         for (const frame of frames as Frame[]) this.#options.frame(frame);

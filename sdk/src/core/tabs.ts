@@ -5,7 +5,7 @@
  * their ids make it harmless if they do. So nobody waits for it. A tab whose events are not settled
  * within two seconds sends them itself.
  */
-import type { Outcome } from "./books.ts";
+import type { DropReason, Outcome } from "./books.ts";
 import type { Channel, Environment, Timer } from "./environment.ts";
 
 /** Milliseconds that a tab may send for all, until another one may. */
@@ -23,7 +23,7 @@ export interface TabEvents {
   /** Another tab has settled these. */
   settled(settled: Settled): void;
   /** Another tab has purged this learner's outbox. */
-  purged(): void;
+  purged(reason: DropReason): void;
   /** Waited long enough for the tab whose turn it is. */
   impatient(): void;
 }
@@ -104,8 +104,8 @@ export class Tabs {
     this.#channel?.postMessage({ settled });
   }
 
-  tellPurged(): void {
-    this.#channel?.postMessage({ purged: true });
+  tellPurged(purged: DropReason): void {
+    this.#channel?.postMessage({ purged });
   }
 
   close(): void {
@@ -130,6 +130,7 @@ export class Tabs {
     const { stored, settled, purged } = (data ?? {}) as Record<string, unknown>;
     if (stored && this.#release) this.#events.stored();
     if (Array.isArray(settled)) this.#events.settled(settled as unknown as Settled);
-    if (purged) this.#events.purged();
+    // A tab with an older SDK gives no reason.
+    if (purged) this.#events.purged(purged === "logout" ? purged : "withdrawn");
   }
 }

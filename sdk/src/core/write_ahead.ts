@@ -110,9 +110,9 @@ export class WriteAhead {
     });
   }
 
-  /** What of this scope is stored. */
+  /** What of this scope is stored, after every change that was asked for before. */
   async load(): Promise<Loaded> {
-    await this.#opening;
+    await this.write({});
     if (!this.#database) return { entries: [], batches: [] };
     const range = this.#range();
     try {
