@@ -467,13 +467,16 @@ test("what is not an event is refused here, and nothing throws", async () => {
   for (const one of wrong) client.record(one as never);
   client.record({ interactionType: "click", timestamp: "yesterday" });
   client.record({ interactionType: "click", elementId: "x".repeat(300_000) });
+  client.record({ interactionType: "click", timestamp: 5n as never });
   client.say("");
+  client.say(7 as never, null as never);
+  client.exercise(null as never);
   client.feedback({} as never);
   client.feedback(undefined as never);
   client.apply(undefined as never);
   client.dismiss(null as never);
   await world.advance(1_000);
-  assert.deepEqual(client.stats().dropped, { invalid: 12, too_large: 1 });
+  assert.deepEqual(client.stats().dropped, { invalid: 14, too_large: 1 });
   balanced(client);
   client.close();
   await assert.rejects(client.record(click).accepted, { code: "closed" });
@@ -535,6 +538,20 @@ test("each outcome of a recommendation goes once", async () => {
       ["feedback", "r-1", "reverted"],
       ["feedback", "r-2", "dismissed"],
     ],
+  );
+  client.close();
+});
+
+test("an outcome that was dropped for want of consent is sent when it is said again", async () => {
+  const world = new World();
+  const client = open(world, { consent: "pending" });
+  await assert.rejects(client.apply({ id: "r-1" }).accepted, { code: "no_consent" });
+  client.setConsent("granted");
+  client.apply({ id: "r-1" });
+  await world.advance(50);
+  assert.deepEqual(
+    world.gateway.received.map(({ targetId, outcome }) => [targetId, outcome]),
+    [["r-1", "applied"]],
   );
   client.close();
 });

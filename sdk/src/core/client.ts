@@ -141,14 +141,14 @@ class LearnerClient implements Client {
 
   exercise(options: ExerciseOptions = {}): Exercise {
     return exercise(
-      options,
+      { ...options },
       () => this.#env.elapsed(),
       (interaction) => this.record(interaction),
     );
   }
 
   say(text: string, options: SayOptions = {}): Reply {
-    const { wantsReply, replyMode } = options;
+    const { wantsReply, replyMode } = { ...options };
     const body = {
       text,
       ...(wantsReply !== undefined && { wantsReply }),
@@ -289,6 +289,8 @@ class LearnerClient implements Client {
     if (before) return before;
     const receipt = this.feedback({ targetType: "recommendation", targetId: id, outcome });
     this.#outcomes.set(name, receipt);
+    // What did not get through, for want of consent perhaps, may be said again.
+    receipt.accepted.catch(() => this.#outcomes.delete(name));
     const [oldest] = this.#outcomes.keys();
     if (this.#outcomes.size > REMEMBERED) this.#outcomes.delete(oldest!);
     return receipt;
@@ -417,6 +419,7 @@ class LearnerClient implements Client {
 /** UTC milliseconds of a time as wire.md allows it; NaN if it is none. */
 function moment(time: number | string): number {
   if (typeof time === "string") return Date.parse(time);
+  if (typeof time !== "number") return NaN;
   return time < 1e11 ? time * 1000 : time;
 }
 
