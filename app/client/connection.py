@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -273,15 +274,13 @@ class Connection:
             self._tell(hello)
         else:
             self._resuming = True
-            self._spawn(self._resume(0.0))
+            self._spawn(self._resume())  # before what is sent again below
         self._opened.set()
         for pending in list(self._pending.values()):
             self._spawn(self._try(pending))
 
-    async def _resume(self, after: float) -> None:
-        socket = self._socket
-        await asyncio.sleep(after)
-        if self._socket is socket and self._place is not None:
+    async def _resume(self) -> None:
+        if self._place is not None:
             epoch, offset = self._place
             await self._raw({"type": "resume", "epoch": epoch, "offset": offset})
 
@@ -319,20 +318,21 @@ class Connection:
         pending = self._pending.get(str(error.get("id")))
         if pending is None:
             if self._resuming and code in _PASSING:  # `resume` has no id
-                self._spawn(self._resume(after))
+                self._spawn(self._later(after, self._resume))
         elif code in _PASSING or ("retryAfter" in error and code not in _KNOWN):
-            self._spawn(self._try_later(pending, after))
+            self._spawn(self._later(after, partial(self._try, pending)))
         else:
             self._settled(pending.message["id"])
             if not pending.done.done():
                 pending.done.set_exception(Refused(code, message, error.get("field")))
                 pending.done.exception()  # seen, though the caller may have gone
 
-    async def _try_later(self, pending: Pending, after: float) -> None:
+    async def _later(self, after: float, again: Callable[[], Awaitable[None]]) -> None:
+        """Try again on this connection; a new one begins with all of it anyway."""
         socket = self._socket
         await asyncio.sleep(after)
-        if self._socket is socket:  # a new connection has sent it
-            await self._try(pending)
+        if self._socket is socket:
+            await again()
 
     def _settled(self, message_id: str) -> Pending | None:
         pending = self._pending.pop(message_id, None)

@@ -3,6 +3,7 @@
 // It records 300 events while the gateway is killed and its sockets are cut, and says what became
 // of each.
 import { browser, createClient } from "../../app/gateway/pages/sdk/v1.js";
+import { until, wait } from "./page.mjs";
 
 const { URL: url, USER_ID: userId, TOKEN: token } = process.env;
 const EVENTS = 300;
@@ -10,12 +11,6 @@ const KILL_AT = 100;
 const CUTS = new Set([40, 170, 230]);
 
 const say = (step) => console.log(JSON.stringify(step));
-const wait = (ms) => new Promise((go) => setTimeout(go, ms));
-const until = (observable, holds) =>
-  new Promise((go) => {
-    if (holds(observable.get())) return go();
-    const end = observable.subscribe((value) => holds(value) && (end(), go()));
-  });
 
 process.on("unhandledRejection", (error) => {
   say({ failed: `unhandled: ${error}` });

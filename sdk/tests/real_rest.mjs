@@ -1,5 +1,6 @@
 // A page without WebSockets against a real gateway, started by tests/sdk/test_real_gateway.py.
 import { browser, createClient } from "../../app/gateway/pages/sdk/v1.js";
+import { until, wait } from "./page.mjs";
 
 const { URL: url, USER_ID: userId, TOKEN: token } = process.env;
 // `hello` is the first poll's answer: what is pushed after it has to arrive.
@@ -19,11 +20,6 @@ const client = createClient({
   storage: "memory",
   environment: { ...here, fetch, openSocket: undefined },
 });
-const until = (observable, holds) =>
-  new Promise((go) => {
-    if (holds(observable.get())) return go();
-    const end = observable.subscribe((value) => holds(value) && (end(), go()));
-  });
 
 await greeted;
 console.log(JSON.stringify({ step: "live" }));
@@ -36,7 +32,7 @@ const outcomes = await Promise.all(
   receipts.map(({ accepted }) => accepted.catch(({ code }) => code)),
 );
 await until(client.interventions, (all) => all.length >= 6);
-await new Promise((go) => setTimeout(go, 500)); // for one that would come twice
+await wait(500); // for one that would come twice
 console.log(
   JSON.stringify({
     step: "done",

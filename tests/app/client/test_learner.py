@@ -112,6 +112,29 @@ async def test_nothing_is_lost_or_doubled_over_cuts_and_a_restart(topics: Settin
     assert all(isinstance(push, Intervention) for push in seen)
 
 
+async def test_after_a_cut_resume_goes_before_what_is_sent_again(topics: Settings):
+    async with (
+        serving(topics) as edge,
+        Proxy(topics.gateway.port) as proxy,
+        client(edge, port=proxy.port) as ada,
+    ):
+        sent: list[str] = []
+        send = ada._connection._raw
+
+        async def noted(message: dict[str, Any]) -> None:
+            sent.append(message["type"])
+            await send(message)
+
+        proxy.silent = True
+        telling = asyncio.create_task(ada.tell("hello"))
+        await asyncio.sleep(0.2)
+        ada._connection._raw = noted  # type: ignore[method-assign]
+        proxy.silent = False
+        proxy.cut()
+        await asyncio.wait_for(telling, 20)
+    assert sent == ["resume", "chat_message"]
+
+
 async def test_no_more_than_the_limit_is_under_way(topics: Settings):
     """On a line that says nothing, the third batch of 50 waits; then all of it goes out."""
     async with (
