@@ -139,12 +139,13 @@ class Page:
 async def test_cut_off_at_random_a_page_misses_only_what_was_superseded(edge, pusher, seed):
     chance = random.Random(seed)
     page, total = Page(), 150
+    first = chance.sample(list(PushKind), len(PushKind))  # each kind comes
     pushed: list[tuple[str, str]] = []
 
     async def append() -> None:
         while len(pushed) < total:
             number = min(chance.randint(1, 9), total - len(pushed))
-            kind = chance.choice(list(PushKind))
+            kind = first.pop() if first else chance.choice(list(PushKind))
             causes = await pusher.push_many("ada", number, kind)
             pushed.extend((str(kind), cause) for cause in causes)
             await asyncio.sleep(chance.random() * 0.02)
