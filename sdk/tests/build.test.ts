@@ -64,5 +64,5 @@ test("nothing is needed at run time, and every tool is pinned exactly", async ()
   };
   assert.equal(dependencies, undefined);
   for (const [name, version] of Object.entries(devDependencies))
-    assert.match(version, /^\d+\.\d+\.\d+$/, name);
+    assert.match(version, /^(npm:[\w-]+@)?\d+\.\d+\.\d+$/, name);
 });
