@@ -8,6 +8,8 @@ import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SERVED = fileURLToPath(new URL("../../app/gateway/pages/sdk/v1.js", import.meta.url));
+/** Entry points of the package. What several use is a chunk: there is one core. */
+const ENTRIES = ["index", "react/index", "capture/index"];
 const { version } = JSON.parse(await readFile(`${ROOT}package.json`, "utf8"));
 
 /** @param entry a file, or the text of a module */
@@ -38,6 +40,25 @@ export async function served() {
   return (await bundle("src/index.ts", { minify: true, banner })).text;
 }
 
+/** Write the package's modules to dist/. */
+async function packaged() {
+  await build({
+    entryPoints: ENTRIES.map((name) => `src/${name}.ts`),
+    absWorkingDir: ROOT,
+    outbase: "src",
+    outdir: "dist",
+    bundle: true,
+    splitting: true,
+    packages: "external",
+    format: "esm",
+    target: "es2022",
+    platform: "browser",
+    charset: "utf8",
+    legalComments: "none",
+    logLevel: "warning",
+  });
+}
+
 export const gzipped = (text) => gzipSync(text, { level: 9 }).length;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -51,8 +72,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     await mkdir(new URL(".", `file://${SERVED}`), { recursive: true });
     await writeFile(SERVED, text);
     await rm(`${ROOT}dist`, { recursive: true, force: true });
-    await mkdir(`${ROOT}dist`);
-    await writeFile(`${ROOT}dist/index.js`, (await bundle("src/index.ts")).text);
+    await packaged();
     const tsc = `${ROOT}node_modules/.bin/tsc`;
     const { status } = spawnSync(tsc, ["-p", "tsconfig.build.json"], {
       cwd: ROOT,

@@ -27,6 +27,21 @@ test("the core stays small, and brings nothing that it does not use", async (t) 
     assert.match(input, /^(src\/index\.ts|src\/core\/[a-z_.]+\.ts|<stdin>)$/);
 });
 
+/** Bytes beyond the core, minified and gzipped; what a part imports of the core is not counted. */
+const PARTS: Readonly<Record<string, number>> = { react: 2_560, capture: 3_072 };
+
+for (const [part, most] of Object.entries(PARTS))
+  test(`${part} stays small, and brings no other part`, async (t) => {
+    const options = { minify: true, external: ["react"] };
+    const both = `${ONLY}export * from "./src/${part}/index.ts";\n`;
+    const { text, inputs } = await bundle(both, options);
+    const size = gzipped(text) - gzipped((await bundle(ONLY, options)).text);
+    t.diagnostic(`${part}: ${size} bytes gzipped beyond the core, of ${most}`);
+    assert.ok(size <= most, `${size} bytes gzipped, above ${most}`);
+    const allowed = new RegExp(`^(src/(index|adapt/actions)\\.ts|src/(core|${part})/|<stdin>$)`);
+    for (const input of inputs) assert.match(input, allowed);
+  });
+
 test("an import that uses nothing leaves nothing", async () => {
   const { text } = await bundle('import "./src/index.ts";\n', { minify: true, logLevel: "error" });
   assert.ok(text.length < 100, text);

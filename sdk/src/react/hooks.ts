@@ -1,0 +1,245 @@
+/** What components read and do. They render again only for what they have read. */
+import { useContext, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
+import type { AdaptOutcome } from "../adapt/actions.ts";
+import type { Recorded, SayOptions } from "../core/api.ts";
+import type { Stats } from "../core/books.ts";
+import type { Consent } from "../core/consent.ts";
+import type { Reply } from "../core/conversation.ts";
+import type { ConnectionStatus } from "../core/link.ts";
+import { same } from "../core/observable.ts";
+import { MasterxError, type Problem } from "../core/problems.ts";
+import type { Receipt } from "../core/receipts.ts";
+import type { ReplyText } from "../core/replies.ts";
+import type { Intervention, Recommendation } from "../core/wire.gen.ts";
+import { type Learner, NOTHING, type Snapshot, learner, present } from "./learners.ts";
+import { Around, type Surroundings } from "./provider.ts";
+import {
+  type Features,
+  type LearnerState,
+  type Off,
+  isOff,
+  learnerState,
+  offered,
+} from "./state.ts";
+
+export interface PersonalizationOptions {
+  /** False: nothing is followed, recorded or sent here. */
+  readonly enableRealTimeAnalysis?: boolean;
+  /** Each is on unless it is `false`. One that is off sends nothing and shows nothing. */
+  readonly features?: Partial<Features>;
+}
+
+export interface Personalization {
+  /** Undefined until masterx knows something of the learner. */
+  readonly userState: LearnerState | undefined;
+  readonly recommendations: readonly Recommendation[];
+  readonly interventions: readonly Intervention[];
+  readonly replies: readonly ReplyText[];
+  /** Recommendations in effect on the page. */
+  readonly adaptations: readonly Recommendation[];
+  readonly connection: ConnectionStatus;
+  readonly problems: readonly Problem[];
+  /** Consent is granted, and the gateway answers. */
+  readonly isPersonalizationActive: boolean;
+  readonly recordInteraction: (interaction: Recorded) => Receipt;
+  readonly sendMessage: (text: string, options?: SayOptions) => Reply;
+  /** Have it carried out by `adapt`; `applied` is sent once it is done. */
+  readonly applyRecommendation: (recommendation: Recommendation) => Promise<AdaptOutcome>;
+  /** The same, because the learner asked for it. */
+  readonly acceptRecommendation: (recommendation: Recommendation) => Promise<AdaptOutcome>;
+  readonly dismissRecommendation: (recommendation: Recommendation) => void;
+  readonly revertRecommendation: (recommendation: Recommendation) => void;
+  readonly setConsent: (consent: Consent) => void;
+  /** Undefined before the client is there. */
+  readonly stats: () => Stats | undefined;
+}
+
+type Actions = Pick<
+  Personalization,
+  | "recordInteraction"
+  | "sendMessage"
+  | "applyRecommendation"
+  | "acceptRecommendation"
+  | "dismissRecommendation"
+  | "revertRecommendation"
+  | "setConsent"
+  | "stats"
+>;
+
+/** @param userId default: that of the provider */
+export function useMLPersonalization(
+  userId?: string,
+  { enableRealTimeAnalysis = true, features = {} }: PersonalizationOptions = {},
+): Personalization {
+  const off = Object.entries(features)
+    .filter(([, on]) => on === false)
+    .join();
+  const visual = !isOff(off, "visualAdaptation");
+  const store = useStore(userId, enableRealTimeAnalysis, visual);
+  const { get, show } = useMemo(() => viewOf(store, off), [store, off]);
+  const now = useSyncExternalStore(store.subscribe, get, nothing);
+  return useMemo(() => show(now), [show, now]);
+}
+
+/**
+ * Part of the learner's state; the component renders again only when that part has changed.
+ *
+ * @param userId default: that of the provider
+ */
+export function useUserState<T>(
+  selector: (state: LearnerState | undefined) => T,
+  userId?: string,
+): T {
+  const store = useStore(userId, true, true);
+  const kept = useRef<T | undefined>(undefined);
+  // The value before stays the value while its content does: React compares them by identity.
+  const select = ({ userState }: Snapshot): T => {
+    const value = selector(stateOf(userState, ""));
+    return same(kept.current, value) ? (kept.current as T) : (kept.current = value);
+  };
+  return useSyncExternalStore(
+    store.subscribe,
+    () => select(store.get()),
+    () => select(NOTHING),
+  );
+}
+
+const nothing = (): Snapshot => NOTHING;
+
+interface Store {
+  subscribe(heard: () => void): () => void;
+  get(): Snapshot;
+  present(): Learner | undefined;
+  /** Makes the learner where there may be one. */
+  open(): Learner | undefined;
+  readonly memory: boolean;
+}
+
+/** The learner that a component follows. */
+function useStore(named: string | undefined, followed: boolean, visual: boolean): Store {
+  const around = useContext(Around);
+  const store = useMemo(
+    () => storeOf(followed ? around : undefined, named, visual),
+    [followed, around, named, visual],
+  );
+  useEffect(() => store.present()?.given(around?.consent), [store, around]);
+  return store;
+}
+
+function storeOf(
+  around: Surroundings | undefined,
+  named: string | undefined,
+  visual: boolean,
+): Store {
+  const { url = "", memory = false, automatic, options } = around ?? {};
+  const userId = named ?? around?.userId;
+  const key = { url, userId: userId!, memory };
+  const there = (): Learner | undefined => present(key);
+  const open = (): Learner | undefined => {
+    const page = typeof document !== "undefined" || options?.current.environment;
+    return userId && page && options ? learner(key, options) : undefined;
+  };
+  return {
+    subscribe: (heard) => open()?.hold(heard, !!automatic && visual) ?? (() => {}),
+    get: () => there()?.snapshot ?? NOTHING,
+    present: there,
+    open,
+    memory,
+  };
+}
+
+/** Notes what a component reads, and holds its snapshot still while nothing of that changes. */
+function viewOf(store: Store, off: Off): { get(): Snapshot; show(now: Snapshot): Personalization } {
+  const read = new Set<keyof Snapshot>();
+  const actions = actionsOf(store, off);
+  let held = NOTHING;
+  return {
+    get: () => {
+      const newest = store.get();
+      if (!read.size || [...read].some((name) => held[name] !== newest[name])) held = newest;
+      return held;
+    },
+    show: (now) => {
+      const shown = { ...actions };
+      for (const name of Object.keys(now) as (keyof Snapshot)[])
+        Object.defineProperty(shown, name, {
+          enumerable: true,
+          get: () => {
+            // What was not read before, nobody kept up to date.
+            const from = read.has(name) || now === NOTHING ? now : store.get();
+            read.add(name);
+            if (name === "userState") return stateOf(from[name], off);
+            if (name === "recommendations") return offersOf(from[name], off);
+            return name === "replies" && isOff(off, "emotionalAnalysis")
+              ? NOTHING[name]
+              : from[name];
+          },
+        });
+      return shown as Personalization;
+    },
+  };
+}
+
+/** The same state, with the same features off, gives the same object. */
+function cached<T extends object, R>(make: (from: T, off: Off) => R): (from: T, off: Off) => R {
+  const made = new WeakMap<T, Record<string, R>>();
+  return (from, off) => {
+    const results = made.get(from) ?? {};
+    made.set(from, results);
+    return (results[off] ??= make(from, off));
+  };
+}
+
+const states = /* @__PURE__ */ cached(learnerState);
+const offersOf = /* @__PURE__ */ cached(offered);
+const stateOf = (state: Snapshot["userState"], off: Off): LearnerState | undefined =>
+  state && states(state, off);
+
+function actionsOf({ open, memory }: Store, off: Off): Actions {
+  const adapted = (
+    how: "apply" | "accept",
+    recommendation: Recommendation,
+  ): Promise<AdaptOutcome> => {
+    const adaptation = open()?.adaptation;
+    return adaptation ? adaptation[how](recommendation) : Promise.resolve("no_handler");
+  };
+  return {
+    recordInteraction: ({ ...interaction }) => {
+      if (memory) delete (interaction as { elementId?: unknown }).elementId;
+      return open()?.client.record(interaction) ?? refusal("not_followed");
+    },
+    sendMessage: (text, options) => {
+      if (isOff(off, "emotionalAnalysis")) return refusal("feature_off");
+      return open()?.client.say(text, options) ?? refusal("not_followed");
+    },
+    applyRecommendation: (recommendation) => adapted("apply", recommendation),
+    acceptRecommendation: (recommendation) => adapted("accept", recommendation),
+    dismissRecommendation: (recommendation) => void open()?.client.dismiss(recommendation),
+    revertRecommendation: (recommendation) => {
+      const one = open();
+      if (!one?.adaptation?.revert(recommendation)) one?.client.revert(recommendation);
+    },
+    setConsent: (consent) => open()?.setConsent(consent),
+    stats: () => open()?.client.stats(),
+  };
+}
+
+const WHY = {
+  feature_off: "emotionalAnalysis is off",
+  not_followed: "no learner is followed here",
+} as const;
+
+/** Of what is not sent at all. */
+function refusal(code: keyof typeof WHY): Reply {
+  const rejected = Promise.reject<never>(new MasterxError(code, WHY[code]));
+  rejected.catch(() => {}); // the host need not
+  return {
+    id: "",
+    stored: rejected,
+    accepted: rejected,
+    current: () => undefined,
+    async *[Symbol.asyncIterator]() {
+      yield { type: "failed" as const, code, message: WHY[code] };
+    },
+  };
+}

@@ -1,0 +1,74 @@
+/** Where the gateway is, and who the learner is: for all components below. */
+import {
+  type FunctionComponent,
+  type ReactNode,
+  createContext,
+  createElement,
+  useEffect,
+  useMemo,
+  useState,
+} from "react";
+import type { Consent } from "../core/consent.ts";
+import type { HostOptions } from "./learners.ts";
+
+export interface MLPersonalizationProviderProps extends HostOptions {
+  readonly children?: ReactNode;
+  /** The learner of hooks that name none. */
+  readonly userId?: string;
+  /** Apply visual recommendations of high confidence without being asked; needs `adapt`. */
+  readonly enableRealTimeAdaptation?: boolean;
+  /** Keep nothing on disk, send no element ids, capture nothing. */
+  readonly enablePrivacyMode?: boolean;
+}
+
+export interface Surroundings {
+  readonly url: string;
+  readonly userId: string | undefined;
+  readonly consent: Consent | undefined;
+  readonly automatic: boolean;
+  readonly memory: boolean;
+  readonly options: { current: HostOptions };
+}
+
+let host: HostOptions = {};
+
+/** Say once, before the first render, what providers need not repeat. Their props win. */
+export function configure(options: HostOptions): void {
+  host = { ...options };
+}
+
+/** Without a provider nobody is followed. */
+export const Around = createContext<Surroundings | undefined>(undefined);
+
+export const MLPersonalizationProvider: FunctionComponent<MLPersonalizationProviderProps> = ({
+  children,
+  userId,
+  enableRealTimeAdaptation = false,
+  enablePrivacyMode = false,
+  ...props
+}) => {
+  const options: HostOptions = { ...host, ...given(props) };
+  const [box] = useState(() => ({ current: options }));
+  useEffect(() => {
+    box.current = options;
+  });
+  const { consent } = options;
+  const url = options.url ?? globalThis.location?.origin ?? "";
+  const value = useMemo<Surroundings>(
+    () => ({
+      url,
+      userId,
+      consent,
+      automatic: enableRealTimeAdaptation,
+      memory: enablePrivacyMode,
+      options: box,
+    }),
+    [url, userId, consent, enableRealTimeAdaptation, enablePrivacyMode, box],
+  );
+  return createElement(Around.Provider, { value }, children);
+};
+
+/** A prop that is `undefined` is one that is not given. */
+function given(props: HostOptions): HostOptions {
+  return Object.fromEntries(Object.entries(props).filter(([, value]) => value !== undefined));
+}
