@@ -82,7 +82,8 @@ class Proxy:
             task.add_done_callback(self._tasks.discard)
 
     async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        # A writer that was half closed takes no more, and says so by a RuntimeError.
+        with suppress(OSError, RuntimeError):
             while data := await source.read(65536):
                 if not self.upgrades and b"upgrade: websocket" in data.lower():
                     break

@@ -2,12 +2,24 @@
 //   stdin    {"id", "do", ...arguments}
 //   stdout   {"id", "value"} or {"id", "error"};  {"event", "page", ...} for what pages tell
 import { createInterface } from "node:readline";
+import { setTimeout as wait } from "node:timers/promises";
 import { killRenderers, launch } from "./chromium.mjs";
 import { serve } from "./site.mjs";
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const browsers = new Map();
 const pages = new Map();
+
+/** Right after a kill, a browser may give the new page to a process that is just dying. */
+async function newPage(context, tries = 5) {
+  try {
+    return await context.newPage();
+  } catch (error) {
+    if (tries <= 1 || !String(error).includes("Target crashed")) throw error;
+    await wait(200);
+    return newPage(context, tries - 1);
+  }
+}
 
 const steps = {
   async serve(options) {
@@ -18,9 +30,8 @@ const steps = {
   },
   /** A new page; what its script passes to `told` is said as an event. */
   async open({ browser, page: name, url, before }) {
-    const { context } = browsers.get(browser);
-    const page = await context.newPage();
-    const session = await context.newCDPSession(page);
+    const page = await newPage(browsers.get(browser).context);
+    const session = await page.context().newCDPSession(page);
     session.on("Runtime.bindingCalled", ({ payload }) =>
       say({ event: "told", page: name, told: JSON.parse(payload) }),
     );

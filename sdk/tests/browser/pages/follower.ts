@@ -29,7 +29,7 @@ function causes(data: unknown): void {
 
 let shown = 0;
 feed.interventions.subscribe((all) => tell({ intervention: all.at(-1)?.id, number: ++shown }));
-feed.replies.subscribe((all) => tell({ reply: all.at(-1)?.messageId }));
+feed.replies.subscribe((all) => tell({ reply: all.at(-1)?.replyId }));
 feed.connection.subscribe((status) => tell({ connection: status }));
 feed.problems.subscribe((all) => tell({ problem: all.at(-1) }));
 tell({ ready: true });

@@ -24,10 +24,12 @@ const client = createClient({
   environment: { ...here, now: () => here.now() + skew },
 });
 
+// Another one after each load: names of events are never used again.
+const page = `${query.get("page")}.${crypto.randomUUID().slice(0, 6)}`;
 let recording = 0;
 
 function one(): void {
-  const name = `${query.get("page")}-${recording++}`;
+  const name = `${page}-${recording++}`;
   const began = performance.now();
   const receipt =
     recording % 20 === 19
@@ -49,7 +51,7 @@ function one(): void {
 }
 
 client.interventions.subscribe((all) => tell({ intervention: all.at(-1)?.id }));
-client.replies.subscribe((all) => tell({ reply: all.at(-1)?.messageId, at: Date.now() }));
+client.replies.subscribe((all) => tell({ reply: all.at(-1)?.replyId, at: Date.now() }));
 client.connection.subscribe((status) => tell({ connection: status }));
 client.problems.subscribe((all) => tell({ problem: all.at(-1) }));
 
