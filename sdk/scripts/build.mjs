@@ -1,7 +1,7 @@
 // Build the package (dist/) and the copy that the gateway serves: `node scripts/build.mjs`.
 // With --check nothing is written, and the exit status is 1 if the copy differs from the source.
 import { spawnSync } from "node:child_process";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -9,7 +9,7 @@ import { build } from "esbuild";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SERVED = fileURLToPath(new URL("../../app/gateway/pages/sdk/v1.js", import.meta.url));
 /** Entry points of the package. What several use is a chunk: there is one core. */
-const ENTRIES = ["index", "react/index", "capture/index"];
+const ENTRIES = ["index", "react/index", "capture/index", "adapt/index"];
 const { version } = JSON.parse(await readFile(`${ROOT}package.json`, "utf8"));
 
 /** @param entry a file, or the text of a module */
@@ -57,6 +57,8 @@ async function packaged() {
     legalComments: "none",
     logLevel: "warning",
   });
+  await copyFile(`${ROOT}src/adapt/adapt.css`, `${ROOT}dist/adapt/adapt.css`);
+  await writeFile(`${ROOT}dist/adapt/adapt.css.d.ts`, "export {};\n"); // TypeScript asks for it
 }
 
 export const gzipped = (text) => gzipSync(text, { level: 9 }).length;

@@ -57,6 +57,10 @@ class Chromium:
         """The value of an expression in a page; of a promise, what it resolves to."""
         return await self.do("evaluate", page=page, code=code, within=within)
 
+    async def input(self, page: str, device: str, method: str, *given: Any) -> None:
+        """Let a page's mouse or keyboard do something, as Playwright names it."""
+        await self.do("input", page=page, device=device, method=method, given=given)
+
     async def cdp(self, page: str, method: str, **parameters: Any) -> Any:
         """Call the DevTools protocol for a page."""
         return await self.do("cdp", page=page, method=method, parameters=parameters)

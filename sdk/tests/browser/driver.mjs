@@ -48,6 +48,10 @@ const steps = {
     await page.goto(url);
   },
   evaluate: ({ page, code }) => pages.get(page).page.evaluate(code),
+  /** A real mouse or keyboard: `device` has that `method`. */
+  input: ({ page, device, method, given = [] }) =>
+    pages.get(page).page[device][method](...given).then(() => null),
+  emulate: ({ page, media }) => pages.get(page).page.emulateMedia(media).then(() => null),
   goto: ({ page, url }) => pages.get(page).page.goto(url).then(() => null),
   back: ({ page }) => pages.get(page).page.goBack().then(() => null),
   screenshot: ({ page, path }) => pages.get(page).page.screenshot({ path }).then(() => null),

@@ -45,17 +45,18 @@ export async function serve({ secret, gateway, csp = false, mutant, html = "", o
   const scripts = await bundles({ mutant, options });
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url, "http://site");
-    const [, name, ending] = /^\/(\w+)\.(html|js)$/.exec(pathname) ?? [];
+    const [, name, ending] = /^\/(\w+)\.(html|js|css)$/.exec(pathname) ?? [];
     if (pathname === "/token") {
       const token = sign(secret, searchParams.get("user"), +(searchParams.get("seconds") ?? 900));
       response.writeHead(200, { "Cache-Control": "no-store" }).end(token);
     } else if (name && scripts.has(`${name}.js`)) {
-      const type = ending === "js" ? "text/javascript" : "text/html";
+      const type = { js: "text/javascript", css: "text/css", html: "text/html" }[ending];
       const headers = { "Content-Type": `${type}; charset=utf-8` };
       if (csp) headers["Content-Security-Policy"] = CSP;
       const page = `<!doctype html><html lang="en"><title>${name}</title><body>${html}
 <script type="module" src="/${name}.js"></script>`;
-      response.writeHead(200, headers).end(ending === "js" ? scripts.get(`${name}.js`) : page);
+      const body = ending === "html" ? page : scripts.get(`${name}.${ending}`);
+      response.writeHead(200, headers).end(body);
     } else if (pathname === "/favicon.ico") response.writeHead(204).end();
     else pass(request, response.socket, gateway);
   });

@@ -1,0 +1,95 @@
+/** Says what was changed on the page, why, and offers to undo it. */
+import type { Recommendation } from "../core/wire.gen.ts";
+import type { Adaptation } from "./actions.ts";
+
+export interface NoticeTexts {
+  readonly changed: string;
+  readonly undo: string;
+  readonly undone: string;
+  readonly why: string;
+  readonly close: string;
+  /** By action; of others, the action's name is shown. */
+  readonly actions: Readonly<Record<string, string>>;
+}
+
+const ENGLISH: NoticeTexts = {
+  changed: "This page was adapted:",
+  undo: "Undo",
+  undone: "Undone",
+  why: "Why?",
+  close: "Close",
+  actions: {
+    lower_information_density: "it shows less at a time",
+    reduce_visual_complexity: "it looks simpler",
+    slow_animation: "it moves more slowly",
+    enlarge_targets: "what you click is larger",
+    soften_interface: "it is larger and calmer",
+    attention_cues: "what matters now stands out",
+    reduce_distractions: "what distracts is hidden",
+  },
+};
+
+/** @returns what removes it */
+export function notice(
+  adaptation: Adaptation,
+  root: HTMLElement,
+  texts: Partial<NoticeTexts> = {},
+): () => void {
+  const words = { ...ENGLISH, ...texts, actions: { ...ENGLISH.actions, ...texts.actions } };
+  const page = root.ownerDocument;
+  const box = page.createElement("div");
+  box.className = "mx-notice";
+  box.setAttribute("role", "status"); // it is read out when the learner pauses
+  box.setAttribute("data-mx-ignore", "");
+  let known = new Set<string>();
+  let came: EventTarget | null = null;
+  box.addEventListener("focusin", ({ relatedTarget }) => {
+    if (!(relatedTarget instanceof Node && box.contains(relatedTarget))) came = relatedTarget;
+  });
+
+  const element = (name: string, text = "", inside: Node[] = []): HTMLElement => {
+    const made = page.createElement(name);
+    made.textContent = text;
+    made.append(...inside);
+    return made;
+  };
+  const button = (text: string, press: (pressed: HTMLElement) => void): HTMLElement => {
+    const made = element("button", text);
+    made.setAttribute("type", "button");
+    made.addEventListener("click", () => press(made));
+    return made;
+  };
+  const close = (): void => {
+    const inside = box.contains(page.activeElement);
+    box.replaceChildren();
+    // Focus goes back to where it came from.
+    if (inside && came instanceof HTMLElement) came.focus({ preventScroll: true });
+  };
+  const show = (recommendation: Recommendation): void => {
+    const { action, because } = recommendation;
+    const undo = button(words.undo, (pressed) => {
+      if (!adaptation.revert(recommendation)) return;
+      pressed.textContent = words.undone; // it stays, and with it the focus
+      pressed.setAttribute("aria-disabled", "true");
+    });
+    const reasons = because.map((one) => element("li", one));
+    box.replaceChildren(
+      element("p", `${words.changed} ${words.actions[action] ?? action}`),
+      undo,
+      button(words.close, close),
+      element("details", "", [element("summary", words.why), element("ul", "", reasons)]),
+    );
+  };
+  const end = adaptation.active.subscribe((active) => {
+    const fresh = active.filter(({ id }) => !known.has(id)).at(-1);
+    const gone = active.length < known.size;
+    known = new Set(active.map(({ id }) => id));
+    if (fresh) show(fresh);
+    else if (gone && !box.contains(page.activeElement)) close();
+  });
+  (page.body ?? root).append(box);
+  return () => {
+    end();
+    box.remove();
+  };
+}
