@@ -2,12 +2,14 @@
 // With --check nothing is written, and the exit status is 1 if the copy differs from the source.
 import { spawnSync } from "node:child_process";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const SERVED = fileURLToPath(new URL("../../app/gateway/pages/sdk/v1.js", import.meta.url));
+const PAGES = fileURLToPath(new URL("../../app/gateway/pages/", import.meta.url));
+const EXAMPLE = fileURLToPath(new URL("../../examples/react/", import.meta.url));
 /** Entry points of the package. What several use is a chunk: there is one core. */
 const ENTRIES = ["index", "react/index", "capture/index", "adapt/index"];
 const { version } = JSON.parse(await readFile(`${ROOT}package.json`, "utf8"));
@@ -40,6 +42,58 @@ export async function served() {
   return (await bundle("src/index.ts", { minify: true, banner })).text;
 }
 
+/** The example that the gateway serves in development. React is apart: it hardly ever changes. */
+export async function example() {
+  const react = `export { createRoot } from "react-dom/client"; export { useState } from "react";
+    export { jsx } from "react/jsx-runtime";`;
+  const sdk = ["react", "capture", "adapt"].map((part) => [part, `${ROOT}src/${part}/index.ts`]);
+  const { outputFiles } = await build({
+    entryPoints: [`${EXAMPLE}lesson.tsx`, `${EXAMPLE}lesson.css`, "react-alone"],
+    entryNames: "[name]",
+    chunkNames: "react",
+    outdir: "/",
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    jsx: "automatic",
+    charset: "utf8",
+    legalComments: "eof",
+    define: { "process.env.NODE_ENV": '"production"' },
+    write: false,
+    nodePaths: [`${ROOT}node_modules`],
+    tsconfigRaw: {},
+    plugins: [
+      {
+        name: "example",
+        setup({ onResolve, onLoad }) {
+          const parts = new Map([...sdk, ["adapt.css", `${ROOT}src/adapt/adapt.css`]]);
+          onResolve({ filter: /^@masterx\/sdk\/./ }, ({ path }) => ({
+            path: parts.get(path.slice("@masterx/sdk/".length)),
+          }));
+          onResolve({ filter: /^react-alone$/ }, () => ({ path: "react", namespace: "alone" }));
+          onLoad({ filter: /.*/, namespace: "alone" }, () => ({
+            contents: react,
+            resolveDir: ROOT,
+          }));
+        },
+      },
+    ],
+    logLevel: "warning",
+  });
+  const texts = outputFiles.map(({ path, text }) => [path.split("/").at(-1), text]);
+  const files = new Map(texts.filter(([name]) => /^(lesson\.(js|css)|react\.js)$/.test(name)));
+  return files.set("index.html", await readFile(`${EXAMPLE}index.html`, "utf8"));
+}
+
+/** What the gateway serves, by path in app/gateway/pages/. */
+export async function pages() {
+  const files = new Map([["sdk/v1.js", await served()]]);
+  for (const [name, text] of await example()) files.set(`example/${name}`, text);
+  return files;
+}
+
 /** Write the package's modules to dist/. */
 async function packaged() {
   await build({
@@ -64,15 +118,19 @@ async function packaged() {
 export const gzipped = (text) => gzipSync(text, { level: 9 }).length;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = await served();
+  const files = await pages();
   if (process.argv.includes("--check")) {
-    if ((await readFile(SERVED, "utf8").catch(() => "")) !== text) {
-      console.error("app/gateway/pages/sdk/v1.js is not what sdk/ builds: run `make sdk`");
-      process.exitCode = 1;
-    }
+    for (const [name, text] of files)
+      if ((await readFile(PAGES + name, "utf8").catch(() => "")) !== text) {
+        console.error(`app/gateway/pages/${name} is not what sdk/ builds: run \`make sdk\``);
+        process.exitCode = 1;
+      }
   } else {
-    await mkdir(new URL(".", `file://${SERVED}`), { recursive: true });
-    await writeFile(SERVED, text);
+    for (const [name, text] of files) {
+      await mkdir(dirname(PAGES + name), { recursive: true });
+      await writeFile(PAGES + name, text);
+      console.log(`${name}: ${text.length} bytes, ${gzipped(text)} gzipped`);
+    }
     await rm(`${ROOT}dist`, { recursive: true, force: true });
     await packaged();
     const tsc = `${ROOT}node_modules/.bin/tsc`;
@@ -81,6 +139,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       stdio: "inherit",
     });
     process.exitCode = status ?? 1;
-    console.log(`v1.js: ${text.length} bytes, ${gzipped(text)} gzipped`);
   }
 }

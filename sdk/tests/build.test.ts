@@ -7,16 +7,20 @@ import { test } from "node:test";
 const MOST = 14_336;
 
 const script = `${process.cwd()}/scripts/build.mjs`;
-const { bundle, gzipped, served } = (await import(script)) as {
+const { bundle, gzipped, pages, served } = (await import(script)) as {
   bundle(entry: string, options?: object): Promise<{ text: string; inputs: string[] }>;
   gzipped(text: string): number;
+  pages(): Promise<Map<string, string>>;
   served(): Promise<string>;
 };
 const ONLY = 'export { createClient } from "./src/index.ts";\n';
 
-test("the copy that the gateway serves is what the source builds", async () => {
-  const present = await readFile("../app/gateway/pages/sdk/v1.js", "utf8");
-  assert.ok(present === (await served()), "run `make sdk` and commit app/gateway/pages/sdk/v1.js");
+test("what the gateway serves is what the source builds", async (t) => {
+  for (const [name, text] of await pages()) {
+    const present = await readFile(`../app/gateway/pages/${name}`, "utf8");
+    assert.ok(present === text, `run \`make sdk\` and commit app/gateway/pages/${name}`);
+    t.diagnostic(`${name}: ${gzipped(text)} bytes gzipped`);
+  }
 });
 
 test("the core stays small, and brings nothing that it does not use", async (t) => {

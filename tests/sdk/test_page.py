@@ -264,7 +264,7 @@ async def test_the_host_wins_and_the_focus_stays(page: Open) -> None:
     less = advice("less", "lower_information_density", {"density": 0.35})
     both = orjson.dumps(orjson.loads(larger) + orjson.loads(less)).decode()
     html = (
-        f"{STYLE}<style>#own {{ min-height: 11px }}</style><button id=own>o</button>"
+        f"{STYLE}<style>:where(.own) {{ min-height: 11px }}</style><button id=own class=own>o</button>"
         '<button id=plain>p</button><aside id=one data-mx-optional><a href="#" id=in>i</a></aside>'
         "<aside id=two data-mx-optional>t</aside>"
     )

@@ -1,7 +1,7 @@
 /** What components read and do. They render again only for what they have read. */
 import { useContext, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import type { AdaptOutcome } from "../adapt/actions.ts";
-import type { Recorded, SayOptions } from "../core/api.ts";
+import type { Client, Recorded, SayOptions } from "../core/api.ts";
 import type { Stats } from "../core/books.ts";
 import type { Consent } from "../core/consent.ts";
 import type { Reply } from "../core/conversation.ts";
@@ -50,8 +50,10 @@ export interface Personalization {
   readonly dismissRecommendation: (recommendation: Recommendation) => void;
   readonly revertRecommendation: (recommendation: Recommendation) => void;
   readonly setConsent: (consent: Consent) => void;
-  /** Undefined before the client is there. */
+  /** Both are undefined where nobody is followed. */
   readonly stats: () => Stats | undefined;
+  /** For what no hook does: `exercise`, `flush`, `logout`. */
+  readonly client: () => Client | undefined;
 }
 
 type Actions = Pick<
@@ -64,6 +66,7 @@ type Actions = Pick<
   | "revertRecommendation"
   | "setConsent"
   | "stats"
+  | "client"
 >;
 
 /** @param userId default: that of the provider */
@@ -221,12 +224,13 @@ function actionsOf({ open, memory }: Store, off: Off): Actions {
     },
     setConsent: (consent) => open()?.setConsent(consent),
     stats: () => open()?.client.stats(),
+    client: () => open()?.client,
   };
 }
 
 const WHY = {
   feature_off: "emotionalAnalysis is off",
-  not_followed: "no learner is followed here",
+  not_followed: "nobody is followed here",
 } as const;
 
 /** Of what is not sent at all. */

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from app.gateway.rest.pages import SDK
+from app.gateway.rest.pages import SDK, router
 from tests.app.gateway.edge import Edge
 
 pytestmark = pytest.mark.services
@@ -32,3 +35,28 @@ async def test_a_browser_that_has_it_does_not_load_it_again(edge: Edge) -> None:
 
     assert (again.status_code, again.content) == (304, b"")
     assert other.status_code == 200
+
+
+async def test_the_lesson_is_there_in_development_only(edge: Edge) -> None:
+    async with httpx.AsyncClient(base_url=edge.http, trust_env=False) as client:
+        page = await client.get("/example/")
+        files = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+        parts = [await client.get(f"/example/{name}") for name in files]
+        other = await client.get("/example/..%2Fsdk%2Fv1.js")
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "script-src 'self';" in page.headers["content-security-policy"]
+    assert files == ["lesson.css", "lesson.js"]
+    assert [part.status_code for part in parts] == [200, 200]
+    assert [part.headers["content-type"].partition(";")[0] for part in parts] == [
+        "text/css",
+        "text/javascript",
+    ]
+    assert other.status_code == 404
+
+    app = FastAPI()
+    app.include_router(router(example=False))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(base_url="http://gateway", transport=transport) as client:
+        assert (await client.get("/example/")).status_code == 404
+        assert (await client.get("/sdk/v1.js")).status_code == 200
