@@ -51,7 +51,7 @@ test-long: install-dev ## the other half: crash tests on embedded services
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "crash"
 
 test-web: sdk/node_modules/.stamp install-dev ## the browser SDK: types, units, size, and Chromium that is killed; needs Node 20
-	@cd sdk && npx --no-install tsc --noEmit
+	@cd sdk && npx --no-install tsc --noEmit && npx --no-install tsc --noEmit -p ../examples/react
 	@cd sdk && node scripts/test.mjs
 	@cd sdk && node scripts/build.mjs && npx --no-install publint --strict
 	@$(BIN)/pytest -m "browser and not slow"

@@ -58,16 +58,18 @@ const LEVELS: readonly (readonly Task[])[] = [
 ];
 
 export function Exercises({ level }: { level: number }) {
-  const tasks = LEVELS[Math.min(LEVELS.length - 1, Math.max(0, level))]!;
-  const [solved, setSolved] = useState(0);
+  // Another level begins with the next exercise: none is taken away under the learner's hands.
+  const [{ solved, chosen }, setNow] = useState({ solved: 0, chosen: level });
+  const tasks = LEVELS[Math.min(LEVELS.length - 1, Math.max(0, chosen))]!;
   const task = tasks[solved % tasks.length]!;
+  const next = (): void => setNow({ solved: solved + 1, chosen: level });
   return (
     <section>
       <h2>Exercises</h2>
       <p data-mx-when="progress">
         {solved} solved <progress value={solved % 5} max={5} />
       </p>
-      <One key={`${task.id} ${solved}`} task={task} done={() => setSolved(solved + 1)} />
+      <One key={solved} task={task} done={next} />
       <p className="quiet" data-mx-optional>
         A fraction is a number of equal parts of a whole. The number below says into how many parts
         it was cut, the number above how many of them there are.

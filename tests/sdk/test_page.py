@@ -264,7 +264,8 @@ async def test_the_host_wins_and_the_focus_stays(page: Open) -> None:
     less = advice("less", "lower_information_density", {"density": 0.35})
     both = orjson.dumps(orjson.loads(larger) + orjson.loads(less)).decode()
     html = (
-        f"{STYLE}<style>:where(.own) {{ min-height: 11px }}</style><button id=own class=own>o</button>"
+        f"{STYLE}<style>:where(.own) {{ min-height: 11px }}</style>"
+        "<button id=own class=own>o</button>"
         '<button id=plain>p</button><aside id=one data-mx-optional><a href="#" id=in>i</a></aside>'
         "<aside id=two data-mx-optional>t</aside>"
     )
@@ -291,6 +292,10 @@ async def test_the_notice_explains_and_undoes(page: Open) -> None:
         await site.value(f"{why}.querySelector('summary').click()")
         assert await site.value(f"{why}.querySelector('li').innerText") == "a reason for slow <b>"
         assert await site.value("document.activeElement === document.body")  # it took no focus
+        narrow = {"width": 320, "height": 600, "deviceScaleFactor": 1, "mobile": False}
+        await site.driver.cdp("page", "Emulation.setDeviceMetricsOverride", **narrow)
+        box = "document.querySelector('.mx-notice').getBoundingClientRect()"
+        assert await site.value(f"{box}.left >= 0 && {box}.right <= 320")
         await site.value("document.querySelector('.mx-notice button').focus()")
         await site.driver.input("page", "keyboard", "press", "Enter")
         assert await site.value("sent") == ["applied slow", "reverted slow"]

@@ -208,6 +208,63 @@ async def test_the_first_versions_bare_socket_runs(
     assert [one["told"].get("valence", {}).get("value") for one in told] == [None, 1.0, None]
 
 
+async def test_the_example_is_a_lesson(edge: Edge, pusher: Pusher, tmp_path: Path) -> None:
+    """As the gateway serves it, under its own strict policy: consent, an exercise, a difficulty."""
+    console: list[Any] = []
+    profile = str(tmp_path / "profile")
+    field, button = "form[data-mx-ignore] input", "form[data-mx-ignore] button:not([type])"
+    async with chromium(console.append) as driver:
+        page = Host(driver, console)
+
+        async def press(what: str) -> None:
+            await page.value(f"document.querySelector('{what}').click()")
+
+        async def answer(text: str) -> None:
+            await page.value(f"document.querySelector('{field}').select()")
+            await driver.input("page", "keyboard", "type", text)
+            await press(button)
+
+        await driver.do("launch", profile=profile)
+        url = f"{edge.http}/example/#{edge.token('demo')}"
+        await driver.do("open", browser=profile, page="page", url=url)
+        await page.until(f"document.querySelector('{field}')")
+        await answer("4")  # nobody has agreed: it is only an exercise
+        assert edge.gateway.connections.snapshot() == []
+        await press("header input")
+        await page.until("document.body.innerText.includes('· live')")
+        await answer("2/6")
+        await answer("3/4")
+        await page.until("document.querySelector('output').innerText === 'Right!'")
+        easier = recommendation(1, "lower_difficulty", 0.6)
+        await pusher.push("demo", PushKind.RECOMMENDATIONS, recommendations=[easier])
+        await page.until("document.querySelector('li strong')")
+        await press("li strong ~ button")
+        await page.until("document.querySelector('li strong ~ button').innerText === 'Undo'")
+        await press(button)  # the next one is easier
+        await page.until("document.body.innerText.includes('What is a quarter of 12?')")
+        [fed] = await records(edge.settings, FEEDBACK, 1)
+        batches = await records(edge.settings, INTERACTIONS, 1)
+
+    assert console == []
+    answered = [
+        one["taskData"]
+        for batch in batches
+        for one in orjson.loads(batch.value)["interactions"]
+        if one["interactionType"] == "answer"
+    ]
+    assert answered == [
+        {
+            "problemId": "half-plus-quarter",
+            "skill": "fractions",
+            "hintTotal": 2,
+            "correct": False,
+            "attemptCount": 2,
+            "hintCount": 0,
+        }
+    ]
+    assert orjson.loads(fed.value)["outcome"] == "applied"
+
+
 async def seen(told: list[Any], name: str) -> bool:
     return any(name in one.get("told", {}) for one in told)
 
