@@ -845,27 +845,26 @@ test("how long an event has waited counts from its recording, not its timestamp"
   next.close();
 });
 
-test("a clock that is set by a day, forward or back and again, makes no chat message old", async () => {
+test("a clock that is set by a day, forward or back, makes no chat message old", async () => {
   for (const jump of [86_460_000, -86_460_000]) {
     const world = new World();
-    world.gateway.hello = { serverTime: world.now };
+    world.gateway.serverTime = () => world.now;
     const client = open(world);
     await world.advance(500);
-    world.gateway.rule = () => "close";
+    world.gateway.doors.push(4503);
+    world.gateway.cut();
     const said = [client.say("before", { wantsReply: false })];
-    await world.advance(100);
+    await world.advance(10);
     world.skew = jump;
     said.push(client.say("meanwhile", { wantsReply: false }));
-    client.record(click);
-    await world.advance(3_000);
+    await world.advance(60_000);
     world.skew = 0;
-    await world.advance(3_000);
-    world.gateway.rule = () => undefined;
-    world.gateway.hello = { serverTime: world.now };
+    world.gateway.doors.push(4503);
+    world.gateway.cut();
+    said.push(client.say("after", { wantsReply: false }));
     await world.advance(60_000);
     assert.deepEqual(client.problems.get(), []);
-    assert.equal(client.stats().accepted, 3);
-    for (const one of said) await one.accepted;
+    for (const one of said) assert.equal(await one.accepted, "new");
     client.close();
   }
 });
