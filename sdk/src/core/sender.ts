@@ -5,6 +5,7 @@
  * waits. Each batch is in one of three places: `ready` to be sent (again), on its way to the store
  * (`launching`), or `flying` until its answer or the end of its line.
  */
+import { LONGEST_WAIT } from "./backoff.ts";
 import { PATHS, TYPES, message } from "./batching.ts";
 import type { Outcome } from "./books.ts";
 import type { Clock } from "./clock.ts";
@@ -107,6 +108,8 @@ export class Sender {
     this.#token = token;
     if (this.#parkedWith !== token) this.#parkedWith = undefined;
     this.#pausedUntil = 0; // `retryAfter` was that of another connection
+    this.#notBefore.clear();
+    this.#failures = 0;
     this.pump();
   }
 
@@ -340,7 +343,13 @@ export class Sender {
         (frame) => this.#posted(frame),
         () => {
           if (this.#flying.get(batch.id) !== flight) return;
-          this.error({ type: "error", code: "internal", id: batch.id, message: "no answer" });
+          this.#landed(batch.id);
+          this.#again(batch);
+          // The line is to blame, not the message: one wait for all that go down with it.
+          const now = env.elapsed();
+          if (now >= this.#pausedUntil)
+            this.#pausedUntil = now + Math.min(this.#wait(undefined), LONGEST_WAIT);
+          this.pump();
         },
       );
       return true;
