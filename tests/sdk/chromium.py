@@ -61,9 +61,11 @@ class Chromium:
         """Let a page's mouse or keyboard do something, as Playwright names it."""
         await self.do("input", page=page, device=device, method=method, given=given)
 
-    async def cdp(self, page: str, method: str, **parameters: Any) -> Any:
+    async def cdp(
+        self, page: str, method: str, *, within: float = STEP_SECONDS, **parameters: Any
+    ) -> Any:
         """Call the DevTools protocol for a page."""
-        return await self.do("cdp", page=page, method=method, parameters=parameters)
+        return await self.do("cdp", within=within, page=page, method=method, parameters=parameters)
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
