@@ -241,10 +241,7 @@ async def test_reduced_motion_wins_also_when_it_comes_later(page: Open) -> None:
         assert await site.value("computed('--mx-duration')") == "1.538"
         await site.driver.do("emulate", page="page", media={"reducedMotion": "reduce"})
         assert await site.value("computed('--mx-motion')") == "0"
-        assert (
-            await site.value("document.documentElement.style.getPropertyValue('--mx-motion')")
-            == "0"
-        )
+        await site.until("document.documentElement.style.getPropertyValue('--mx-motion') === '0'")
         await site.value("revert('slow')")
         assert await site.value("state()") == {"lang": "en"}
 

@@ -22,10 +22,10 @@ const ENGLISH: NoticeTexts = {
     lower_information_density: "it shows less at a time",
     reduce_visual_complexity: "it looks simpler",
     slow_animation: "it moves more slowly",
-    enlarge_targets: "what you click is larger",
+    enlarge_targets: "buttons are larger",
     soften_interface: "it is larger and calmer",
-    attention_cues: "what matters now stands out",
-    reduce_distractions: "what distracts is hidden",
+    attention_cues: "what matters stands out",
+    reduce_distractions: "distractions are hidden",
   },
 };
 

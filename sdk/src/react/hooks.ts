@@ -228,14 +228,10 @@ function actionsOf({ open, memory }: Store, off: Off): Actions {
   };
 }
 
-const WHY = {
-  feature_off: "emotionalAnalysis is off",
-  not_followed: "nobody is followed here",
-} as const;
-
 /** Of what is not sent at all. */
-function refusal(code: keyof typeof WHY): Reply {
-  const rejected = Promise.reject<never>(new MasterxError(code, WHY[code]));
+function refusal(code: "feature_off" | "not_followed"): Reply {
+  const message = `not sent: ${code}`;
+  const rejected = Promise.reject<never>(new MasterxError(code, message));
   rejected.catch(() => {}); // the host need not
   return {
     id: "",
@@ -243,7 +239,7 @@ function refusal(code: keyof typeof WHY): Reply {
     accepted: rejected,
     current: () => undefined,
     async *[Symbol.asyncIterator]() {
-      yield { type: "failed" as const, code, message: WHY[code] };
+      yield { type: "failed" as const, code, message };
     },
   };
 }

@@ -137,15 +137,14 @@ export class Learner {
     this.#later();
   }
 
-  /** Hold it, and hear of changes; returns what lets it go. */
+  /** Hold it, and hear of changes; returns what lets it go. React gives each hook a `heard`. */
   hold(heard: () => void, automatic: boolean): () => void {
-    const one = (): void => heard(); // the same function may be given twice
     this.#env.clearTimeout(this.#timer);
     this.#holders += 1;
-    this.#heard.add(one);
+    this.#heard.add(heard);
     if (automatic && ++this.#automatic === 1) this.adaptation?.automatic(true);
     return () => {
-      if (!this.#heard.delete(one)) return;
+      if (!this.#heard.delete(heard)) return;
       if (automatic && --this.#automatic === 0) this.adaptation?.automatic(false);
       this.#holders -= 1;
       this.#later();

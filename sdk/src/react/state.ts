@@ -103,8 +103,7 @@ export function learnerState(state: UserState, off: Off): LearnerState {
 function figure(estimate: Estimate | false | undefined): Figure {
   if (!estimate || (estimate.source !== "measured" && estimate.source !== "derived"))
     return UNKNOWN;
-  const { source, value, confidence } = estimate;
-  return Object.freeze({ source, value, confidence });
+  return Object.freeze(estimate) as Figure;
 }
 
 export function offered(all: readonly Recommendation[], off: Off): readonly Recommendation[] {
