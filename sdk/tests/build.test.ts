@@ -49,6 +49,11 @@ for (const [part, most] of Object.entries(PARTS))
 test("an import that uses nothing leaves nothing", async () => {
   const { text } = await bundle('import "./src/index.ts";\n', { minify: true, logLevel: "error" });
   assert.ok(text.length < 100, text);
+  for (const part of Object.keys(PARTS)) {
+    const options = { minify: true, logLevel: "error", external: ["react"] };
+    const alone = await bundle(`import "./src/${part}/index.ts";\n`, options);
+    assert.match(alone.text, /^("use client";)?(import"react";)*\s*$/, part);
+  }
 });
 
 test("no eval, no localStorage, no beacon, no unload; no name that blockers know", async () => {

@@ -185,7 +185,13 @@ async def test_components_render_only_for_what_they_read(
         assert after["whole"] == before["whole"] + 5
         assert after["advice"] == before["advice"] + 1
         assert after["focus"] == before["focus"] + 1
-        # Privacy mode keeps nothing on disk.
+        assert await page.value("click()") == "new"
+        assert await page.value("say()") == ["feature_off", "not_followed"]
+        assert await page.value("stats().recorded") == 1
+        assert await page.value("counted.deeds") == before["deeds"] == 1
+        [record] = await records(edge.settings, INTERACTIONS, 1)
+        # Privacy mode sends no element ids, and keeps nothing on disk.
+        assert b"private" not in record.value
         assert await page.value("indexedDB.databases()") == []
         assert await page.value("localStorage.length + sessionStorage.length") == 0
         assert page.console == []

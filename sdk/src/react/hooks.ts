@@ -155,11 +155,11 @@ function storeOf(
 function viewOf(store: Store, off: Off): { get(): Snapshot; show(now: Snapshot): Personalization } {
   const read = new Set<keyof Snapshot>();
   const actions = actionsOf(store, off);
-  let held = NOTHING;
+  let held = store.get();
   return {
     get: () => {
       const newest = store.get();
-      if (!read.size || [...read].some((name) => held[name] !== newest[name])) held = newest;
+      if ([...read].some((name) => held[name] !== newest[name])) held = newest;
       return held;
     },
     show: (now) => {

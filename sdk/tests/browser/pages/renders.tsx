@@ -1,5 +1,6 @@
 /** Counts renders: of a component that reads one thing, and of one that selects. */
 import { createRoot } from "react-dom/client";
+import type { MasterxError } from "../../../src/index.ts";
 import {
   MLPersonalizationProvider,
   useMLPersonalization,
@@ -26,6 +27,23 @@ function Whole() {
   return <p id="whole">{`${isPersonalizationActive} ${userState?.updatedAt}`}</p>;
 }
 
+/** What a component does that reads nothing, with a feature off. */
+function Deeds() {
+  count("deeds");
+  const { recordInteraction, sendMessage, stats } = useMLPersonalization("ada", {
+    features: { emotionalAnalysis: false },
+  });
+  const { sendMessage: nobody } = useMLPersonalization("ada", { enableRealTimeAnalysis: false });
+  const code = (reply: ReturnType<typeof nobody>) =>
+    reply.accepted.catch((error: MasterxError) => error.code);
+  Object.assign(globalThis, {
+    click: () => recordInteraction({ interactionType: "click", elementId: "ada-private" }).accepted,
+    say: async () => [await code(sendMessage("secret")), await code(nobody("secret"))],
+    stats,
+  });
+  return null;
+}
+
 const place = document.createElement("main");
 document.body.append(place);
 createRoot(place).render(
@@ -38,6 +56,7 @@ createRoot(place).render(
     <Advice />
     <Focus />
     <Whole />
+    <Deeds />
   </MLPersonalizationProvider>,
 );
 Object.assign(globalThis, { counted });
