@@ -27,7 +27,7 @@ $(error SERVICES is "$(SERVICES)"; set it to real or embedded)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real test-long test-web sdk coverage services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
+.PHONY: help run test test-real test-long test-web test-web-long sdk coverage services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -37,23 +37,27 @@ run: install $(if $(filter local,$(LLM)),local-llm) $(if $(filter real,$(SERVICE
 	@$(if $(filter real,$(SERVICES)),$(REAL) )$(if $(filter local,$(LLM)),$(LOCAL) )exec $(BIN)/masterx up
 
 test: install-dev ## the suite on embedded services, but for what takes minutes
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash"
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash and not browser"
 
 test-real: install-dev services ## integration and crash tests on Kafka, Redis and FerretDB
-	@env $$($(SERVERS) environment) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(services or crash or slow) and not outage and not twin"
-	@env $$($(SERVERS) environment) $(BIN)/pytest -m "outage and not twin"
+	@env $$($(SERVERS) environment) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(services or crash or slow) and not outage and not twin and not browser"
+	@env $$($(SERVERS) environment) $(BIN)/pytest -m "outage and not twin and not browser"
 
 coverage: install-dev ## how much of the code `make test` runs; lines in .masterx/coverage/html
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash" --timeout 300 \
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not crash and not browser" --timeout 300 \
 		--cov --cov-report=html --cov-report=term --cov-fail-under=90
 
 test-long: install-dev ## the other half: crash tests on embedded services
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "crash"
 
-test-web: sdk/node_modules/.stamp ## the browser SDK: types, unit tests, the package, its size; needs Node 20
+test-web: sdk/node_modules/.stamp install-dev ## the browser SDK: types, units, size, and Chromium that is killed; needs Node 20
 	@cd sdk && npx --no-install tsc --noEmit
 	@cd sdk && node scripts/test.mjs
 	@cd sdk && node scripts/build.mjs && npx --no-install publint --strict
+	@$(BIN)/pytest -m "browser and not slow"
+
+test-web-long: sdk/node_modules/.stamp install-dev ## ten times as many events and kills in Chromium
+	@$(BIN)/pytest -m "browser and slow"
 
 sdk: sdk/node_modules/.stamp ## build the browser SDK, and the copy that the gateway serves
 	@cd sdk && node scripts/types.mjs && node scripts/build.mjs

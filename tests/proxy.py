@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server: it can fall silent, refuse, cut, and lead elsewhere."""
+"""A TCP proxy in front of a server: it is silent, slow, refuses, cuts, or leads elsewhere."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ class Proxy:
     Attributes:
         target: may be changed; connections that are open stay where they are.
         silent: while True nothing is passed on in either direction, and nothing is closed.
+        delay: seconds that each piece waits.
+        cut_after: so many bytes later the connections are cut, in the middle of a frame perhaps.
+        upgrades: whether an HTTP upgrade is let through; if not, its connection is cut.
         opened: connections so far.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.silent = False
+        self.delay = 0.0
+        self.cut_after: int | None = None
+        self.upgrades = True
         self.opened = 0
         self.port = free_port(HOST)
         self._server: asyncio.Server | None = None
@@ -56,6 +62,12 @@ class Proxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def half_close(self) -> None:
+        """End one direction of each open connection; the other goes on."""
+        for writer in list(self._writers):
+            with suppress(OSError):
+                writer.write_eof()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.opened += 1
         try:
@@ -70,10 +82,22 @@ class Proxy:
             task.add_done_callback(self._tasks.discard)
 
     async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        # A writer that was half closed takes no more, and says so by a RuntimeError.
+        with suppress(OSError, RuntimeError):
             while data := await source.read(65536):
+                if not self.upgrades and b"upgrade: websocket" in data.lower():
+                    break
+                await asyncio.sleep(self.delay)
                 while self.silent:
                     await asyncio.sleep(0.02)
+                if self.cut_after is not None:
+                    if self.cut_after < len(data):
+                        sink.write(data[: self.cut_after])
+                        await sink.drain()
+                        self.cut_after = None
+                        self.cut()
+                        break
+                    self.cut_after -= len(data)
                 sink.write(data)
                 await sink.drain()
         while self.silent:  # an end is not heard of, either

@@ -845,6 +845,32 @@ test("how long an event has waited counts from its recording, not its timestamp"
   next.close();
 });
 
+test("a clock that is set by a day, forward or back, makes no chat message old", async () => {
+  for (const jump of [86_460_000, -86_460_000]) {
+    const world = new World();
+    world.gateway.serverTime = () => world.now;
+    const client = open(world);
+    await world.advance(500);
+    world.gateway.doors.push(4503, 4503, 4503);
+    world.gateway.cut();
+    await world.advance(5);
+    const said = [client.say("before", { wantsReply: false })];
+    await world.advance(10);
+    world.skew = jump;
+    said.push(client.say("meanwhile", { wantsReply: false }));
+    await world.advance(60_000);
+    world.skew = 0;
+    world.gateway.doors.push(4503, 4503, 4503);
+    world.gateway.cut();
+    await world.advance(5);
+    said.push(client.say("after", { wantsReply: false }));
+    await world.advance(60_000);
+    assert.deepEqual(client.problems.get(), []);
+    for (const one of said) assert.equal(await one.accepted, "new");
+    client.close();
+  }
+});
+
 test("where tabs share, another one may have sent what has waited for a minute", async () => {
   const world = new World();
   const tab = world.tab(shared(world));

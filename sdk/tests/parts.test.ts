@@ -57,6 +57,22 @@ test("more ids in a millisecond than the counter holds still sort", () => {
   assert.equal(new Set(all).size, all.length);
 });
 
+test("a device's clock that is set back does not move the server's time; set forward, who knows", () => {
+  let [wall, elapsed] = [1_000_000, 0];
+  const clock = new Clock({ now: () => wall, elapsed: () => elapsed });
+  assert.equal(clock.steady, false);
+  clock.sample(5_000_000, 0);
+  assert.deepEqual([clock.now(), clock.steady], [5_000_000, true]);
+  elapsed += 10_000;
+  wall += 10_000 - 86_400_000;
+  assert.deepEqual([clock.now(), clock.steady], [5_010_000, true]);
+  wall += 2 * 86_400_000; // or it has slept for a day
+  assert.equal(clock.steady, false);
+  clock.restart();
+  clock.sample(5_010_000, elapsed);
+  assert.deepEqual([clock.now(), clock.steady], [5_010_000, true]);
+});
+
 test("the clock takes the offset of the shortest trip, and leaves noise alone", () => {
   fc.assert(
     fc.property(

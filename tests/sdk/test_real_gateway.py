@@ -73,6 +73,12 @@ class GatewayProcess:
                     pass
                 await asyncio.sleep(0.05)
 
+    def terminate(self) -> None:
+        """SIGTERM, and wait for the end."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(READY_SECONDS)
+
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()

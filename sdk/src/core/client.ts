@@ -259,7 +259,7 @@ class LearnerClient implements Client {
       const { clock } = this.#following;
       // A copy: what the page changes later was not what happened.
       const copy = JSON.parse(text) as Entry["body"];
-      const offset = clock.known ? clock.offset : undefined;
+      const offset = clock.steady ? clock.offset : undefined;
       this.#put({ scope: this.#scope, id, kind, body: copy, at, offset, bytes });
     }
     return receipt;
@@ -386,7 +386,10 @@ class LearnerClient implements Client {
   }
 
   #dropOld(): void {
-    const old = this.#outbox.old(this.#env.now());
+    const { clock } = this.#following;
+    // A clock that was just set makes nothing old.
+    if (clock.known && !clock.steady) return;
+    const old = this.#outbox.old(clock.now(), clock.offset);
     for (const { id } of old) this.#drop(id, "old");
     void this.#outbox.settle(old.map(({ id }) => id));
   }

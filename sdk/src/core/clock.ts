@@ -8,10 +8,12 @@ import type { Environment } from "./environment.ts";
 
 /** Below this, in ms, a difference is left alone: people do not notice it, and it may be noise. */
 export const LEAST_OFFSET = 1_000;
+/** The device's clock was set, or the device slept, if it ran so many ms otherwise than `elapsed`. */
+export const JUMP = 60_000;
 
 export class Clock {
   readonly #env: Pick<Environment, "now" | "elapsed">;
-  #best: { offset: number; trip: number } | undefined;
+  #best: { offset: number; trip: number; wall: number; at: number } | undefined;
   #stale = false;
 
   constructor(env: Pick<Environment, "now" | "elapsed">) {
@@ -28,10 +30,11 @@ export class Clock {
 
   /** The server said `serverTime` between `sent` (by `elapsed`) and now. */
   sample(serverTime: number, sent: number): void {
-    const trip = Math.max(0, this.#env.elapsed() - sent);
+    const [wall, at] = [this.#env.now(), this.#env.elapsed()];
+    const trip = Math.max(0, at - sent);
     if (this.#best && this.#best.trip <= trip && !this.#stale) return;
     this.#stale = false;
-    this.#best = { offset: Math.round(serverTime + trip / 2 - this.#env.now()), trip };
+    this.#best = { offset: Math.round(serverTime + trip / 2 - wall), trip, wall, at };
   }
 
   /** Whether the server has ever said its time. */
@@ -39,15 +42,32 @@ export class Clock {
     return this.#best !== undefined;
   }
 
+  /**
+   * Whether `offset` holds. Not after the device's clock was set forward, or the device slept:
+   * which of the two it was, only the server's next time tells.
+   */
+  get steady(): boolean {
+    return this.known && this.#drift() <= JUMP;
+  }
+
   /** What to add to the device's clock, ms; 0 where the difference may be noise. */
   get offset(): number {
     if (!this.#best) return 0;
     const { offset, trip } = this.#best;
+    const drift = this.#drift();
+    if (drift < -JUMP) return offset - Math.round(drift); // it was set back
     return Math.abs(offset) > Math.max(LEAST_OFFSET, trip) ? offset : 0;
   }
 
   /** UTC milliseconds by the server's clock, as well as it is known. */
   now(): number {
     return this.#env.now() + this.offset;
+  }
+
+  /** How far the device's clock ran ahead of `elapsed` since the sample, ms. */
+  #drift(): number {
+    if (!this.#best) return 0;
+    const { wall, at } = this.#best;
+    return this.#env.now() - wall - (this.#env.elapsed() - at);
   }
 }

@@ -149,12 +149,18 @@ export class Outbox {
     return { entries: fresh, batches: whole };
   }
 
-  /** Entries that have waited longer than their kind may; they are in no batch. */
-  old(now: number): readonly Entry[] {
+  /**
+   * Entries that have waited longer than their kind may; they are in no batch.
+   *
+   * @param now by the server's clock, UTC milliseconds
+   * @param behind what the device's clock is off by, for entries whose own offset nobody knew
+   */
+  old(now: number, behind: number): readonly Entry[] {
     const all = [...this.#open].flatMap((id) => this.#entries.get(id) ?? []);
     // Not `at`: what happened long ago may have been recorded just now.
     return all.filter(
-      ({ kind, id }) => now - madeAt(id) > (kind === "chat" ? CHAT_AGE : EVENT_AGE),
+      ({ kind, id, offset = behind }) =>
+        now - madeAt(id) - offset > (kind === "chat" ? CHAT_AGE : EVENT_AGE),
     );
   }
 

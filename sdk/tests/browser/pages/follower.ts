@@ -1,0 +1,35 @@
+/** A page that only follows, through every cut: what it shows, and what came by its line. */
+import { browser, createFeed, type Socket } from "../../../src/index.ts";
+
+const query = new URLSearchParams(location.search);
+const userId = query.get("user") ?? "ada";
+const tell = (what: object): void => told(JSON.stringify(what));
+
+const here = browser();
+const feed = createFeed({
+  url: query.get("gateway") ?? location.origin,
+  userId,
+  getToken: async () => (await fetch(`/token?user=${userId}`)).text(),
+  environment: {
+    ...here,
+    openSocket: (url, protocols) => {
+      const socket = here.openSocket!(url, protocols);
+      (socket as unknown as WebSocket).addEventListener("message", ({ data }) => causes(data));
+      return socket as Socket;
+    },
+  },
+});
+
+/** The ids of what each push was caused by are the wire's, and no observable shows them. */
+function causes(data: unknown): void {
+  const { type, offset, epoch, causedBy, recovered } = JSON.parse(String(data));
+  if (causedBy) tell({ push: type, offset, epoch, causedBy });
+  else if (type === "hello" || type === "resumed") tell({ [type]: offset, epoch, recovered });
+}
+
+let shown = 0;
+feed.interventions.subscribe((all) => tell({ intervention: all.at(-1)?.id, number: ++shown }));
+feed.replies.subscribe((all) => tell({ reply: all.at(-1)?.replyId }));
+feed.connection.subscribe((status) => tell({ connection: status }));
+feed.problems.subscribe((all) => tell({ problem: all.at(-1) }));
+tell({ ready: true });

@@ -1,0 +1,66 @@
+"""Real Chromium on a real gateway, killed in every way: nothing that was stored is lost.
+
+`MASTERX_SEED` repeats a run; the seed of each stands in its output.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings
+from tests.sdk.classroom import NETWORK, Classroom, classroom, verdict
+from tests.servers import Services
+
+pytestmark = [pytest.mark.services, pytest.mark.browser]
+
+ENOUGH = 4_000
+
+
+def plan(chance: random.Random, times: int = 1) -> list[str]:
+    """Faults in a random order."""
+    faults = [chance.choice(list(NETWORK)) for _ in range(30 * times)]
+    faults += ["renderers killed"] * 10 * times
+    faults += ["browser killed"] * 5 * times
+    faults += ["gateway killed", "gateway ended", "Redis stopped", "gateway killed"] * times
+    faults += ["token expired", "frozen", "left and back", "disk full", "clock set"] * 2 * times
+    chance.shuffle(faults)
+    return faults
+
+
+async def run(room: Classroom, faults: list[str]) -> list[str]:
+    """Let the faults happen one after another; what was wrong then."""
+    for fault in faults:
+        await room.during(fault)
+    await room.settle()
+    return await verdict(room)
+
+
+def report(room: Classroom, seed: int) -> None:
+    """Print the figures of a run."""
+    told = room.told
+    took, stored = sorted(told.took_ms), sorted(told.stored_ms)
+    print(
+        f"\nseed {seed}: {len(told.stored)} stored, {len(room.pushed)} pushes, "
+        f"{told.phases['connecting']} connections; record() p50 {statistics.median(took):.2f} ms "
+        f"p99 {took[int(len(took) * 0.99)]:.2f} ms, stored p95 "
+        f"{stored[int(len(stored) * 0.95)]:.1f} ms"
+    )
+
+
+@pytest.mark.timeout(900)
+async def test_nothing_is_lost_over_every_kill(
+    topics: Settings, services: Services, tmp_path: Path
+) -> None:
+    seed = int(os.environ.get("MASTERX_SEED", random.randrange(10**6)))
+    print("seed", seed)
+    chance = random.Random(seed)
+    async with classroom(topics, services, tmp_path, chance) as room:
+        wrong = await run(room, plan(chance))
+        report(room, seed)
+        assert wrong == []
+        assert len(room.told.stored) >= ENOUGH
