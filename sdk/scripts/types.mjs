@@ -92,7 +92,8 @@ export async function schemas() {
   const lines = await Promise.all(SENT.map(read));
   return (
     `${BANNER}\nimport type { Schema } from "./messages.ts";\n\n` +
-    `export const SCHEMAS = {\n${lines.join("")}} satisfies Record<string, Schema>;\n`
+    `export type MessageName =\n${SENT.map((name) => `  | "${name}"`).join("\n")};\n\n` +
+    `export const SCHEMAS: Readonly<Record<MessageName, Schema>> = {\n${lines.join("")}};\n`
   );
 }
 

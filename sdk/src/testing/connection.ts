@@ -3,7 +3,15 @@ import type { RawData, WebSocket } from "ws";
 import type { Limits } from "../core/wire.gen.ts";
 import type { Intake, Kind, Submission } from "./intake.ts";
 import type { RateLimit } from "./intake.ts";
-import { answer, Feed, LATEST_WINS, standing, type Frame, type Latest, type PushLog } from "./log.ts";
+import {
+  answer,
+  Feed,
+  LATEST_WINS,
+  standing,
+  type Frame,
+  type Latest,
+  type PushLog,
+} from "./log.ts";
 import { isObject, parse, read, readableId, readBatch, type Json } from "./messages.ts";
 import { NO_ANSWER, Refusal, RESTART, TOO_SLOW, UNAUTHORIZED } from "./refusal.ts";
 import type { Principal } from "./tokens.ts";
@@ -240,7 +248,9 @@ const idOf = (message: Json): string =>
 export function errorFrame(error: unknown, id: string | undefined): object {
   if (error instanceof Refusal) return error.frame(id);
   console.error("@masterx/sdk/testing:", error);
-  return new Refusal("internal", "the testing gateway failed; try again with the same id").frame(id);
+  return new Refusal("internal", "the testing gateway failed; try again with the same id").frame(
+    id,
+  );
 }
 
 function isUtf8(data: Buffer): boolean {

@@ -62,8 +62,7 @@ export class RateLimit {
     const now = performance.now() / 1000;
     const fullAt = Math.max(this.#fullAt.get(key) ?? now, now);
     const wait = fullAt - now - this.#tolerance;
-    if (wait > 1e-9)
-      throw new Refusal("rate_limited", `too many ${this.#what}`, undefined, wait);
+    if (wait > 1e-9) throw new Refusal("rate_limited", `too many ${this.#what}`, undefined, wait);
     this.#fullAt.set(key, fullAt + this.#interval);
   }
 }

@@ -7,11 +7,7 @@ const LOG_LENGTH = 500;
 const MOST_CAUSES = 64;
 
 export type PushKind =
-  | "user_state_update"
-  | "recommendations"
-  | "intervention"
-  | "tutor_delta"
-  | "tutor_reply";
+  "user_state_update" | "recommendations" | "intervention" | "tutor_delta" | "tutor_reply";
 
 /** Of these only the newest is kept whole. */
 export const LATEST_WINS: readonly PushKind[] = ["user_state_update", "recommendations"];
@@ -167,7 +163,8 @@ export class Feed {
     if (!this.#open || this.#waits) return;
     const tail = this.#log.since(this.#epoch, this.#offset);
     const [only, ...more] = tail?.pushes ?? [];
-    if (only && !more.length) this.#deliver(...only); // live: it does not wait for room
+    if (only && !more.length)
+      this.#deliver(...only); // live: it does not wait for room
     else this.#replay();
   }
 
@@ -199,7 +196,8 @@ export class Feed {
       if (this.#waits) return;
       if (room === "no") {
         // Who goes on from here does not read again what these ids stand in.
-        if (this.#held.size) this.#outlet.notRecovered({ ...this.#log.latest, offset: this.#offset });
+        if (this.#held.size)
+          this.#outlet.notRecovered({ ...this.#log.latest, offset: this.#offset });
         return;
       }
       this.#deliver(offset, entry);

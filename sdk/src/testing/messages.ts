@@ -3,7 +3,7 @@
  * rules that they cannot express (ids that can be seen, times, measurements no clock gives).
  */
 import { Refusal } from "./refusal.ts";
-import { SCHEMAS } from "./schemas.gen.ts";
+import { SCHEMAS, type MessageName } from "./schemas.gen.ts";
 
 /** The part of JSON Schema that contracts/wire uses. */
 export interface Schema {
@@ -25,7 +25,6 @@ export interface Schema {
 }
 
 export type Json = Record<string, unknown>;
-export type MessageName = keyof typeof SCHEMAS;
 
 /** One interaction of a batch as it was read. */
 export interface Interaction extends Json {
@@ -83,7 +82,8 @@ export function wrongUserId(value: string): string | undefined {
   const unseen = wrongId(value);
   if (unseen) return unseen;
   if (value !== value.replace(EDGES, "")) return "has surrounding blanks";
-  if (value === "." || value === "..") return "is . or .., which no browser can put into an address";
+  if (value === "." || value === "..")
+    return "is . or .., which no browser can put into an address";
   return undefined;
 }
 
@@ -121,7 +121,12 @@ export function read(name: MessageName, document: unknown): Json {
 export function readBatch(
   name: "interaction_batch" | "interaction_request",
   document: Json,
-): { message: Json; good: [number, Interaction][]; rejected: Rejected[]; named: [number, string][] } {
+): {
+  message: Json;
+  good: [number, Interaction][];
+  rejected: Rejected[];
+  named: [number, string][];
+} {
   const schema: Schema = SCHEMAS[name];
   const sent = document["interactions"];
   const most = schema.properties?.["interactions"]?.maxItems ?? Infinity;
@@ -170,7 +175,13 @@ export function readObject(schema: Schema, document: unknown): Json {
   return readValue(schema, document, "", [], schema) as Json;
 }
 
-function readValue(schema: Schema, value: unknown, name: string, path: Path, root: Schema): unknown {
+function readValue(
+  schema: Schema,
+  value: unknown,
+  name: string,
+  path: Path,
+  root: Schema,
+): unknown {
   if (schema.$ref) {
     const target = root.$defs?.[schema.$ref.replace("#/$defs/", "")];
     if (!target) throw new Error(`the schema has no ${schema.$ref}`);
@@ -220,7 +231,13 @@ function readFields(schema: Schema, value: unknown, path: Path, root: Schema): J
   return value; // a JSON object of any names
 }
 
-function readItems(schema: Schema, value: unknown, name: string, path: Path, root: Schema): unknown {
+function readItems(
+  schema: Schema,
+  value: unknown,
+  name: string,
+  path: Path,
+  root: Schema,
+): unknown {
   if (!Array.isArray(value)) throw new Invalid(path, "should be a list");
   if (schema.maxItems !== undefined && value.length > schema.maxItems)
     throw new Invalid(path, `should have at most ${schema.maxItems} items`);

@@ -66,5 +66,4 @@ export class Refusal extends Error {
   }
 }
 
-export const unavailable = (why: string): Refusal =>
-  new Refusal("unavailable", why, undefined, 1);
+export const unavailable = (why: string): Refusal => new Refusal("unavailable", why, undefined, 1);

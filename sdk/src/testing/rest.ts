@@ -3,7 +3,15 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { errorFrame, hello, type Bounds } from "./connection.ts";
 import type { Intake, Kind, RateLimit, Submission } from "./intake.ts";
 import { answer, Feed, standing, type Frame, type PushLog } from "./log.ts";
-import { isObject, parse, read, readableId, readBatch, readInteraction, type Json } from "./messages.ts";
+import {
+  isObject,
+  parse,
+  read,
+  readableId,
+  readBatch,
+  readInteraction,
+  type Json,
+} from "./messages.ts";
 import { Refusal, STATUS, unavailable, type ErrorFrame } from "./refusal.ts";
 import { type Principal } from "./tokens.ts";
 

@@ -140,7 +140,11 @@ export class Simulation {
       }
       if (last) continue;
       const given = { replyId, status: "superseded", final: false, attempt, text: "" };
-      this.#log.append("tutor_reply", { ...given, because: [SIMULATED], cutShort: false }, causedBy);
+      this.#log.append(
+        "tutor_reply",
+        { ...given, because: [SIMULATED], cutShort: false },
+        causedBy,
+      );
     }
     const answered = status === "answered";
     latency.total = seconds();

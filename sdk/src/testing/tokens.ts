@@ -60,8 +60,7 @@ export class Principal {
 /** An unsigned JWT. */
 export function makeToken(userId: string, claims: Claims = {}): string {
   const now = Math.floor(Date.now() / 1000);
-  const encode = (part: object): string =>
-    Buffer.from(JSON.stringify(part)).toString("base64url");
+  const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString("base64url");
   const body = { sub: userId, iat: now, exp: now + 3_600, jti: crypto.randomUUID() };
   return `${encode({ alg: "none" })}.${encode({ ...body, consent: true, ...claims })}.`;
 }

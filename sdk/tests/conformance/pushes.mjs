@@ -25,7 +25,12 @@ export const state = (version, more = {}) => ({
   activity: { interactions: 84, messages: 6 },
   ...more,
 });
-const longTerm = { valence: figure(0.4), arousal: figure(0.5), dominance: figure(0.5), emotions: {} };
+const longTerm = {
+  valence: figure(0.4),
+  arousal: figure(0.5),
+  dominance: figure(0.5),
+  emotions: {},
+};
 const advice = (id) => ({
   id,
   action: "lower_information_density",
@@ -63,7 +68,13 @@ export const cases = {
       await pushAdvice(at, "r-1"),
       await at.push("intervention", intervention("i-1")),
       await at.push("tutor_delta", { replyId: "t-1", attempt: 1, index: 0, text: "Let " }),
-      await at.push("tutor_reply", { replyId: "t-1", status: "answered", final: true, attempt: 1, text: "Let us" }),
+      await at.push("tutor_reply", {
+        replyId: "t-1",
+        status: "answered",
+        final: true,
+        attempt: 1,
+        text: "Let us",
+      }),
     ];
     const frames = await take(socket, 5);
     assert.deepEqual(places(frames), [
@@ -73,7 +84,10 @@ export const cases = {
       ["tutor_delta", 4],
       ["tutor_reply", 5],
     ]);
-    assert.deepEqual(frames.map(({ causedBy }) => causedBy), causes);
+    assert.deepEqual(
+      frames.map(({ causedBy }) => causedBy),
+      causes,
+    );
     for (const frame of frames) assert.equal(frame.epoch, epoch);
     assert.equal(frames[0].userState.valence.value, 0.36);
     assert.equal(frames[1].recommendations[0].id, "r-1");
@@ -92,7 +106,10 @@ export const cases = {
     await pushAdvice(at, "r-1");
     const { hello } = await at.connect();
     assert.deepEqual(hello.userState.longTerm, longTerm);
-    assert.deepEqual(hello.recommendations.map(({ id }) => id), ["r-1"]);
+    assert.deepEqual(
+      hello.recommendations.map(({ id }) => id),
+      ["r-1"],
+    );
     const { status, body } = await at.rest("GET", `/profile/${at.user}`);
     assert.equal(status, 200);
     const { details, ...profile } = body;
@@ -127,7 +144,10 @@ export const cases = {
     await at.push("intervention", intervention("i-2"));
     assert.equal((await socket.next()).offset, 6, "then live pushes");
     socket.send({ type: "resume", epoch: hello.epoch, offset: 5 });
-    assert.deepEqual(places(await take(socket, 2)), [["resumed", 5], ["intervention", 6]]);
+    assert.deepEqual(places(await take(socket, 2)), [
+      ["resumed", 5],
+      ["intervention", 6],
+    ]);
     assert.deepEqual(await socket.all(300), []);
   },
 
@@ -136,7 +156,10 @@ export const cases = {
     const socket = await at.connect();
     await at.push("intervention", intervention("i-1"));
     socket.send({ type: "resume", epoch: socket.hello.epoch, offset: 0 });
-    assert.deepEqual(places(await take(socket, 2)), [["resumed", 0], ["intervention", 1]]);
+    assert.deepEqual(places(await take(socket, 2)), [
+      ["resumed", 0],
+      ["intervention", 1],
+    ]);
     assert.deepEqual(await socket.all(700), []);
   },
 
@@ -190,7 +213,10 @@ export const cases = {
     assert.deepEqual([push.id, push.offset, push.causedBy], ["i-1", 1, [cause]]);
     const causes = [await pushState(at, 1), await pushState(at, 2)].flat();
     const missed = await at.poll({ ...place, offset: 1 });
-    assert.deepEqual(places(missed), [["resumed", 1], ["user_state_update", 3]]);
+    assert.deepEqual(places(missed), [
+      ["resumed", 1],
+      ["user_state_update", 3],
+    ]);
     assert.deepEqual(missed[1].causedBy, causes);
     const [lost] = await at.poll({ epoch: "another", offset: 1 });
     assert.deepEqual([lost.type, lost.recovered, lost.offset], ["resumed", false, 3]);
@@ -231,7 +257,10 @@ export const cases = {
       polls += 1;
       assert.ok(frames.length > 1 && frames.length <= 6, String(frames.length));
     }
-    assert.deepEqual(found, Array.from(Array(8), (_, n) => `i-${n}`));
+    assert.deepEqual(
+      found,
+      Array.from(Array(8), (_, n) => `i-${n}`),
+    );
     assert.equal(polls, 2);
   },
 
@@ -267,7 +296,10 @@ export const cases = {
     socket.readOn();
     const [resumed, ...frames] = await take(socket, 17);
     assert.equal(resumed.recovered, true);
-    assert.deepEqual(frames.map(({ id }) => id), Array.from(Array(16), (_, n) => `i-${n}`));
+    assert.deepEqual(
+      frames.map(({ id }) => id),
+      Array.from(Array(16), (_, n) => `i-${n}`),
+    );
   },
 
   async "a gateway that ends says so, and when to come back"(at) {

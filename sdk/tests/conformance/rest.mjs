@@ -85,7 +85,11 @@ export const cases = {
     assert.deepEqual(problem(other), [403, "forbidden"]);
     assert.equal(other.body.error.id, "m");
     for (const path of ["profile", "pushes"])
-      assert.deepEqual(problem(await at.rest("GET", `/${path}/somebody`)), [403, "forbidden", "userId"]);
+      assert.deepEqual(problem(await at.rest("GET", `/${path}/somebody`)), [
+        403,
+        "forbidden",
+        "userId",
+      ]);
     const without = { claims: { consent: false } };
     const chatted = await at.rest("POST", "/chat", { ...without, body: { text: "Why?" } });
     assert.deepEqual(problem(chatted), [403, "consent_required"]);

@@ -79,7 +79,11 @@ function tools(user) {
         }),
       });
       const text = await answer.text();
-      return { status: answer.status, headers: answer.headers, body: text ? JSON.parse(text) : null };
+      return {
+        status: answer.status,
+        headers: answer.headers,
+        body: text ? JSON.parse(text) : null,
+      };
     },
     /** A poll's frames. */
     async poll(query, options) {

@@ -47,27 +47,87 @@ const WRONG = [
   ["a text that is a number", chat("m", { text: 5 }), "invalid_message", "text"],
   ["no time", { ...chat("m"), timestamp: undefined }, "invalid_message", "timestamp"],
   ["a duration for a time", chat("m", { timestamp: 12.5 }), "invalid_message", "timestamp"],
-  ["a time without offset", chat("m", { timestamp: "2026-01-05T12:00:00" }), "invalid_message", "timestamp"],
+  [
+    "a time without offset",
+    chat("m", { timestamp: "2026-01-05T12:00:00" }),
+    "invalid_message",
+    "timestamp",
+  ],
   ["a word for a time", chat("m", { timestamp: "noon" }), "invalid_message", "timestamp"],
-  ["microseconds", chat("m", { timestamp: Date.now() + 11 * YEAR }), "invalid_message", "timestamp"],
-  ["microseconds of sending", chat("m", { sentAt: Date.now() + 11 * YEAR }), "invalid_message", "sentAt"],
+  [
+    "microseconds",
+    chat("m", { timestamp: Date.now() + 11 * YEAR }),
+    "invalid_message",
+    "timestamp",
+  ],
+  [
+    "microseconds of sending",
+    chat("m", { sentAt: Date.now() + 11 * YEAR }),
+    "invalid_message",
+    "sentAt",
+  ],
   ["attempt 0", chat("m", { attempt: 0 }), "invalid_message", "attempt"],
   ["a reply mode of no kind", chat("m", { replyMode: "song" }), "invalid_message", "replyMode"],
   ["yes for true", chat("m", { wantsReply: "yes" }), "invalid_message", "wantsReply"],
   ["a target of no kind", feedback("m", { targetType: "page" }), "invalid_message", "targetType"],
   ["no outcome", feedback("m", { outcome: "" }), "invalid_message", "outcome"],
-  ["a target that cannot be seen", feedback("m", { targetId: "\u200b" }), "invalid_message", "targetId"],
+  [
+    "a target that cannot be seen",
+    feedback("m", { targetId: "\u200b" }),
+    "invalid_message",
+    "targetId",
+  ],
   ["no interactions", batch("m"), "invalid_message", "interactions"],
-  ["interactions that are no list", { ...batch("m"), interactions: {} }, "invalid_message", "interactions"],
-  ["501 interactions", batch("m", ...Array(501).fill(interaction())), "invalid_message", "interactions"],
+  [
+    "interactions that are no list",
+    { ...batch("m"), interactions: {} },
+    "invalid_message",
+    "interactions",
+  ],
+  [
+    "501 interactions",
+    batch("m", ...Array(501).fill(interaction())),
+    "invalid_message",
+    "interactions",
+  ],
   ["an interaction that is none", batch("m", 7), "invalid_message", "interactions.0"],
-  ["an interaction without type", batch("m", { timestamp: Date.now() }), "invalid_message", "interactions.0.interactionType"],
-  ["a time in quotes", batch("m", interaction({ timingData: { responseTime: "5" } })), "invalid_message", "interactions.0.timingData.responseTime"],
-  ["true for a count", batch("m", interaction({ taskData: { hintCount: true } })), "invalid_message", "interactions.0.taskData.hintCount"],
-  ["half a hint", batch("m", interaction({ taskData: { hintCount: 1.5 } })), "invalid_message", "interactions.0.taskData.hintCount"],
-  ["a long element id", batch("m", interaction({ elementId: "x".repeat(257) })), "invalid_message", "interactions.0.elementId"],
+  [
+    "an interaction without type",
+    batch("m", { timestamp: Date.now() }),
+    "invalid_message",
+    "interactions.0.interactionType",
+  ],
+  [
+    "a time in quotes",
+    batch("m", interaction({ timingData: { responseTime: "5" } })),
+    "invalid_message",
+    "interactions.0.timingData.responseTime",
+  ],
+  [
+    "true for a count",
+    batch("m", interaction({ taskData: { hintCount: true } })),
+    "invalid_message",
+    "interactions.0.taskData.hintCount",
+  ],
+  [
+    "half a hint",
+    batch("m", interaction({ taskData: { hintCount: 1.5 } })),
+    "invalid_message",
+    "interactions.0.taskData.hintCount",
+  ],
+  [
+    "a long element id",
+    batch("m", interaction({ elementId: "x".repeat(257) })),
+    "invalid_message",
+    "interactions.0.elementId",
+  ],
   ["resume without epoch", { type: "resume", offset: 1 }, "invalid_message", "epoch"],
-  ["resume before the beginning", { type: "resume", epoch: "e", offset: -1 }, "invalid_message", "offset"],
+  [
+    "resume before the beginning",
+    { type: "resume", epoch: "e", offset: -1 },
+    "invalid_message",
+    "offset",
+  ],
   ["an empty id", chat(""), "invalid_message", "id"],
   ["an id of 65 characters", chat("x".repeat(65)), "invalid_message", "id"],
   ["an id that cannot be seen", chat("a\u0000"), "invalid_message", "id"],
@@ -159,7 +219,10 @@ export const cases = {
 
   async "a message without id gets one, and is a new event each time"(at) {
     const socket = await at.connect();
-    const [first, second] = [await socket.call(chat(undefined)), await socket.call(chat(undefined))];
+    const [first, second] = [
+      await socket.call(chat(undefined)),
+      await socket.call(chat(undefined)),
+    ];
     assert.ok(first.id && second.id && first.id !== second.id);
     assert.notDeepEqual(first.eventIds, second.eventIds);
     assert.deepEqual(second.duplicates, []);
@@ -203,7 +266,11 @@ export const cases = {
     assert.equal(ack.type, "ack");
     assert.deepEqual(
       ack.rejected.map(({ index, field }) => [index, field]),
-      [[0, "timestamp"], [2, "taskData.correct"], [3, undefined]],
+      [
+        [0, "timestamp"],
+        [2, "taskData.correct"],
+        [3, undefined],
+      ],
     );
     for (const { message } of ack.rejected) assert.ok(message.length > 5);
     assert.equal(ack.eventIds.length, 2);
@@ -228,7 +295,9 @@ export const cases = {
     };
     const ack = await socket.call(snake);
     assert.deepEqual([ack.eventIds, ack.rejected], [["e-1", "e-2", "e-3", "e-4"], []]);
-    socket.sendText(`{"type":"chat_message","id":"m","timestamp":${Date.now()},"text":"so \\ud83d"}`);
+    socket.sendText(
+      `{"type":"chat_message","id":"m","timestamp":${Date.now()},"text":"so \\ud83d"}`,
+    );
     assert.equal((await socket.until("ack")).id, "m");
     socket.sendFrame(2, Buffer.from(JSON.stringify(chat("bytes"))));
     assert.equal((await socket.until("ack")).id, "bytes");
