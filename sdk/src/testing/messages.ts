@@ -260,7 +260,7 @@ function readString(schema: Schema, value: unknown, name: string, path: Path): s
   let wrong: string | undefined;
   if (IDS.has(name)) wrong = wrongId(value);
   else if (name === "userId") wrong = wrongUserId(value);
-  else if (name === "text" && value.trim() === "") wrong = "is blank";
+  else if (name === "text" && schema.minLength && value.trim() === "") wrong = "is blank";
   if (wrong) throw new Invalid(path, wrong);
   return value;
 }
