@@ -232,6 +232,43 @@ test("a port that is taken rejects; a gateway that ends frees it", async (t) => 
 
 const COMMAND = "dist/testing/dev.js";
 
+test("the bill of materials names what is in the built files, and nothing else", async () => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["scripts/sbom.mjs"], {
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stderr);
+  const { components, dependencies, metadata } = JSON.parse(stdout) as {
+    components: { name: string; version: string; scope: string; hashes: unknown[] }[];
+    dependencies: { ref: string; dependsOn: string[] }[];
+    metadata: { component: { purl: string } };
+  };
+  const { devDependencies, version } = JSON.parse(await readFile("package.json", "utf8")) as {
+    devDependencies: Record<string, string>;
+    version: string;
+  };
+  assert.equal(metadata.component.purl, `pkg:npm/%40masterx/sdk@${version}`);
+  assert.deepEqual(
+    components.map((one) => [one.name, one.version, one.scope, one.hashes.length]),
+    [["ws", devDependencies["ws"], "required", 1]],
+  );
+  assert.deepEqual(dependencies[0]!.dependsOn, [`ws@${devDependencies["ws"]}`]);
+  const { build } = await import("esbuild");
+  const { metafile } = await build({
+    entryPoints: ["src/index.ts", "src/testing/index.ts", "src/testing/dev.ts"],
+    outdir: "/",
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    external: ["bufferutil", "utf-8-validate"],
+    write: false,
+    metafile: true,
+  });
+  const packages = Object.keys(metafile.inputs).flatMap(
+    (path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? [],
+  );
+  assert.deepEqual([...new Set(packages)], ["ws"]);
+});
+
 test("the built package is what is committed, and runs as a command", async (t) => {
   const built = spawnSync(process.execPath, ["scripts/build.mjs", "--check"], { encoding: "utf8" });
   assert.equal(built.status, 0, built.stderr);
