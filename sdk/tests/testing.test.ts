@@ -281,6 +281,20 @@ test("the built package is what is committed, and runs as a command", async (t) 
     assert.equal(await readFile("LICENSE", "utf8"), await readFile("../LICENSE", "utf8"));
   });
 
+  await t.test("the example of docs/sdk.md runs as it stands", async () => {
+    const page = await readFile("../docs/sdk.md", "utf8");
+    const blocks = [...page.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code!);
+    const example = blocks.find((code) => code.includes('from "@masterx/sdk/testing"'));
+    assert.ok(example);
+    const built = new URL("dist/testing/index.js", `file://${process.cwd()}/`).href;
+    const code = example.replace("@masterx/sdk/testing", built);
+    const run = spawnSync(process.execPath, ["--input-type=module", "--eval", code], {
+      encoding: "utf8",
+      timeout: 20_000,
+    });
+    assert.deepEqual([run.status, run.stdout, run.stderr], [0, "[]\n", ""]);
+  });
+
   await t.test("--help, a wrong use, a port that is taken", async () => {
     const run = (...given: string[]) =>
       spawnSync(process.execPath, [COMMAND, ...given], { encoding: "utf8" });
