@@ -121,6 +121,7 @@ class Classroom:
         self.tabs: list[str] = []
         self.killed: set[str] = set()
         self.pushed: list[tuple[PushKind, str]] = []
+        self.pushing: asyncio.Task[None] | None = None
         self._profile = str(folder / "learner")
         self._watching = str(folder / "follower")
         self._names = itertools.count()
@@ -328,6 +329,9 @@ class Classroom:
             for tab in self.tabs:
                 while not await self.driver.evaluate(tab, "lesson.flush(5000)"):
                     pass
+        assert self.pushing is not None
+        self.pushing.cancel()
+        await asyncio.wait({self.pushing})
         wanted = len(self.pushed)
         with suppress(TimeoutError):
             async with asyncio.timeout(20):
@@ -379,9 +383,15 @@ async def classroom(
     services: Services,
     folder: Path,
     chance: random.Random,
+    *,
     mutant: str | None = None,
+    upgrades: bool = True,
 ) -> AsyncIterator[Classroom]:
-    """A chain that runs, with the follower's page and the learner's tabs open."""
+    """A chain that runs, with the follower's page and the learner's tabs open.
+
+    mutant: a fault to build into the SDK (sdk/tests/browser/mutants.mjs).
+    upgrades: whether WebSockets get through.
+    """
     told = Told()
     async with AsyncExitStack() as stack:
         for roles in ("learner", "push", "history"):
@@ -390,6 +400,7 @@ async def classroom(
         room = Classroom(settings, services, driver, told, folder, chance)
         stack.callback(room.gateway.kill)
         await room.gateway.start()
+        room.line.upgrades = upgrades
         await stack.enter_async_context(room.line)
         room.site = await driver.do(
             "serve",
@@ -402,12 +413,12 @@ async def classroom(
         client = await stack.enter_async_context(
             redis.asyncio.from_url(settings.redis.url, socket_timeout=5)
         )
-        pushing = asyncio.create_task(room.push(Pusher(settings, client)))
+        room.pushing = asyncio.create_task(room.push(Pusher(settings, client)))
         try:
             yield room
         finally:
-            pushing.cancel()
-            await asyncio.wait({pushing})
+            room.pushing.cancel()
+            await asyncio.wait({room.pushing})
 
 
 @dataclass(frozen=True)

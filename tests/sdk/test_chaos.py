@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import statistics
 from pathlib import Path
 
@@ -64,3 +65,36 @@ async def test_nothing_is_lost_over_every_kill(
         report(room, seed)
         assert wrong == []
         assert len(room.told.stored) >= ENOUGH
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+async def test_nothing_is_lost_over_ten_times_as_many(
+    topics: Settings, services: Services, tmp_path: Path
+) -> None:
+    seed = int(os.environ.get("MASTERX_SEED", random.randrange(10**6)))
+    chance = random.Random(seed)
+    async with classroom(topics, services, tmp_path, chance) as room:
+        wrong = await run(room, plan(chance, times=10))
+        report(room, seed)
+        assert wrong == []
+        assert len(room.told.stored) >= 10 * ENOUGH
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("mutant", "seen"),
+    [
+        ("delete before ack", "not in Kafka"),
+        ("no write-ahead", "not in Kafka"),
+        ("reused ids", "ids are those of several events|not in Kafka"),
+    ],
+)
+async def test_the_proof_sees_a_broken_sdk(
+    topics: Settings, services: Services, tmp_path: Path, mutant: str, seen: str
+) -> None:
+    """What the tests above would say of it."""
+    chance = random.Random(5)
+    async with classroom(topics, services, tmp_path, chance, mutant=mutant) as room:
+        wrong = await run(room, ["renderers killed"] * 6)
+    assert re.search(seen, "\n".join(wrong)), wrong

@@ -1,8 +1,8 @@
 /**
  * What is recorded, before it is sent: in IndexedDB, or nowhere where there is none.
  *
- * Changes that come while a transaction is under way share the next one. The outbox holds
- * everything in memory too, so a database that dies loses nothing of this page.
+ * Changes of one task share a transaction, and so do those that come while one is under way. The
+ * outbox holds everything in memory too, so a database that dies loses nothing of this page.
  */
 import type { Environment } from "./environment.ts";
 
@@ -105,8 +105,8 @@ export class WriteAhead {
     if (!this.#persistent) return Promise.resolve();
     return new Promise((done) => {
       this.#waiting.push({ change, done });
-      if (this.#database) this.#flush();
-      else void this.#opening.then(() => this.#flush());
+      // In this task still, but after the caller: a transaction takes longer than a record.
+      void this.#opening.then(() => this.#flush());
     });
   }
 

@@ -122,7 +122,8 @@ async def serving(settings: Settings, **changes: Any) -> AsyncIterator[Edge]:
 class Pusher:
     """Appends to push logs as the push worker does."""
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: Redis, topic: str = "test") -> None:
+        self._topic = topic
         self._log = PushLog(redis, settings.redis)
         self._offsets: Iterator[int] = count()
         self._versions: dict[str, int] = {}
@@ -179,7 +180,7 @@ class Pusher:
             version=None if kind is PushKind.INTERVENTION else self._versions.get(user, -1),
             ingest_time=now_ms(),
             body=orjson.dumps(message),
-            topic="test",
+            topic=self._topic,
             partition=0,
             offset=offset,
         )

@@ -14,17 +14,25 @@ const feed = createFeed({
     ...here,
     openSocket: (url, protocols) => {
       const socket = here.openSocket!(url, protocols);
-      (socket as unknown as WebSocket).addEventListener("message", ({ data }) => causes(data));
+      (socket as unknown as WebSocket).addEventListener("message", ({ data }) =>
+        causes(JSON.parse(String(data))),
+      );
       return socket as Socket;
+    },
+    fetch: async (input, init) => {
+      const answer = await here.fetch(input, init);
+      if (answer.ok && String(input).includes("/pushes/"))
+        (await answer.clone().json()).frames.forEach(causes);
+      return answer;
     },
   },
 });
 
 /** The ids of what each push was caused by are the wire's, and no observable shows them. */
-function causes(data: unknown): void {
-  const { type, offset, epoch, causedBy, recovered } = JSON.parse(String(data));
+function causes({ type, offset, epoch, causedBy, recovered }: Record<string, unknown>): void {
   if (causedBy) tell({ push: type, offset, epoch, causedBy });
-  else if (type === "hello" || type === "resumed") tell({ [type]: offset, epoch, recovered });
+  else if (type === "hello" || type === "resumed")
+    tell({ [type]: offset, epoch, recovered });
 }
 
 let shown = 0;
