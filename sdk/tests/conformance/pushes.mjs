@@ -152,15 +152,20 @@ export const cases = {
   },
 
   async "a resume right after hello comes before any push"(at) {
-    await at.connect();
-    const socket = await at.connect();
-    await at.push("intervention", intervention("i-1"));
-    socket.send({ type: "resume", epoch: socket.hello.epoch, offset: 0 });
-    assert.deepEqual(places(await take(socket, 2)), [
-      ["resumed", 0],
-      ["intervention", 1],
-    ]);
-    assert.deepEqual(await socket.all(700), []);
+    for (let offset = 0; offset < 5; offset++) {
+      const socket = await at.connect();
+      const began = performance.now();
+      await at.push("intervention", intervention(`i-${offset}`));
+      if (performance.now() - began > 300) continue; // half a second has to suffice
+      socket.send({ type: "resume", epoch: socket.hello.epoch, offset });
+      assert.deepEqual(places(await take(socket, 2)), [
+        ["resumed", offset],
+        ["intervention", offset + 1],
+      ]);
+      assert.deepEqual(await socket.all(700), []);
+      return;
+    }
+    assert.fail("this machine is too busy: each push took longer than the window is open");
   },
 
   async "not recovered: an unknown epoch, a place ahead, a place that left the log"(at) {
@@ -266,7 +271,7 @@ export const cases = {
 
   async "a poll with a token that expires meanwhile is answered; the next gets 401"(at) {
     const [{ epoch, offset }] = await at.poll({});
-    const token = await at.token({ exp: Date.now() / 1000 - 4 }); // 5 s are forgiven
+    const token = await at.token({ exp: Date.now() / 1000 - 2 }); // 5 s are forgiven
     const [frame] = await at.poll({ epoch, offset, wait: 20 }, { token });
     assert.equal(frame.type, "resumed");
     const { status } = await at.rest("GET", `/pushes/${at.user}`, { token });

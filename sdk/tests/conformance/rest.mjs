@@ -134,15 +134,12 @@ export const cases = {
 
   async "429 after 100 requests a minute, with Retry-After"(at) {
     const token = await at.token();
-    const statuses = new Map();
-    let limited;
-    for (let n = 0; n < 115; n++) {
-      const answer = await at.rest("POST", "/feedback", { token, body: {} });
-      statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
-      if (answer.status === 429) limited = answer;
-    }
-    assert.deepEqual([...statuses.keys()].sort(), [422, 429]);
-    assert.ok(statuses.get(422) >= 100 && statuses.get(422) < 110, String(statuses.get(422)));
+    const answers = [];
+    const send = () => at.rest("POST", "/feedback", { token, body: {} });
+    while (answers.length < 160) answers.push(...(await Promise.all(Array.from(Array(20), send))));
+    const refused = answers.filter(({ status }) => status === 422).length;
+    const limited = answers.find(({ status }) => status === 429);
+    assert.ok(refused >= 100 && refused < 130, String(refused));
     assert.deepEqual(problem(limited), [429, "rate_limited"]);
     assert.ok(Number(limited.headers.get("Retry-After")) >= 1);
     assert.ok(limited.body.error.retryAfter > 0);
