@@ -290,6 +290,30 @@ export const cases = {
     assert.equal(offset, 40, "what it missed is in the log");
   },
 
+  async "a client that reads slowly gets the newest state, with the causes of all"(at) {
+    const socket = await at.connect();
+    await socket.call({ type: "ping" });
+    socket.stopReading();
+    const padding = "x".repeat(300_000);
+    const causes = [];
+    for (let version = 1; version <= 60; version++)
+      causes.push(...(await pushState(at, version, { padding })));
+    socket.readOn();
+    const states = [];
+    while (states.at(-1)?.offset !== 60) states.push(await socket.next());
+    assert.ok(states.length < 60, "none was conflated");
+    assert.deepEqual(new Set(states.map(({ type }) => type)), new Set(["user_state_update"]));
+    assert.deepEqual(
+      states.flatMap(({ causedBy }) => causedBy),
+      causes,
+    );
+    const offsets = states.map(({ offset }) => offset);
+    assert.deepEqual(
+      offsets,
+      offsets.toSorted((a, b) => a - b),
+    );
+  },
+
   async "what a slow client resumes goes at its pace: nothing is lost, nothing closes"(at) {
     const { epoch } = (await at.connect()).hello;
     const because = ["x".repeat(250_000)];
