@@ -221,6 +221,55 @@ test("a message that is refused for a while is sent again and counts once", asyn
   assert.ok(client.stats().retries >= 2);
 });
 
+test("origins, limits and pings are as you set them", async (t) => {
+  const gateway = await serve(t, {
+    allowedOrigins: ["https://school.example"],
+    limits: { maxTextLength: 10 },
+    pingInterval: 50,
+    maxConnectionsPerUser: 1,
+  });
+  const address = `${gateway.url}/api/v1/ml-personalization/ws/ada`;
+  const open = (origin: string, autoPong = true) =>
+    new WebSocket(address, {
+      autoPong,
+      origin,
+      headers: { Authorization: `Bearer ${gateway.token("ada")}` },
+    });
+  const foreign = open("https://elsewhere.example");
+  const [error] = (await once(foreign, "error")) as [Error];
+  assert.match(error.message, /403/);
+  const silent = open("https://school.example", false);
+  const [data] = (await once(silent, "message")) as [Buffer];
+  const { limits } = JSON.parse(String(data)) as { limits: Record<string, number> };
+  assert.deepEqual([limits["maxTextLength"], limits["burst"]], [10, 300]);
+  const [code] = (await once(silent, "close")) as [number];
+  assert.equal(code, 1011, "it answered no ping");
+  const answering = open("https://school.example");
+  await once(answering, "message");
+  const second = open("https://school.example");
+  assert.equal(((await once(second, "close")) as [number])[0], 4503);
+  await new Promise((go) => setTimeout(go, 200));
+  assert.equal(answering.readyState, WebSocket.OPEN);
+});
+
+test("a restart loses nothing that a client is owed", async (t) => {
+  const gateway = await serve(t, { simulate: false });
+  const socket = new WebSocket(`${gateway.url}/api/v1/ml-personalization/ws/ada`, {
+    headers: { Authorization: `Bearer ${gateway.token("ada")}` },
+  });
+  const types: string[] = [];
+  socket.on("message", (data) => {
+    types.push((JSON.parse(String(data)) as { type: string }).type);
+  });
+  await once(socket, "message");
+  socket.send('{"type":"ping"}');
+  await once(socket, "message");
+  for (let n = 0; n < 5; n++) gateway.learner("ada").intervene();
+  gateway.restart();
+  await once(socket, "close");
+  assert.deepEqual(types.slice(2), [...Array<string>(5).fill("intervention"), "restarting"]);
+});
+
 test("a port that is taken rejects; a gateway that ends frees it", async (t) => {
   const gateway = await startGateway();
   await assert.rejects(startGateway({ port: gateway.port }), { code: "EADDRINUSE" });

@@ -112,7 +112,12 @@ export class Connection {
 
   /** Say that this gateway ends, and close behind it. */
   restart(reconnectAfter: number): void {
-    this.#queue(answer({ type: "restarting", reconnectAfter }));
+    if (this.#closed) return;
+    // The first of them is on its way; what is owed goes out before the close frame.
+    const owed = this.#unsent.slice(1).map(({ frame }) => frame.body);
+    for (const body of [...owed, { type: "restarting", reconnectAfter }])
+      this.#socket.send(JSON.stringify(body));
+    this.#unsent = [];
     this.close(RESTART, "the server restarts");
   }
 
