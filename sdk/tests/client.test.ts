@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Client, ClientOptions } from "../src/core/api.ts";
 import { createClient } from "../src/core/client.ts";
 import { Ids } from "../src/core/ids.ts";
+import { HIDDEN_FOR } from "../src/core/presence.ts";
 import { EVENT_AGE, MOST_BYTES, MOST_ENTRIES, Outbox, SENT_BEFORE } from "../src/core/outbox.ts";
 import { ERROR_REACTIONS } from "../src/core/problems.ts";
 import { type Entry, type Loaded, WriteAhead } from "../src/core/write_ahead.ts";
@@ -776,6 +777,48 @@ test("a page in the back/forward cache holds no socket, and goes on when it is b
     client.interventions.get().map(({ id }) => id),
     ["i-1"],
   );
+  client.close();
+});
+
+test("a tab that is hidden for a minute closes its socket, and opens it for what it records", async () => {
+  const world = new World();
+  const tab = world.tab();
+  const client = open(world, {}, tab);
+  await world.advance(50);
+  tab.page("hidden");
+  await world.advance(HIDDEN_FOR - 100);
+  assert.equal(world.gateway.sockets.size, 1);
+  await world.advance(200);
+  assert.equal(world.gateway.sockets.size, 0);
+  assert.equal(world.timers, 0);
+  world.gateway.push("intervention", { id: "i-1", level: "mild" });
+  const receipt = client.record(click);
+  await world.advance(100);
+  assert.equal(await receipt.accepted, "new");
+  assert.equal(client.interventions.get().length, 1);
+  await world.advance(HIDDEN_FOR + 100);
+  assert.equal(world.gateway.sockets.size, 0);
+  world.gateway.push("intervention", { id: "i-2", level: "mild" });
+  tab.page("return");
+  await world.advance(100);
+  assert.deepEqual(
+    client.interventions.get().map(({ id }) => id),
+    ["i-1", "i-2"],
+  );
+  client.close();
+  assert.equal(world.timers, 0);
+});
+
+test("a hidden tab that waits for an answer, or for a reply, keeps its socket", async () => {
+  const world = new World();
+  const tab = world.tab();
+  const client = open(world, {}, tab);
+  await world.advance(50);
+  client.say("why?", { wantsReply: true });
+  await world.advance(50);
+  tab.page("hidden");
+  await world.advance(HIDDEN_FOR + 100);
+  assert.equal(world.gateway.sockets.size, 1);
   client.close();
 });
 

@@ -332,3 +332,35 @@ test("same: content, whatever the order of names", () => {
   for (const other of [{ a: 1 }, { a: [2] }, [1], null, { a: [1], b: undefined }])
     assert.equal(same({ a: [1] }, other), false);
 });
+
+test("messages that went down with the network wait together, not each twice as long", async () => {
+  for (const sockets of [true, false]) {
+    const world = new World();
+    world.sockets = sockets;
+    let away = true;
+    const base = world.tab().environment;
+    const client = createClient({
+      url: "https://m.example",
+      userId: "ada",
+      getToken: async () => token(1),
+      consent: "granted",
+      environment: {
+        ...base,
+        fetch: (input, init) =>
+          away ? Promise.reject(new TypeError("no network")) : base.fetch(input, init),
+      },
+    });
+    if (sockets) world.gateway.doors.push(...Array<"refuse">(20).fill("refuse"));
+    const said = Array.from({ length: 12 }, (_, at) =>
+      client.say(`message ${at}`, { wantsReply: false }),
+    );
+    await world.advance(300_000);
+    assert.equal(client.stats().accepted, 0);
+    away = false;
+    world.gateway.doors.length = 0;
+    // The longest wait, and one message a second by REST; a WebSocket is tried every minute.
+    await world.advance(15_000 + said.length * 1_000 + 1_000);
+    assert.equal(client.stats().accepted, said.length);
+    client.close();
+  }
+});

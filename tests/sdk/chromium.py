@@ -57,9 +57,11 @@ class Chromium:
         """The value of an expression in a page; of a promise, what it resolves to."""
         return await self.do("evaluate", page=page, code=code, within=within)
 
-    async def cdp(self, page: str, method: str, **parameters: Any) -> Any:
+    async def cdp(
+        self, page: str, method: str, *, within: float = STEP_SECONDS, **parameters: Any
+    ) -> Any:
         """Call the DevTools protocol for a page."""
-        return await self.do("cdp", page=page, method=method, parameters=parameters)
+        return await self.do("cdp", within=within, page=page, method=method, parameters=parameters)
 
     async def _read(self) -> None:
         assert self._process.stdout is not None

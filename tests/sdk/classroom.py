@@ -434,11 +434,11 @@ class Found:
 async def in_kafka(settings: Settings) -> Found:
     """Read both topics of events."""
     ids: dict[str, Counter[str]] = {}
-    interactions = set()
+    interactions: set[str] = set()
     for record in await records(settings, INTERACTIONS, 1):
         for one in InteractionsReceived.parse(record.value).interactions:
-            ids.setdefault(str(one.element_id), Counter())[one.event_id] += 1
-            interactions.add(one.event_id)
+            ids.setdefault(str(one.element_id), Counter())[str(one.event_id)] += 1
+            interactions.add(str(one.event_id))
     for record in await records(settings, CHAT, 0):
         said = ChatReceived.parse(record.value)
         ids.setdefault(said.text, Counter())[said.event_id] += 1

@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import re
 import statistics
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from app.settings import Settings
+from tests.sdk.chromium import StepFailed
 from tests.sdk.classroom import NETWORK, Classroom, classroom, verdict
 from tests.servers import Services
+from tests.topics import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.browser]
 
@@ -65,6 +69,34 @@ async def test_nothing_is_lost_over_every_kill(
         report(room, seed)
         assert wrong == []
         assert len(room.told.stored) >= ENOUGH
+
+
+@pytest.mark.timeout(300)
+async def test_one_of_two_tabs_dies_and_the_other_sends_for_both(
+    topics: Settings, services: Services, tmp_path: Path
+) -> None:
+    async with classroom(topics, services, tmp_path, random.Random(2)) as room:
+        await room.line.refuse()
+        first, second = room.tabs
+        await asyncio.gather(
+            *(room.driver.evaluate(tab, "lesson.record(1000, 0)") for tab in room.tabs)
+        )
+
+        async def stored() -> int:
+            return len(room.told.stored)
+
+        await eventually(stored, lambda number: number == 2_000)
+        await room.line.listen()
+        # As when the network is back: else a page that went over to REST waits for a minute.
+        await room.driver.evaluate(second, "dispatchEvent(new Event('online')) && null")
+        with suppress(StepFailed):
+            await room.driver.cdp(first, "Page.crash", within=0.5)
+        room.killed.add(first)
+        room.tabs.remove(first)
+        await room.settle()
+        assert await verdict(room) == []
+        stats = await room.driver.evaluate(second, "lesson.stats()")
+        assert stats["restored"] > 0
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import { Following } from "./feed.ts";
 import { Ids } from "./ids.ts";
 import type { Frame } from "./socket.ts";
 import { Outbox } from "./outbox.ts";
+import { Presence } from "./presence.ts";
 import { type Receipt, Receipts } from "./receipts.ts";
 import { Sender } from "./sender.ts";
 import { type Settled, Tabs } from "./tabs.ts";
@@ -59,7 +60,7 @@ class LearnerClient implements Client {
   readonly #answers = new Set<Answer>();
   readonly #outcomes = new Map<string, Receipt>();
   readonly #idle = new Set<() => void>();
-  #ignore: () => void = () => {};
+  readonly #presence: Presence;
   #largest = LARGEST;
   #loading = false;
   #more = false;
@@ -120,6 +121,19 @@ class LearnerClient implements Client {
         },
         parked: () => {},
       },
+    });
+    this.#presence = new Presence(env, link, {
+      hidden: () => {
+        this.#sender.hurry();
+        this.#tabs.release();
+        this.#pump();
+      },
+      leave: () => {
+        this.#sender.leave();
+        this.#tabs.release();
+      },
+      back: () => this.#pump(),
+      busy: () => this.#books.pending > 0 || this.#answers.size > 0,
     });
     this.#consent = new ConsentGate(options.consent ?? "pending", (granted) => {
       if (granted) this.#begin();
@@ -221,7 +235,7 @@ class LearnerClient implements Client {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#ignore();
+    this.#presence.stop();
     this.#following.link.stop();
     this.#following.tokens.clear();
     this.#sender.close();
@@ -272,6 +286,7 @@ class LearnerClient implements Client {
   }
 
   #put(entry: Entry): void {
+    this.#presence.wake();
     const { stored, dropped } = this.#outbox.add(entry);
     for (const { id } of dropped) this.#drop(id, "full");
     void stored.then(() => {
@@ -334,21 +349,7 @@ class LearnerClient implements Client {
 
   #begin(): void {
     const { link } = this.#following;
-    this.#ignore();
-    this.#ignore = this.#env.listen((event) => {
-      if (event === "hidden") {
-        this.#sender.hurry();
-        this.#tabs.release();
-        this.#pump();
-      } else if (event === "leave") {
-        this.#sender.leave();
-        link.pause(); // a live socket keeps the page out of the back/forward cache
-        this.#tabs.release();
-      } else {
-        link.resume();
-        this.#pump();
-      }
-    });
+    this.#presence.start();
     link.start();
     if (!this.#tabs.shared) void this.#load();
     else this.#tabs.want();
@@ -356,7 +357,7 @@ class LearnerClient implements Client {
 
   /** Also where nothing has begun: an earlier page may have left something. */
   #withdraw(): void {
-    this.#ignore();
+    this.#presence.stop();
     this.#following.link.stop();
     this.#forgetAll("withdrawn");
     this.#tabs.tellPurged("withdrawn");

@@ -5,14 +5,17 @@
  * waits. Each batch is in one of three places: `ready` to be sent (again), on its way to the store
  * (`launching`), or `flying` until its answer or the end of its line.
  */
+import { LONGEST_WAIT } from "./backoff.ts";
 import { PATHS, TYPES, message } from "./batching.ts";
 import type { Outcome } from "./books.ts";
 import type { Clock } from "./clock.ts";
 import type { Environment, Timer } from "./environment.ts";
+import { type Flight, Flights } from "./flights.ts";
 import type { Ids } from "./ids.ts";
 import type { Link } from "./link.ts";
 import type { Frame } from "./socket.ts";
 import { BATCH, type BatchLimits, type Outbox } from "./outbox.ts";
+import { Rate } from "./rate.ts";
 import { ERROR_REACTIONS, type ProblemCode } from "./problems.ts";
 import type { Ack, ErrorCode } from "./wire.gen.ts";
 import type { Batch } from "./write_ahead.ts";
@@ -24,10 +27,6 @@ export const MOST_UNACKNOWLEDGED = 200;
 export const GATHER = 1_000;
 /** Bytes that any server reads. */
 const SMALL = 4_096;
-/** Messages a second by socket and by REST, and how many may go at once. */
-export const RATE = { socket: 10, rest: 1, burst: 10 } as const;
-/** Milliseconds until a message without an answer counts as lost with its line. */
-export const ACK_TIMEOUT = 30_000;
 /** Milliseconds of the first and the longest wait where the server names none. */
 export const PAUSE = { first: 1_000, longest: 60_000 } as const;
 
@@ -48,12 +47,6 @@ export interface Answered {
   parked(code: ErrorCode): void;
 }
 
-interface Flight {
-  readonly batch: Batch;
-  readonly via: number;
-  readonly since: number;
-}
-
 export interface SenderOptions {
   readonly env: Environment;
   readonly outbox: Outbox;
@@ -70,8 +63,7 @@ export class Sender {
   #limits: BatchLimits = BATCH;
   #unacknowledged = MOST_UNACKNOWLEDGED;
   #ready: Batch[] = [];
-  readonly #launching = new Map<string, Batch>();
-  readonly #flying = new Map<string, Flight>();
+  readonly #flights = new Flights();
   #parkedWith: string | undefined;
   #token = "";
   #pausedUntil = 0;
@@ -79,8 +71,7 @@ export class Sender {
   #notBefore = new Map<string, number>();
   #hurry = false;
   #frozeAt = -GATHER;
-  #credit: number = RATE.burst;
-  #creditAt = 0;
+  readonly #rate = new Rate();
   #timer: Timer | undefined;
   #closed = false;
   sent = 0;
@@ -107,6 +98,8 @@ export class Sender {
     this.#token = token;
     if (this.#parkedWith !== token) this.#parkedWith = undefined;
     this.#pausedUntil = 0; // `retryAfter` was that of another connection
+    this.#notBefore.clear();
+    this.#failures = 0;
     this.pump();
   }
 
@@ -141,8 +134,8 @@ export class Sender {
       mine !== "none" &&
       now >= this.#pausedUntil
     ) {
-      const room = this.#unacknowledged - this.#eventsUnderWay();
-      if (room < 1 || this.#underWay >= MOST_MESSAGES || this.#spend(now) > 0) return;
+      const room = this.#unacknowledged - this.#flights.events;
+      if (room < 1 || this.#flights.batches >= MOST_MESSAGES || this.#rate.spend(now, link.byRest) > 0) return;
       const batch = this.#freeze(now, room, mine);
       if (!batch) return;
       if (!this.#transmit(outbox.keep(batch).counted)) return void this.#ready.push(batch);
@@ -152,23 +145,19 @@ export class Sender {
 
   /** A line has ended: what it left unanswered goes again. */
   down(via: number): void {
-    for (const [id, flight] of this.#flying) {
-      if (flight.via !== via) continue;
-      this.#flying.delete(id);
-      this.#again(flight.batch);
-    }
+    for (const batch of this.#flights.down(via)) this.#again(batch);
     this.pump();
   }
 
   /** A frame was too large for the server to read. */
   smaller(): void {
     this.#limits = { ...this.#limits, bytes: Math.max(SMALL, this.#limits.bytes / 2) };
-    const flying = [...this.#flying.values()].map(({ batch }) => batch);
+    const flying = this.#flights.flying();
     for (const batch of flying) {
       const [first, ...others] = this.#options.outbox.members(batch);
       // One event is to blame only if it is large, and was alone under way.
       if (!others.length && (flying.length > 1 || !first || first.bytes < SMALL)) continue;
-      this.#flying.delete(batch.id);
+      this.#flights.land(batch.id);
       this.#split(batch, "the server does not read a message of this size");
     }
   }
@@ -233,8 +222,8 @@ export class Sender {
   forget(): void {
     const { outbox } = this.#options;
     this.#ready = this.#ready.filter((batch) => outbox.has(batch));
-    for (const { batch } of this.#flying.values())
-      if (!outbox.has(batch)) this.#flying.delete(batch.id);
+    for (const batch of this.#flights.flying())
+      if (!outbox.has(batch)) this.#flights.land(batch.id);
     this.pump();
   }
 
@@ -250,14 +239,14 @@ export class Sender {
     this.#timer = undefined;
     if (this.#closed) return;
     const now = env.elapsed();
-    const due: number[] = [...this.#flying.values()].map(({ since }) => since + ACK_TIMEOUT);
+    const due = this.#flights.deadlines();
     const allowed = this.#options.allowed();
     if (link.live && !this.parked && allowed !== "none") {
       if (now < this.#pausedUntil) due.push(this.#pausedUntil);
       else due.push(...this.#send(now, allowed));
     }
     if (!outbox.unsent) this.#hurry = false;
-    if (!outbox.size && !this.#underWay) this.#options.answered.drained();
+    if (!outbox.size && !this.#flights.batches) this.#options.answered.drained();
     if (!due.length) return;
     const at = Math.max(0, Math.min(...due) - now);
     this.#timer = env.setTimeout(() => this.#wake(), at);
@@ -265,7 +254,7 @@ export class Sender {
 
   #wake(): void {
     const now = this.#options.env.elapsed();
-    const lost = [...this.#flying.values()].some(({ since }) => now >= since + ACK_TIMEOUT);
+    const lost = this.#flights.deadlines().some((deadline) => now >= deadline);
     if (lost && !this.#options.link.byRest) this.#options.link.cut();
     this.pump();
   }
@@ -274,16 +263,16 @@ export class Sender {
   #send(now: number, allowed: ReadonlySet<string> | undefined): number[] {
     const later: number[] = [];
     for (;;) {
-      if (this.#underWay >= MOST_MESSAGES) return later;
-      const room = this.#unacknowledged - this.#eventsUnderWay();
+      if (this.#flights.batches >= MOST_MESSAGES) return later;
+      const room = this.#unacknowledged - this.#flights.events;
       const again = this.#ready.findIndex(({ id, members }) => {
         const at = this.#notBefore.get(id) ?? 0;
         if (at > now) later.push(at);
-        return at <= now && (members.length <= room || !this.#underWay);
+        return at <= now && (members.length <= room || !this.#flights.batches);
       });
       const open = again < 0 ? this.#gathered(now, later, allowed) : false;
       if ((again < 0 && !open) || room < 1) return later;
-      const wait = this.#spend(now);
+      const wait = this.#rate.spend(now, this.#options.link.byRest);
       if (wait > 0) return [...later, now + wait];
       const batch = again < 0 ? this.#freeze(now, room, allowed) : this.#ready[again];
       if (!batch) return later;
@@ -315,10 +304,10 @@ export class Sender {
   /** Count the try in the store; then send it, if the line still stands. */
   async #launch(batch: Batch): Promise<void> {
     const { outbox, link } = this.#options;
-    this.#launching.set(batch.id, batch);
+    this.#flights.launch(batch);
     const { counted, stored } = outbox.keep(batch);
     await stored;
-    this.#launching.delete(batch.id);
+    this.#flights.launched(batch);
     if (this.#closed || !outbox.has(counted)) return this.pump();
     if (!link.live || this.parked || !this.#transmit(counted)) {
       this.#ready.push(batch); // with the tries that were made
@@ -335,19 +324,25 @@ export class Sender {
     const since = env.elapsed();
     if (link.byRest) {
       const flight: Flight = { batch, via: link.via, since };
-      this.#flying.set(batch.id, flight);
+      this.#flights.depart(flight);
       link.post({ id: batch.id, path: PATHS[batch.kind], body: this.#message(batch) }).then(
         (frame) => this.#posted(frame),
         () => {
-          if (this.#flying.get(batch.id) !== flight) return;
-          this.error({ type: "error", code: "internal", id: batch.id, message: "no answer" });
+          if (!this.#flights.isUp(flight)) return;
+          this.#landed(batch.id);
+          this.#again(batch);
+          // The line is to blame, not the message: one wait for all that go down with it.
+          const now = env.elapsed();
+          if (now >= this.#pausedUntil)
+            this.#pausedUntil = now + Math.min(this.#wait(undefined), LONGEST_WAIT);
+          this.pump();
         },
       );
       return true;
     }
     const via = link.send(JSON.stringify({ type: TYPES[batch.kind], ...this.#message(batch) }));
     if (via === undefined) return false;
-    this.#flying.set(batch.id, { batch, via, since });
+    this.#flights.depart({ batch, via, since });
     return true;
   }
 
@@ -363,11 +358,9 @@ export class Sender {
 
   /** The batch that an answer is about: it flies no more. */
   #landed(id: string): Batch | undefined {
-    const flight = this.#flying.get(id);
+    const flight = this.#flights.land(id);
     if (!flight) return undefined;
-    this.#flying.delete(id);
-    if (![...this.#flying.values()].some(({ via }) => via === flight.via))
-      this.#options.link.drained(flight.via);
+    if (!this.#flights.owes(flight.via)) this.#options.link.drained(flight.via);
     return flight.batch;
   }
 
@@ -403,26 +396,5 @@ export class Sender {
     if (after !== undefined) return after * 1000;
     this.#failures += 1;
     return Math.min(PAUSE.first * 2 ** (this.#failures - 1), PAUSE.longest);
-  }
-
-  /** Take a message's share of the rate. @returns milliseconds to wait if there is none */
-  #spend(now: number): number {
-    const rate = this.#options.link.byRest ? RATE.rest : RATE.socket;
-    this.#credit = Math.min(RATE.burst, this.#credit + ((now - this.#creditAt) * rate) / 1000);
-    this.#creditAt = now;
-    if (this.#credit < 1) return Math.ceil(((1 - this.#credit) * 1000) / rate);
-    this.#credit -= 1;
-    return 0;
-  }
-
-  get #underWay(): number {
-    return this.#flying.size + this.#launching.size;
-  }
-
-  #eventsUnderWay(): number {
-    let events = 0;
-    for (const { batch } of this.#flying.values()) events += batch.members.length;
-    for (const { members } of this.#launching.values()) events += members.length;
-    return events;
   }
 }
