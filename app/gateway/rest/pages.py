@@ -1,7 +1,7 @@
-"""What a browser loads from the gateway: the SDK at /sdk/v1.js, and the example page at /.
+"""The SDK, as a file for browsers and as a package for npm; and the example page at /.
 
-`make sdk` builds the SDK from sdk/, and a test compares the two. Any page may load it: it holds no
-data. What it sends needs a token and an allowed origin, like everything else.
+`make sdk` builds both files from sdk/, and `make test-web` compares them. Any page may load them:
+they hold no data. What the SDK sends needs a token and an allowed origin, like everything else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from starlette.responses import FileResponse
 
-SDK: Final = Path(__file__).resolve().parents[1] / "pages" / "sdk" / "v1.js"
+_FOLDER: Final = Path(__file__).resolve().parents[1] / "pages" / "sdk"
+SDK: Final = _FOLDER / "v1.js"
+PACKAGE: Final = _FOLDER / "masterx-sdk.tgz"
 
 _EXAMPLE: Final = Path(__file__).resolve().parents[3] / "examples" / "page.html"
 _HEADERS: Final = {
@@ -31,15 +33,9 @@ def router(*, example: bool) -> APIRouter:
     Args:
         example: whether to serve the example page, where it is.
     """
-    source = SDK.read_bytes()
-    headers = {**_HEADERS, "ETag": f'"{sha256(source).hexdigest()[:32]}"'}
     pages = APIRouter()
-
-    @pages.get("/sdk/v1.js", include_in_schema=False)
-    async def sdk(request: Request) -> Response:
-        if request.headers.get("if-none-match") == headers["ETag"]:
-            return Response(status_code=304, headers=headers)
-        return Response(source, headers=headers, media_type="text/javascript; charset=utf-8")
+    _serve(pages, SDK, "text/javascript; charset=utf-8")
+    _serve(pages, PACKAGE, "application/octet-stream")
 
     if example and _EXAMPLE.is_file():
 
@@ -48,3 +44,15 @@ def router(*, example: bool) -> APIRouter:
             return FileResponse(_EXAMPLE)
 
     return pages
+
+
+def _serve(pages: APIRouter, file: Path, media_type: str) -> None:
+    """Serve a file of the SDK at /sdk/ and its name."""
+    content = file.read_bytes()
+    headers = {**_HEADERS, "ETag": f'"{sha256(content).hexdigest()[:32]}"'}
+
+    @pages.get(f"/sdk/{file.name}", include_in_schema=False)
+    async def serve(request: Request) -> Response:
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers, media_type=media_type)
