@@ -27,7 +27,7 @@ $(error SERVICES is "$(SERVICES)"; set it to real or embedded)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real test-long test-web test-web-long sdk coverage services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
+.PHONY: help run test test-real test-long test-web test-web-long sdk dist coverage services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -53,14 +53,24 @@ test-long: install-dev ## the other half: crash tests on embedded services
 test-web: sdk/node_modules/.stamp install-dev ## the browser SDK: types, units, size, and Chromium that is killed; needs Node 20
 	@cd sdk && npx --no-install tsc --noEmit && npx --no-install tsc --noEmit -p ../examples/react
 	@cd sdk && node scripts/test.mjs
-	@cd sdk && node scripts/build.mjs && npx --no-install publint --strict
+	@cd sdk && node scripts/build.mjs --check && npx --no-install publint --strict
+	@cd sdk && npx --no-install attw --pack . --profile esm-only --format ascii
 	@$(BIN)/pytest -m "browser and not slow"
 
 test-web-long: sdk/node_modules/.stamp install-dev ## ten times as many events and kills in Chromium
 	@$(BIN)/pytest -m "browser and slow"
 
-sdk: sdk/node_modules/.stamp ## build the browser SDK, and the copy that the gateway serves
+sdk: sdk/node_modules/.stamp ## build the browser SDK, and the copies that the gateway serves
 	@cd sdk && node scripts/types.mjs && node scripts/build.mjs
+
+dist: install-dev sdk/node_modules/.stamp ## dist/: the wheel, the SDK, what they contain (SBOM), checksums
+	@rm -rf dist && mkdir dist
+	@cd sdk && node scripts/build.mjs --check
+	@cp app/gateway/pages/sdk/masterx-sdk.tgz dist/
+	@$(BIN)/python -m hatchling build -t wheel -d dist
+	@$(BIN)/python deploy/sbom.py > dist/masterx.cdx.json
+	@cd sdk && node scripts/sbom.mjs > ../dist/masterx-sdk.cdx.json
+	@cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 services: ## fetch and start Apache Kafka, redis-server and FerretDB under .masterx/services
 	@$(SERVERS) start

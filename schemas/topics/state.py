@@ -159,7 +159,8 @@ class UserState(Derived):
     activity: Activity
     model_status: str = Field(
         default="ok",
-        description="ok, or unavailable: the last message was not read and is not in the state",
+        description="ok, or unavailable: the last message was not read and is not in the state; "
+        "simulated: the SDK's testing gateway made the state up, of nobody",
     )
     readiness: Readiness | None = Field(default=None, description="absent without its net")
     intervention: InterventionNeed | None = Field(

@@ -1,11 +1,13 @@
-// Build the package (dist/) and the copy that the gateway serves: `node scripts/build.mjs`.
-// With --check nothing is written, and the exit status is 1 if the copy differs from the source.
+// Build the package (dist/), and what the gateway serves of it (v1.js, masterx-sdk.tgz):
+// `node scripts/build.mjs`. With --check only dist/ is written, and the exit status is 1 if what
+// the gateway serves differs from the source.
 import { spawnSync } from "node:child_process";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { buildTesting, isPacked, pack, writePacked } from "./package.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PAGES = fileURLToPath(new URL("../../app/gateway/pages/", import.meta.url));
@@ -118,26 +120,32 @@ async function packaged() {
 export const gzipped = (text) => gzipSync(text, { level: 9 }).length;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const check = process.argv.includes("--check");
   const files = await pages();
-  if (process.argv.includes("--check")) {
-    for (const [name, text] of files)
-      if ((await readFile(PAGES + name, "utf8").catch(() => "")) !== text) {
-        console.error(`app/gateway/pages/${name} is not what sdk/ builds: run \`make sdk\``);
-        process.exitCode = 1;
-      }
-  } else {
-    for (const [name, text] of files) {
+  await rm(`${ROOT}dist`, { recursive: true, force: true });
+  await packaged();
+  await writeFile(`${ROOT}dist/v1.js`, files.get("sdk/v1.js"));
+  await buildTesting();
+  const tsc = spawnSync(`${ROOT}node_modules/.bin/tsc`, ["-p", "tsconfig.build.json"], {
+    cwd: ROOT,
+    stdio: "inherit",
+  });
+  if (tsc.status !== 0) throw new Error("tsc failed");
+  const packed = await pack();
+  const differ = (name) => {
+    console.error(`app/gateway/pages/${name} is not what sdk/ builds: run \`make sdk\``);
+    process.exitCode = 1;
+  };
+  for (const [name, text] of files) {
+    console.log(`${name}: ${text.length} bytes, ${gzipped(text)} gzipped`);
+    if (check) {
+      if ((await readFile(PAGES + name, "utf8").catch(() => "")) !== text) differ(name);
+    } else {
       await mkdir(dirname(PAGES + name), { recursive: true });
       await writeFile(PAGES + name, text);
-      console.log(`${name}: ${text.length} bytes, ${gzipped(text)} gzipped`);
     }
-    await rm(`${ROOT}dist`, { recursive: true, force: true });
-    await packaged();
-    const tsc = `${ROOT}node_modules/.bin/tsc`;
-    const { status } = spawnSync(tsc, ["-p", "tsconfig.build.json"], {
-      cwd: ROOT,
-      stdio: "inherit",
-    });
-    process.exitCode = status ?? 1;
   }
+  if (!check) await writePacked(packed);
+  else if (!(await isPacked(packed))) differ("sdk/masterx-sdk.tgz");
+  console.log(`masterx-sdk.tgz: ${packed.length} bytes`);
 }

@@ -1,11 +1,17 @@
-// Write src/core/wire.gen.ts, the types of contracts/wire/*.json: `node scripts/types.mjs`.
-// With --check nothing is written, and the exit status is 1 if the file differs.
+// Write src/core/wire.gen.ts, the types of contracts/wire/*.json, and src/testing/schemas.gen.ts,
+// the schemas of what a client sends: `node scripts/types.mjs`.
+// With --check nothing is written, and the exit status is 1 if a file differs.
 import { readFile, readdir, writeFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { compile } from "json-schema-to-typescript";
 
 const SCHEMAS = new URL("../../contracts/wire/", import.meta.url);
 const TARGET = new URL("../src/core/wire.gen.ts", import.meta.url);
+const SCHEMAS_TARGET = new URL("../src/testing/schemas.gen.ts", import.meta.url);
+const SENT = [
+  ...["interaction_batch", "chat_message", "feedback", "resume", "ping"],
+  ...["interaction_request", "chat_request", "feedback_request"],
+];
 const BANNER = "// Generated from contracts/wire by scripts/types.mjs. Do not edit.";
 
 /** One schema of all: a definition that several messages share becomes one type. */
@@ -66,13 +72,41 @@ export async function generate() {
     );
 }
 
+/** A schema without what only people read. A property may be called `title`; none is. */
+function bare(node) {
+  if (Array.isArray(node)) return node.map(bare);
+  if (node === null || typeof node !== "object") return node;
+  const words = ["description", "title", "default", "$id", "$schema"];
+  return Object.fromEntries(
+    Object.entries(node)
+      .filter(([key]) => !words.includes(key))
+      .map(([key, value]) => [key, bare(value)]),
+  );
+}
+
+export async function schemas() {
+  const read = async (name) => {
+    const text = await readFile(new URL(`${name}.json`, SCHEMAS), "utf8");
+    return `  ${name}: ${JSON.stringify(bare(JSON.parse(text)))},\n`;
+  };
+  const lines = await Promise.all(SENT.map(read));
+  return (
+    `${BANNER}\nimport type { Schema } from "./messages.ts";\n\n` +
+    `export type MessageName =\n${SENT.map((name) => `  | "${name}"`).join("\n")};\n\n` +
+    `export const SCHEMAS: Readonly<Record<MessageName, Schema>> = {\n${lines.join("")}};\n`
+  );
+}
+
 if (process.argv[1] === new URL(import.meta.url).pathname) {
-  const text = await generate();
-  if (process.argv.includes("--check")) {
-    const present = await readFile(TARGET, "utf8").catch(() => "");
-    if (present !== text) {
-      console.error("src/core/wire.gen.ts differs from contracts/wire: run `npm run types` in sdk");
+  for (const [target, text] of [
+    [TARGET, await generate()],
+    [SCHEMAS_TARGET, await schemas()],
+  ]) {
+    if (!process.argv.includes("--check")) await writeFile(target, text);
+    else if ((await readFile(target, "utf8").catch(() => "")) !== text) {
+      const name = target.pathname.replace(/.*\/sdk\//, "");
+      console.error(`${name} differs from contracts/wire: run \`npm run types\` in sdk`);
       process.exitCode = 1;
     }
-  } else await writeFile(TARGET, text);
+  }
 }

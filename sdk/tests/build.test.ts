@@ -4,7 +4,7 @@ import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
 
 /** Bytes of `import { createClient }`, minified and gzipped. */
-const MOST = 15_104;
+const MOST = 15_360;
 
 const script = `${process.cwd()}/scripts/build.mjs`;
 const { bundle, gzipped, pages, served } = (await import(script)) as {

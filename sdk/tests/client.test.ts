@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Client, ClientOptions } from "../src/core/api.ts";
-import { createClient } from "../src/core/client.ts";
+import { RESUME_WITHIN, createClient } from "../src/core/client.ts";
 import { Ids } from "../src/core/ids.ts";
 import { HIDDEN_FOR } from "../src/core/presence.ts";
 import { EVENT_AGE, MOST_BYTES, MOST_ENTRIES, Outbox, SENT_BEFORE } from "../src/core/outbox.ts";
@@ -778,6 +778,68 @@ test("a page in the back/forward cache holds no socket, and goes on when it is b
     ["i-1"],
   );
   client.close();
+});
+
+test("a page goes on where an earlier one stood: its pushes come, and the state at once", async () => {
+  for (const sockets of [true, false]) {
+    const world = new World();
+    world.sockets = sockets;
+    const first = world.tab();
+    const before = open(world, {}, first);
+    await world.advance(60_000);
+    world.gateway.push("intervention", { id: "i-1", level: "mild" });
+    await world.advance(60_000);
+    assert.equal(before.interventions.get().length, 1);
+    first.kill();
+    world.gateway.push("intervention", { id: "i-2", level: "mild" });
+    world.gateway.push("tutor_reply", {
+      replyId: "r-1",
+      status: "human_help",
+      final: true,
+      attempt: 1,
+      text: "Ask somebody",
+    });
+    world.gateway.hello = { userState: { version: 7 } };
+    const next = open(world);
+    await world.advance(60_000);
+    assert.deepEqual(
+      next.interventions.get().map(({ id }) => id),
+      ["i-2"],
+    );
+    assert.equal(next.replies.get().length, 1);
+    assert.equal(next.userState.get()?.version, 7);
+    next.close();
+  }
+});
+
+test("where an earlier page stood counts for ten minutes, in its epoch, until it is forgotten", async () => {
+  const cases: ((world: World, client: Client) => Promise<void> | void)[] = [
+    (world) => world.advance(RESUME_WITHIN + 1),
+    (world) => void (world.gateway.epoch = "e2"),
+    (_, client) => client.logout(),
+    (_, client) => client.setConsent("denied"),
+  ];
+  for (const change of cases) {
+    const world = new World();
+    const client = open(world);
+    await world.advance(50);
+    world.gateway.push("intervention", { id: "i-1", level: "mild" });
+    await world.advance(50);
+    await change(world, client);
+    await world.advance(50);
+    client.close();
+    world.gateway.push("intervention", { id: "i-2", level: "mild" });
+    const next = open(world);
+    await world.advance(100);
+    assert.deepEqual(next.interventions.get(), [], String(change));
+    world.gateway.push("intervention", { id: "i-3", level: "mild" });
+    await world.advance(50);
+    assert.deepEqual(
+      next.interventions.get().map(({ id }) => id),
+      ["i-3"],
+    );
+    next.close();
+  }
 });
 
 test("a tab that is hidden for a minute closes its socket, and opens it for what it records", async () => {

@@ -36,6 +36,8 @@ EVENTS_OF_TAB = 40
 EVERY_MS = 20
 DAY_MS = 86_400_000
 SETTLED_WITHIN = 90.0
+DYING = 2.0
+"""Seconds around a kill in which a page may show an intervention, and not live to tell."""
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Told:
     """Exceptions of pages, and CSP reports."""
     shown: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By id of a reply that a learner's page shows: page, and when."""
+    looked: set[str] = field(default_factory=set)
+    """Interventions that some page of the learner has shown."""
 
     def heard(self, event: dict[str, Any]) -> None:
         """Take an event of the driver."""
@@ -87,6 +91,8 @@ class Told:
             self.shown[told["reply"]] = (page, told["at"] / 1000)
         elif page == "follower":
             self._follow(told)
+        elif "intervention" in told:
+            self.looked.add(told["intervention"])
 
     def _follow(self, told: dict[str, Any]) -> None:
         if "intervention" in told:
@@ -120,7 +126,10 @@ class Classroom:
         self.site = ""
         self.tabs: list[str] = []
         self.killed: set[str] = set()
+        self.deaths: list[float] = []
+        """When all tabs were killed, by the event loop's clock."""
         self.pushed: list[tuple[PushKind, str]] = []
+        self.pushed_at: dict[str, float] = {}
         self.pushing: asyncio.Task[None] | None = None
         self._profile = str(folder / "learner")
         self._watching = str(folder / "follower")
@@ -195,6 +204,7 @@ class Classroom:
                 except (OSError, redis.exceptions.RedisError, Retriable):
                     await asyncio.sleep(0.1)
             self.pushed.append((kind, name))
+            self.pushed_at[name] = asyncio.get_running_loop().time()
             await asyncio.sleep(self.chance.uniform(0.05, 0.6))
 
     async def during(self, fault: Fault) -> None:
@@ -244,12 +254,16 @@ class Classroom:
             self.line.silent = True
             await asyncio.sleep(0.3)
 
+    def _all_died(self) -> None:
+        self.deaths.append(asyncio.get_running_loop().time())
+        self.killed.update(self.tabs)
+        self.tabs = []
+
     async def kill_renderers(self) -> None:
         """SIGKILL for the processes of the tabs."""
         await self._maybe_silent()
         await self.driver.do("killRenderers", browser=self._profile)
-        self.killed.update(self.tabs)
-        self.tabs = []
+        self._all_died()
         self.line.cut()
         self.line.silent = False
         for _ in range(TABS):
@@ -259,8 +273,7 @@ class Classroom:
         """SIGKILL for the browser and all of its processes."""
         await self._maybe_silent()
         await self.driver.do("killBrowser", browser=self._profile)
-        self.killed.update(self.tabs)
-        self.tabs = []
+        self._all_died()
         self.line.cut()
         self.line.silent = False
         await self.launch()
@@ -494,6 +507,16 @@ def _pushes(room: Classroom, found: Found) -> list[str]:
             missed = [name for name in pushed if name not in shown]
             twice = [name for name, number in Counter(shown).items() if number > 1]
             wrong.append(f"{kind}: missed {missed[:5]}, twice {twice[:5]}, of {len(pushed)}")
+    # A page that dies may have shown what it could not tell us any more.
+    unseen = [
+        name
+        for kind, name in room.pushed
+        if kind is PushKind.INTERVENTION
+        and name not in told.looked
+        and not any(-DYING < death - room.pushed_at[name] < DYING for death in room.deaths)
+    ]
+    if unseen:
+        wrong.append(f"no page of the learner showed {len(unseen)} interventions: {unseen[:5]}")
     place: tuple[str, int] | None = None
     for frame in told.frames:
         if "push" in frame:

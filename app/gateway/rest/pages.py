@@ -1,10 +1,10 @@
-"""What a browser loads from the gateway: the SDK at /sdk/v1.js; in development, example pages.
+"""The SDK, as a file for browsers and as a package for npm; in development, the example pages.
 
 The examples are the one at /, without the SDK, and the lesson in React at /example/.
 
-`make sdk` builds the SDK and the lesson from sdk/ and examples/react/, and a test compares them.
-Any page may load the SDK: it holds no data. What it sends needs a token and an allowed origin, like
-everything else.
+`make sdk` builds all of them but the first from sdk/ and examples/react/, and `make test-web`
+compares them. Any page may load the SDK: it holds no data. What it sends needs a token and an
+allowed origin, like everything else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Final
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.responses import FileResponse
 
-SDK: Final = Path(__file__).resolve().parents[1] / "pages" / "sdk" / "v1.js"
+_FOLDER: Final = Path(__file__).resolve().parents[1] / "pages" / "sdk"
+SDK: Final = _FOLDER / "v1.js"
+PACKAGE: Final = _FOLDER / "masterx-sdk.tgz"
 
 LESSON: Final = SDK.parents[1] / "example"
 
@@ -46,15 +48,9 @@ def router(*, example: bool) -> APIRouter:
     Args:
         example: whether to serve the example pages, where they are.
     """
-    source = SDK.read_bytes()
-    headers = {**_HEADERS, "ETag": f'"{sha256(source).hexdigest()[:32]}"'}
     pages = APIRouter()
-
-    @pages.get("/sdk/v1.js", include_in_schema=False)
-    async def sdk(request: Request) -> Response:
-        if request.headers.get("if-none-match") == headers["ETag"]:
-            return Response(status_code=304, headers=headers)
-        return Response(source, headers=headers, media_type="text/javascript; charset=utf-8")
+    _serve(pages, SDK, "text/javascript; charset=utf-8")
+    _serve(pages, PACKAGE, "application/octet-stream")
 
     if example and _EXAMPLE.is_file():
 
@@ -73,3 +69,15 @@ def router(*, example: bool) -> APIRouter:
             return FileResponse(file, headers=_LESSON_HEADERS, media_type=kind)
 
     return pages
+
+
+def _serve(pages: APIRouter, file: Path, media_type: str) -> None:
+    """Serve a file of the SDK at /sdk/ and its name."""
+    content = file.read_bytes()
+    headers = {**_HEADERS, "ETag": f'"{sha256(content).hexdigest()[:32]}"'}
+
+    @pages.get(f"/sdk/{file.name}", include_in_schema=False)
+    async def serve(request: Request) -> Response:
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers, media_type=media_type)

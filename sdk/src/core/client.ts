@@ -22,6 +22,8 @@ const LARGEST = 262_144;
 const ROOM = 512;
 /** Milliseconds that logout tries to send. */
 export const LOGOUT_FLUSH = 2_000;
+/** Milliseconds within which a page goes on where an earlier one of the learner stood. */
+export const RESUME_WITHIN = 600_000;
 /** Feedback on recommendations that is remembered, so that each outcome goes once. */
 const REMEMBERED = 1_000;
 const WHY: Readonly<Record<DropReason, string>> = {
@@ -78,6 +80,10 @@ class LearnerClient implements Client {
         smaller: () => this.#sender.smaller(),
         hello: (hello) => this.#hello(hello),
         answer: (frame) => this.#answer(frame),
+        stood: ({ epoch, offset }) =>
+          void this.#log.write({
+            place: { scope: this.#scope, id: "place", epoch, offset, at: env.now() },
+          }),
         reply: (text) => {
           for (const answer of this.#answers) if (answer.take(text)) break;
         },
@@ -225,6 +231,7 @@ class LearnerClient implements Client {
   async logout({ purge = true } = {}): Promise<void> {
     await this.flush(LOGOUT_FLUSH);
     if (purge && !this.#closed) {
+      this.#following.link.stop(); // no push writes where it stands after this
       this.#forgetAll("logout");
       this.#tabs.tellPurged("logout");
       await this.#outbox.purge();
@@ -348,11 +355,19 @@ class LearnerClient implements Client {
   // -- beginning, leaving ---------------------------------------------------------------------
 
   #begin(): void {
-    const { link } = this.#following;
     this.#presence.start();
-    link.start();
+    void this.#goOn();
     if (!this.#tabs.shared) void this.#load();
     else this.#tabs.want();
+  }
+
+  /** Connect, and take the pushes from where an earlier page of this learner stood. */
+  async #goOn(): Promise<void> {
+    const place = await this.#log.place();
+    if (this.#closed || !this.#consent.open) return;
+    if (place && Math.abs(this.#env.now() - place.at) < RESUME_WITHIN)
+      this.#following.restore(place);
+    this.#following.link.start();
   }
 
   /** Also where nothing has begun: an earlier page may have left something. */

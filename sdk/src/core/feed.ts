@@ -5,7 +5,7 @@ import { type ConnectionStatus, Link } from "./link.ts";
 import type { Frame } from "./socket.ts";
 import { type Observable, Source } from "./observable.ts";
 import { Problems, type Problem } from "./problems.ts";
-import { Pushes } from "./pushes.ts";
+import { type Place, Pushes } from "./pushes.ts";
 import { Replies, type ReplyText } from "./replies.ts";
 import { type GetToken, Tokens } from "./tokens.ts";
 import type {
@@ -53,6 +53,8 @@ export interface LineEvents {
   hello(hello: Hello): void;
   answer(frame: Frame): void;
   reply(reply: ReplyText): void;
+  /** The pushes up to here have been applied. */
+  stood(place: Place): void;
 }
 
 export const KEPT_INTERVENTIONS = 50;
@@ -121,7 +123,19 @@ export class Following implements Followed {
         return this.#pong(frame);
     }
     if (typeof frame["epoch"] !== "string" || typeof frame["offset"] !== "number") return;
-    if (!this.#pushes.take({ epoch: frame["epoch"], offset: frame["offset"] })) return;
+    const place = { epoch: frame["epoch"], offset: frame["offset"] };
+    if (!this.#pushes.take(place)) return;
+    this.#apply(frame);
+    this.#line?.stood(place); // after it: a page that dies in between gets it again
+  }
+
+  /** Go on where an earlier page of this learner stood. Before the first connection. */
+  restore(place: Place): void {
+    this.#pushes.restore(place);
+  }
+
+  #apply(frame: Frame): void {
+    const known = frame as unknown;
     switch (frame.type) {
       case "user_state_update":
         return this.#state(frame["userState"] as UserState);
@@ -140,14 +154,16 @@ export class Following implements Followed {
   }
 
   #hello(hello: Hello, via: number): void {
-    if (this.link.byRest && this.#pushes.place) {
+    const known = this.#pushes.place !== undefined;
+    if (this.link.byRest && known) {
       // It does not know our place any more, or it would have gone on from there.
       this.#pushes.resumed({ ...hello, type: "resumed", recovered: false });
       this.#stand(hello);
     } else {
       const resume = this.#pushes.hello(hello);
-      if (resume) this.link.send(JSON.stringify(resume));
-      else this.#stand(hello);
+      if (resume && !this.link.byRest) this.link.send(JSON.stringify(resume));
+      if (!known) this.#stand(hello);
+      this.#line?.stood(this.#pushes.place!);
     }
     if (!this.link.byRest && this.clock.known) {
       // The trip of a ping is shorter than that of a handshake: it tells the clock better.

@@ -8,11 +8,17 @@ export interface Place {
 
 export class Pushes {
   #place: Place | undefined;
+  #before: Place | undefined;
   #resuming = false;
 
   /** Of the last push that was applied; undefined before the first `hello`. */
   get place(): Place | undefined {
     return this.#place;
+  }
+
+  /** Where an earlier page of this learner stood: go on from there, if nothing came yet. */
+  restore(place: Place): void {
+    this.#before = place;
   }
 
   /**
@@ -25,8 +31,14 @@ export class Pushes {
       this.#resuming = true;
       return { type: "resume", ...this.#place };
     }
-    this.#place = { epoch: frame.epoch, offset: frame.offset };
-    return undefined;
+    const { epoch, offset } = frame;
+    const before = this.#before;
+    this.#before = undefined;
+    this.#place = { epoch, offset };
+    if (before?.epoch !== epoch || before.offset >= offset) return undefined;
+    this.#place = before;
+    this.#resuming = true;
+    return { type: "resume", ...before };
   }
 
   /** @returns whether its state and recommendations replace ours */

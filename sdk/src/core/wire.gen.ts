@@ -503,7 +503,7 @@ export interface UserState {
    */
   longTerm?: LongTerm;
   /**
-   * ok, or unavailable: the last message was not read and is not in the state
+   * ok, or unavailable: the last message was not read and is not in the state; simulated: the SDK's testing gateway made the state up, of nobody
    */
   modelStatus: string;
   /**

@@ -40,12 +40,23 @@ export interface Batch {
   readonly attempt: number;
 }
 
+/** Up to where this learner's pushes have been applied. */
+export interface Stood {
+  readonly scope: string;
+  readonly id: "place";
+  readonly epoch: string;
+  readonly offset: number;
+  /** When, by the device's clock, UTC milliseconds. */
+  readonly at: number;
+}
+
 export interface Change {
   readonly entries?: readonly Entry[];
   readonly batches?: readonly Batch[];
   /** Ids of entries and batches that are settled. */
   readonly settled?: readonly string[];
   readonly thawed?: readonly string[];
+  readonly place?: Stood;
   /** Everything of this scope goes. */
   readonly purge?: true;
 }
@@ -61,6 +72,9 @@ export const DATABASE = "masterx";
 /** Milliseconds in which a database has to open. */
 export const OPEN_TIMEOUT = 5_000;
 const STORES = ["entries", "batches"] as const;
+const PLACES = "places";
+const ALL_STORES = [...STORES, PLACES];
+const VERSION = 2;
 
 interface Waiting {
   readonly change: Change;
@@ -126,6 +140,17 @@ export class WriteAhead {
     }
   }
 
+  /** Where an earlier page stood. Undefined where there was none, or nothing can be read. */
+  async place(): Promise<Stood | undefined> {
+    await this.#opening;
+    try {
+      const places = this.#database?.transaction(PLACES, "readonly").objectStore(PLACES);
+      return places && ((await answered(places.get([this.#scope, "place"]))) as Stood | undefined);
+    } catch {
+      return undefined;
+    }
+  }
+
   close(): void {
     this.#closed = true;
     if (!this.#writing && !this.#waiting.length) this.#database?.close();
@@ -151,10 +176,11 @@ export class WriteAhead {
         late = true;
         reject(new Error("too slow"));
       }, OPEN_TIMEOUT);
-      const request = this.#env.indexedDB!.open(DATABASE, 1);
+      const request = this.#env.indexedDB!.open(DATABASE, VERSION);
       request.onupgradeneeded = () => {
-        for (const name of STORES)
-          request.result.createObjectStore(name, { keyPath: ["scope", "id"] });
+        for (const name of ALL_STORES)
+          if (!request.result.objectStoreNames.contains(name))
+            request.result.createObjectStore(name, { keyPath: ["scope", "id"] });
       };
       request.onsuccess = () => {
         this.#env.clearTimeout(timer);
@@ -207,12 +233,14 @@ export class WriteAhead {
 
   #transact(changes: readonly Change[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      const transaction = this.#database!.transaction(STORES, "readwrite");
+      const transaction = this.#database!.transaction(ALL_STORES, "readwrite");
       transaction.oncomplete = () => resolve();
       transaction.onabort = () => reject(transaction.error ?? new Error("aborted"));
-      const [entries, batches] = STORES.map((name) => transaction.objectStore(name));
+      const stores = ALL_STORES.map((name) => transaction.objectStore(name));
+      const [entries, batches, places] = stores;
       for (const change of changes) {
-        if (change.purge) for (const store of [entries!, batches!]) store.delete(this.#range());
+        if (change.purge) for (const store of stores) store.delete(this.#range());
+        if (change.place) places!.put(change.place);
         for (const entry of change.entries ?? []) entries!.put(entry);
         for (const batch of change.batches ?? []) batches!.put(batch);
         for (const id of change.settled ?? []) entries!.delete([this.#scope, id]);
