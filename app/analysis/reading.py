@@ -148,7 +148,7 @@ class Records:
         oldest = 0
         if self._topic.retention_days is not None:
             oldest = now_ms() - int(self._topic.retention_days * _DAY_MS)
-        async with _consumer(self._settings) as consumer:
+        async with consuming(self._settings) as consumer:
             counts = await _counts(self._settings, self._topic)
             for partition in range(counts[name]):
                 erased = await erasures_of(self._settings, consumer, counts, self._topic, partition)
@@ -208,7 +208,7 @@ async def _follow(
     chosen: Settings, known: Topic, earliest: int, unreadable: OnUnreadable
 ) -> AsyncGenerator[Any, None]:
     name, erasures = physical(chosen, known.name), physical(chosen, ERASURES)
-    async with _consumer(chosen) as consumer:
+    async with consuming(chosen) as consumer:
         counts = await _counts(chosen, known)
         places = [TopicPartition(name, partition) for partition in range(counts[name])]
         watched = [] if known.name == ERASURES else _places(erasures, counts)
@@ -297,7 +297,7 @@ def _moment(given: Moment | None, default: int) -> int:
 
 
 @asynccontextmanager
-async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+async def consuming(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """As `reader`; a broker that fails later is told like one that does not answer."""
     async with reader(settings) as consumer:
         try:
