@@ -27,6 +27,8 @@ from schemas.topics.actions import FeedbackReceived
 from schemas.topics.emotions import PAD, Emotion, EmotionRead
 from schemas.topics.interactions import Interaction, InteractionsReceived, TaskData
 from schemas.topics.operations import ErasureRequested
+from tests.app.analysis.test_frames import masterx
+from tests.crash.fleet import fast
 from tests.topics import committed, eventually, produce, read_all
 from tests.workers import WorkerProcess
 
@@ -177,6 +179,44 @@ async def test_every_state_is_rebuilt_to_the_byte(
 
 
 @pytest.mark.services
+@pytest.mark.crash
+async def test_crashes_of_the_worker_leave_the_states_as_they_were(
+    topics: Settings, tmp_path: Path
+) -> None:
+    chosen = fast(topics, instance="learner-0")
+    story = Story(seed=11)
+    stories = [story.events(80) for _ in range(3)]
+    for events in stories[:2]:
+        async with WorkerProcess("learner", chosen, tmp_path / "log") as worker:
+            before = len(await read_all(topics, USER_STATE))
+            await send(topics, events)
+            # Killed with outputs on their way, and before the offsets are committed.
+            await eventually(
+                lambda: read_all(topics, USER_STATE),
+                lambda seen, before=before: len(seen) > before + 5,
+            )
+            worker.kill()
+    async with WorkerProcess("learner", chosen, tmp_path / "log"):
+        await send(topics, stories[2])
+        await all_applied(topics, sizes(*stories))
+    out = tmp_path / "states.jsonl"
+
+    done = await rebuild(chosen, out)
+
+    rebuilt, live = written(out), await live_states(topics)
+    assert (done.different, done.inexact, done.in_part) == (0, 0, 0)
+    last = {user: version for user, version, _ in sorted(live)}
+    for user in USERS:
+        events = {event for name, _, event in live if name == user}
+        assert events == {event for name, _, event in rebuilt if name == user}
+        assert max(version for name, version, _ in rebuilt if name == user) == last[user]
+    # What stands on the topic beside them is an output sent again: of an event that is there.
+    first = {(user, event): version for user, version, event in sorted(rebuilt, reverse=True)}
+    for user, version, event in live.keys() - rebuilt.keys():
+        assert version >= first[user, event]
+
+
+@pytest.mark.services
 async def test_other_settings_make_other_states_of_the_same_events(
     topics: Settings, tmp_path: Path
 ) -> None:
@@ -249,6 +289,39 @@ async def test_what_the_worker_has_not_applied_is_left_out(
     assert done.states == 0
     assert done.pending == len(events[INTERACTIONS]) + len(events[EMOTIONS])
     assert await read_all(topics, RECOMMENDATIONS) == []
+
+
+@pytest.mark.services
+async def test_the_command_says_what_it_wrote_and_how_far_to_trust_it(
+    topics: Settings, tmp_path: Path
+) -> None:
+    events = Story(seed=13).events(12)
+    await send(topics, events)
+    async with WorkerProcess("learner", topics, tmp_path / "log"):
+        await all_applied(topics, sizes(events))
+    out, other = tmp_path / "states.jsonl", tmp_path / "other.toml"
+    run = masterx("rebuild", "--out", str(out), settings=topics)
+    assert run.returncode == 0, run.stderr
+    live = await live_states(topics)
+    users = {user for user, *_ in live}
+    assert f"{out}: {len(live)} states of {len(users)} learners" in run.stdout
+    assert f"{len(live)} of them stand on user-state: {len(live)} equal, 0 diff" in run.stdout
+    assert written(out) == live
+    user = next(iter(users))
+    run = masterx("rebuild", user, "--out", str(out), settings=topics)
+    assert {name for name, *_ in written(out)} == {user}
+    other.write_text("[learner.evidence]\nhalf_life = 3\n")
+    arguments = ("rebuild", "--settings", str(other), "--out", str(tmp_path / "no.jsonl"))
+    run = masterx(*arguments, settings=topics)
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"error: {other}: learner.evidence.half_life: ")
+    missing = tmp_path / "no" / "policy.toml"
+    other.write_text(f'[learner.policy]\nfile = "{missing}"\n')
+    run = masterx(*arguments, settings=topics)
+    assert run.returncode == 1
+    assert str(missing) in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1, run.stderr
+    assert not (tmp_path / "no.jsonl").exists()
 
 
 @pytest.mark.parametrize(
