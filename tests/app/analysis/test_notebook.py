@@ -6,18 +6,22 @@ import ast
 import inspect
 import json
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from agents.runtime.topics import USER_STATE
+from agents.runtime.topics import INTERACTIONS, USER_STATE
 from app.client.learner import LearnerClient
 from app.local.environment import child_environment
 from app.settings import Settings, get_settings
+from tests.app.analysis.test_reading import state
 from tests.app.gateway.edge import serving
-from tests.topics import eventually, read_all
+from tests.models.learner.build import USER, batch, interaction
+from tests.topics import eventually, produce, read_all
 from tests.workers import WorkerProcess
 
 NOTEBOOK = Path(__file__).resolve().parents[3] / "examples" / "analysis.ipynb"
@@ -29,15 +33,25 @@ def cells(kind: str) -> list[dict[str, Any]]:
     return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
 
 
-async def run(names: dict[str, Any]) -> None:
+async def run(codes: Iterable[str], names: dict[str, Any]) -> None:
     """As a kernel runs them: one after the other, with `await` outside of functions."""
-    for cell in cells("code"):
-        code = compile(
-            "".join(cell["source"]), cell["id"], "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        )
+    for text in codes:
+        code = compile(text, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         waiting = eval(code, names)
         if inspect.isawaitable(waiting):
             await waiting
+
+
+@contextmanager
+def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if whoever opened the notebook had set where the servers are."""
+    for name, value in child_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    try:
+        yield
+    finally:
+        get_settings.cache_clear()
 
 
 def test_it_is_committed_without_outputs() -> None:
@@ -76,14 +90,9 @@ async def test_its_cells_run_on_real_data(
         await eventually(
             lambda: read_all(topics, USER_STATE), lambda seen: len(seen) == 12, within=60
         )
-    for name, value in child_environment(topics).items():
-        monkeypatch.setenv(name, value)
     names: dict[str, Any] = {"__name__": "notebook"}
-    get_settings.cache_clear()
-    try:
-        await run(names)
-    finally:
-        get_settings.cache_clear()
+    with environment(topics, monkeypatch):
+        await run(("".join(cell["source"]) for cell in cells("code")), names)
 
     assert names["interactions"]["correct"].to_list() == [n % 3 > 0 for n in range(9)]
     states = names["states"]
@@ -97,3 +106,20 @@ async def test_its_cells_run_on_real_data(
     assert valence["as they are"].to_list() == states["valence.value"].to_list()
     assert valence.filter(pl.col("as they are") != pl.col("one minute")).height > 0
     assert names["live"] == {"demo": states["valence.value"].to_list()[:5]}
+
+
+@pytest.mark.services
+async def test_the_pages_examples_run(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    page = (NOTEBOOK.parents[1] / "docs" / "analytics.md").read_text(encoding="utf-8")
+    blocks = [one.split("```")[0] for one in page.split("```python\n")[1:]]
+    ours = [block for block in blocks if "await read(" in block]
+    assert len(ours) == 2
+    await produce(topics, USER_STATE, [("ada", state("ada", 1))])
+    await produce(topics, INTERACTIONS, [(USER, batch([interaction("a"), interaction("b")]))])
+    names: dict[str, Any] = {}
+    with environment(topics, monkeypatch):
+        await run(ours, names)
+    assert "ada" in capsys.readouterr().out
+    assert names["rows"]["interactions.eventId"].to_list() == ["a", "b"]
