@@ -155,6 +155,63 @@ def test_a_redelivery_after_a_crash_is_no_second_update() -> None:
     assert not in_order(order, worker.journal(since=99), SETTINGS).exact
 
 
+def test_outputs_sent_again_of_one_topic_leave_no_choice() -> None:
+    topics = {INTERACTIONS: story(random.Random(2), 40)[INTERACTIONS]}
+    order = list(topics[INTERACTIONS])
+    worker = Worker()
+    for one in order:
+        worker.apply(one)
+    # The last three come again with the version of the last: all of them were killed.
+    del worker.outputs[-3:]
+    for one in order[-3:]:
+        worker.apply(one)
+    assert [version for _, version in worker.outputs[-3:]] == [len(order)] * 3
+
+    found = in_order(order, worker.journal(since=99), SETTINGS)
+
+    assert (found.exact, found.whole) == (True, True)
+    assert states_of(found, SETTINGS) == worker.states
+
+
+def test_feedback_does_not_stand_in_for_an_event_that_is_gone() -> None:
+    """Kafka has lost the first event; the versions alone would leave its place to the feedback."""
+    moments = [NOW + 1_000 * number for number in range(4)]
+    events = [
+        source(INTERACTIONS, 0, batch([interaction("gone", moments[0])], ingest=moments[0]), NOW),
+        source(INTERACTIONS, 1, batch([interaction("left", moments[1])], ingest=moments[1]), NOW),
+        source(FEEDBACK, 0, feedback("f", ingest=moments[2]), NOW),
+        source(INTERACTIONS, 2, batch([interaction("last", moments[3])], ingest=moments[3]), NOW),
+    ]
+    worker = Worker()
+    for one in events:
+        worker.apply(one)
+
+    # The changelog has the record behind the feedback, and the last one.
+    for since, states in ((2, worker.states[-1:]), (3, [])):
+        found = in_order(events[1:], worker.journal(since=since), SETTINGS)
+        assert not found.whole
+        assert states_of(found, SETTINGS) == states
+    # Without it the versions do not add up, and that is said.
+    assert not in_order(events[1:], worker.journal(since=99), SETTINGS).exact
+
+
+def test_stored_records_show_that_other_events_took_the_versions_of_those_that_are_gone() -> None:
+    events = [
+        source(INTERACTIONS, 0, batch([interaction("gone")]), NOW),
+        source(INTERACTIONS, 1, batch([interaction("left")]), NOW),
+        source(FEEDBACK, 0, feedback("f"), NOW),
+        source(FEEDBACK, 1, feedback("g"), NOW),
+    ]
+    worker = Worker()
+    for one in events:
+        worker.apply(one)
+
+    found = in_order(events[1:], worker.journal(since=2), SETTINGS)
+
+    assert (found.exact, found.whole) == (True, False)
+    assert states_of(found, SETTINGS) == []
+
+
 def test_an_erasure_leaves_no_state_of_before_whether_it_is_applied_or_not() -> None:
     order, worker = lived(9)
     erasure = ErasureRequested(
