@@ -27,7 +27,7 @@ $(error SERVICES is "$(SERVICES)"; set it to real or embedded)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real test-long test-web test-web-long sdk dist coverage services services-stop lint format types lock schemas install install-gpu install-train install-dev local-llm clean
+.PHONY: help run test test-real test-long test-web test-web-long sdk dist coverage services services-stop lint format types lock schemas install install-gpu install-train install-notebook install-dev local-llm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -102,8 +102,9 @@ clean: ## remove caches and builds; .venv and the data in .masterx stay
 install: $(STAMPS)/masterx $(if $(filter yes,$(GPU)),$(STAMPS)/gpu) ## what serving needs; with a GPU torch, too
 install-gpu: $(STAMPS)/masterx $(STAMPS)/gpu ## torch and transformers, to run the emotion model on a GPU
 install-train: $(STAMPS)/masterx $(STAMPS)/train ## what training, measuring and exporting need
+install-notebook: $(STAMPS)/masterx $(STAMPS)/notebook ## polars, for notebooks and Parquet (docs/analytics.md)
 local-llm: $(STAMPS)/local-llm ## install the language model that runs on this machine
-install-dev: $(STAMPS)/dev $(STAMPS)/train $(STAMPS)/masterx
+install-dev: $(STAMPS)/dev $(STAMPS)/train $(STAMPS)/notebook $(STAMPS)/masterx
 
 $(STAMPS)/venv:
 	@echo "making .venv ..."
@@ -128,6 +129,11 @@ $(STAMPS)/gpu: requirements/gpu.txt $(STAMPS)/torch
 $(STAMPS)/train: requirements/train.txt $(STAMPS)/gpu
 	@echo "installing what training needs ..."
 	@$(PIP) install --quiet --progress-bar on --no-deps --require-hashes -r requirements/train.txt
+	@touch $@
+
+$(STAMPS)/notebook: requirements/notebook.txt $(STAMPS)/lock
+	@echo "installing what notebooks need ..."
+	@$(PIP) install --quiet --progress-bar on --no-deps --require-hashes -r requirements/notebook.txt
 	@touch $@
 
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/lock
@@ -164,12 +170,14 @@ known = $$(cat $(1) | sed -nE 's/^([A-Za-z0-9._-]+)==.*/--no-emit-package \1/p')
 torch = $$($(COMPILE) pyproject.toml --extra gpu | sed -nE 's/^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==.*/--no-emit-package \1/p')
 CORE := requirements/lock.txt
 GPU_LAYERS := $(CORE) requirements/gpu.txt
-ALL_LAYERS := $(GPU_LAYERS) requirements/train.txt
+NOTEBOOK := requirements/notebook.txt
+ALL_LAYERS := $(GPU_LAYERS) requirements/train.txt $(NOTEBOOK)
 UPGRADE ?= --upgrade
 
 lock: install-dev ## pin every dependency by hash
 	@$(COMPILE) $(RUNTIME) $(UPGRADE) -o $(CORE)
 	@$(COMPILE) pyproject.toml --extra gpu -c $(CORE) $(call known,$(CORE)) $(torch) $(UPGRADE) -o requirements/gpu.txt
 	@$(COMPILE) pyproject.toml --extra train $(addprefix -c ,$(GPU_LAYERS)) $(call known,$(GPU_LAYERS)) $(torch) $(UPGRADE) -o requirements/train.txt
+	@$(COMPILE) pyproject.toml --extra notebook -c $(CORE) $(call known,$(CORE)) $(UPGRADE) -o $(NOTEBOOK)
 	@$(COMPILE) --group dev $(addprefix -c ,$(ALL_LAYERS)) $(call known,$(ALL_LAYERS)) $(UPGRADE) -o requirements/dev.txt
 	@touch $(STAMPS)/torch

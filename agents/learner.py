@@ -90,6 +90,52 @@ class _Removal:
         return True
 
 
+def step_of(
+    topic: str, source: SourceRecord, stored: bytes | None, settings: LearnerSettings, writes: int
+) -> Step:
+    """What one record does to its learner: pure, so whoever has the records can do it again.
+
+    Args:
+        topic: the catalogue's name of the record's topic.
+        stored: the learner's record in the table; None: nothing is known.
+        writes: the format to write records in; one that is already newer stays so.
+
+    Raises DecodeError, RecordError, or what the update raises.
+    """
+    position = Position(topic, source.partition, source.offset)
+    if topic == ERASURES:
+        erasure = envelope.read(ErasureRequested, source)
+        return apply_erasure(_erasable(stored, writes), erasure, position, settings)
+    record = _record(stored, writes)
+    if topic == INTERACTIONS:
+        batch = envelope.read(InteractionsReceived, source)
+        return apply_interactions(record, batch, position, settings)
+    if topic == EMOTIONS:
+        return apply_emotion(record, envelope.read(EmotionRead, source), settings)
+    feedback = envelope.read(FeedbackReceived, source)
+    return apply_feedback(record, feedback, position, settings)
+
+
+def _record(stored: bytes | None, writes: int) -> LearnerRecord:
+    """What is known of the learner, in the format to write. Raises RecordError."""
+    if stored is None:
+        return LearnerRecord.empty(writes)
+    record = LearnerRecord.from_bytes(stored)
+    return record.lifted() if record.format < writes else record
+
+
+def _erasable(stored: bytes | None, writes: int) -> LearnerRecord:
+    """As `_record`; of a corrupt one what its header still says, for a marker replaces it."""
+    try:
+        return _record(stored, writes)
+    except CorruptRecord:
+        empty = LearnerRecord.empty(writes)
+        try:
+            return replace(empty, version=version_of(stored or b""))
+        except RecordError:
+            return empty
+
+
 class LearnerAgent:
     """Keeps the learners of this worker's partitions.
 
@@ -221,7 +267,8 @@ class LearnerAgent:
         source = event.message
         topic = self._logical(source.topic)
         try:
-            step = self._step(topic, source)
+            stored = self._table.get(source.partition, _key(source))
+            step = step_of(topic, source, stored, self._settings, self._writes())
             value = step.record.to_bytes() if step.changed and step.record is not None else None
         except UnknownFormat:
             # The table's fault and not the event's: a release that reads it goes on here.
@@ -236,51 +283,12 @@ class LearnerAgent:
         metrics.DUPLICATES.labels(topic).inc(step.duplicates)
         metrics.LATE.inc(step.late)
         metrics.CLAMPED.inc(step.clamped)
-        stored: Future[Any] | None = None
+        put: Future[Any] | None = None
         if step.changed:
-            stored = await self._table.put(source.partition, _key(source), value)
+            put = await self._table.put(source.partition, _key(source), value)
         # A redelivered erasure must not erase what came after it.
         forgets = topic == ERASURES and (step.record is None or step.record.evidence.newest is None)
-        return _Applied(event, stored, step.outputs, forgets)
-
-    def _step(self, topic: str, source: SourceRecord) -> Step:
-        """Read the record, apply the message.
-
-        Raises DecodeError, RecordError, or what the update raises.
-        """
-        position = Position(topic, source.partition, source.offset)
-        stored = self._table.get(source.partition, _key(source))
-        settings = self._settings
-        if topic == ERASURES:
-            erasure = envelope.read(ErasureRequested, source)
-            return apply_erasure(self._erasable(stored), erasure, position, settings)
-        record = self._record(stored)
-        if topic == INTERACTIONS:
-            batch = envelope.read(InteractionsReceived, source)
-            return apply_interactions(record, batch, position, settings)
-        if topic == EMOTIONS:
-            return apply_emotion(record, envelope.read(EmotionRead, source), settings)
-        feedback = envelope.read(FeedbackReceived, source)
-        return apply_feedback(record, feedback, position, settings)
-
-    def _record(self, stored: bytes | None) -> LearnerRecord:
-        """What is known of the learner, in the format to write. Raises RecordError."""
-        writes = self._writes()
-        if stored is None:
-            return LearnerRecord.empty(writes)
-        record = LearnerRecord.from_bytes(stored)
-        return record.lifted() if record.format < writes else record
-
-    def _erasable(self, stored: bytes | None) -> LearnerRecord:
-        """As `_record`; of a corrupt one what its header still says, for a marker replaces it."""
-        try:
-            return self._record(stored)
-        except CorruptRecord:
-            empty = LearnerRecord.empty(self._writes())
-            try:
-                return replace(empty, version=version_of(stored or b""))
-            except RecordError:
-                return empty
+        return _Applied(event, put, step.outputs, forgets)
 
     async def _forget(self, source: SourceRecord) -> Future[Any]:
         # This worker is the only writer of states: no state of before can come in behind.

@@ -280,7 +280,9 @@ class Message(BaseModel):
 class Versioned(Message):
     """A message that says its version, which is looked at before any other field."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = Field(
+        default=SCHEMA_VERSION, description="major version of the message"
+    )
 
     @classmethod
     def read(cls, document: Any) -> Self:
@@ -301,10 +303,14 @@ class Event(Versioned):
     `ingest_time` when we received it; both UTC milliseconds.
     """
 
-    event_id: OpaqueId
-    user_id: UserId
-    event_time: Millis
-    ingest_time: Millis
+    event_id: OpaqueId = Field(description="names the event; a repetition has the same one")
+    user_id: UserId = Field(description="the learner")
+    event_time: Millis = Field(
+        description="when it happened, by the sender's clock; UTC, milliseconds since the epoch"
+    )
+    ingest_time: Millis = Field(
+        description="when masterx received it; UTC, milliseconds since the epoch"
+    )
 
 
 class Derived(Event):

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """The unit of a figure, among a field's annotations, for codebooks (app.analysis).
+
+    Validation and JSON Schema do not look at it; a description names the unit for their readers.
+    """
+
+    unit: str
+
+
+MOMENT = In("UTC, to the millisecond")
+"""Of a point in time; a number on the wire and on topics, a date with a time in frames."""
 
 # 100,000,000,000 as seconds is the year 5138; as milliseconds it is March 1973.
 # Everything below is taken for seconds, everything from it on for milliseconds.
@@ -79,6 +94,7 @@ Millis = Annotated[
     int,
     Field(description="UTC, milliseconds since the epoch", ge=0, le=MAX_MILLIS, strict=True),
     BeforeValidator(integral),
+    MOMENT,
 ]
 """Time in a record: exact, so that reading what was written gives the same message."""
 
@@ -89,6 +105,7 @@ Timestamp = Annotated[
         description="UTC, milliseconds since the epoch; epoch seconds and ISO 8601 with an "
         "offset are accepted; not before March 1973"
     ),
+    MOMENT,
 ]
 """Time as a client gives it. Kept as milliseconds."""
 
@@ -103,5 +120,6 @@ ClockOffset = Annotated[
         "that the client gave; absent in records of earlier versions",
     ),
     BeforeValidator(integral),
+    In("ms"),
 ]
 """What a device's clock was off by, when its message came."""

@@ -44,7 +44,8 @@ HEAVY_ROOMS = (
     "models.learner.nets.fitting",
 )
 # What an installation without them lacks (`make install`): nothing that serves may need it.
-ABSENT = HEAVY | {"scipy", "sklearn", "threadpoolctl", "bayesianbandits", "onnx", "onnxscript"}
+TRAINING = {"scipy", "sklearn", "threadpoolctl", "bayesianbandits", "onnx", "onnxscript"}
+ABSENT = HEAVY | TRAINING | {"polars"}
 LIGHT = ("app", "agents", "schemas", "models.learner", "models.tutor", "models.emotion.serving")
 
 

@@ -145,7 +145,7 @@ def test_the_command_line_knows_every_role():
 
 
 def test_locks_pin_by_hash_and_name_no_address():
-    for name in ("lock.txt", "gpu.txt", "train.txt", "dev.txt"):
+    for name in ("lock.txt", "gpu.txt", "train.txt", "notebook.txt", "dev.txt"):
         text = (ROOT / "requirements" / name).read_text()
         pins = re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE | re.IGNORECASE)
         assert pins
@@ -162,6 +162,7 @@ def test_direct_dependencies_are_locked():
         "lock.txt": project["dependencies"] + optional["embedded"],
         "gpu.txt": optional["gpu"],
         "train.txt": optional["train"],
+        "notebook.txt": optional["notebook"],
     }
     known = ""
     for layer, wanted in layers.items():
@@ -182,9 +183,10 @@ def names_in(layer: str) -> set[str]:
 
 
 def test_layers_hold_nothing_twice_and_the_first_none_of_what_trains():
-    layers = [names_in(name) for name in ("lock.txt", "gpu.txt", "train.txt", "dev.txt")]
+    names = ("lock.txt", "gpu.txt", "train.txt", "notebook.txt", "dev.txt")
+    layers = [names_in(name) for name in names]
     assert len(set.union(*layers)) == sum(map(len, layers))
-    assert not layers[0] & {"torch", "transformers", "scipy", "scikit-learn", "onnx"}
+    assert not layers[0] & {"torch", "transformers", "scipy", "scikit-learn", "onnx", "polars"}
 
 
 def test_the_image_without_torch_stays_small():

@@ -50,10 +50,13 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 
-_INSTALLED_BY: Final = dict.fromkeys(
-    ("torch", "transformers", "onnx", "onnxscript", "scipy", "sklearn", "bayesianbandits"),
-    "make install-train",
-)
+_INSTALLED_BY: Final = {
+    **dict.fromkeys(
+        ("torch", "transformers", "onnx", "onnxscript", "scipy", "sklearn", "bayesianbandits"),
+        "make install-train",
+    ),
+    "polars": "make install-notebook",
+}
 """What serving does without, and the command that adds it."""
 
 

@@ -1,4 +1,4 @@
-"""What every command shares: the settings, or why there are none, and files it cannot write."""
+"""What commands share: the settings, or why there are none, times, and files they can't write."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import typer
 
 if TYPE_CHECKING:
     from app.settings import Settings
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def load_settings() -> Settings:
@@ -42,6 +45,24 @@ def load_settings() -> Settings:
         raise typer.Exit(status) from None
     except SettingsError as error:
         fail(str(error), status=2)
+
+
+def moment(option: str, text: str) -> int | None:
+    """Epoch milliseconds of what an option says: 30m, 6h, 2d ago, or an ISO 8601 time.
+
+    None for an empty one. A time without an offset is one of this machine's zone.
+    """
+    if not text:
+        return None
+    import time
+    from datetime import datetime
+
+    if text[-1] in _SECONDS and text[:-1].replace(".", "", 1).isdigit():
+        return int((time.time() - float(text[:-1]) * _SECONDS[text[-1]]) * 1000)
+    try:
+        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+    except ValueError:
+        fail(f"{option} {text!r}: is neither like 30m, 6h, 2d nor an ISO 8601 time", status=2)
 
 
 def fail(text: str, status: int = 1) -> NoReturn:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import fail, load_settings
+from app.cli.context import fail, load_settings, moment
 
 if TYPE_CHECKING:
     from app.kafka.redrive import Letter
@@ -19,8 +19,6 @@ Since = Annotated[
     str, typer.Option(help="only what failed since: 30m, 6h, 2d, or an ISO 8601 time")
 ]
 Topic = Annotated[str, typer.Option(help="only what failed on this topic")]
-
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @app.command("list")
@@ -71,7 +69,7 @@ def _chosen(since: str, topic: str, ids: tuple[str, ...]) -> list[Letter]:
     from app.kafka.redrive import read
 
     settings = load_settings()
-    letters = asyncio.run(read(settings, since_ms=_since(since)))
+    letters = asyncio.run(read(settings, since_ms=moment("--since", since) or 0))
     letters = [one for one in letters if not topic or one.letter.topic == topic]
     if ids:
         found = {one.id for one in letters}
@@ -80,18 +78,3 @@ def _chosen(since: str, topic: str, ids: tuple[str, ...]) -> list[Letter]:
             fail(f"no such dead letter: {', '.join(unknown)} (masterx dead-letters list)")
         letters = [one for one in letters if one.id in ids]
     return letters
-
-
-def _since(text: str) -> int:
-    """Epoch milliseconds; 0 for no bound."""
-    if not text:
-        return 0
-    import time
-    from datetime import datetime
-
-    if text[-1] in _UNITS and text[:-1].replace(".", "", 1).isdigit():
-        return int((time.time() - float(text[:-1]) * _UNITS[text[-1]]) * 1000)
-    try:
-        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-    except ValueError:
-        fail(f"--since {text!r}: is neither like 30m, 6h, 2d nor an ISO 8601 time", status=2)

@@ -1,12 +1,16 @@
-"""`masterx watch USER` and `masterx forget USER`."""
+"""`masterx watch USER`, `masterx forget USER` and `masterx rebuild [USER]`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import fail, load_settings
+from app.cli.context import fail, load_settings, writing
+
+if TYPE_CHECKING:
+    from app.analysis.rebuilding import Rebuilt
 
 
 def watch(
@@ -56,7 +60,54 @@ def forget(
         raise typer.Exit(1)
 
 
+def rebuild(
+    out: Annotated[Path, typer.Option(help="the file to write, JSON lines", dir_okay=False)],
+    user: Annotated[str, typer.Argument(help="of this learner; default: all")] = "",
+    settings: Annotated[
+        Path | None,
+        typer.Option(help="TOML of other settings, like [learner.evidence]", dir_okay=False),
+    ] = None,
+) -> None:
+    """Write every state that was, or that would have been under other settings.
+
+    Applies the events that Kafka still has once more (docs/analytics.md). Changes nothing.
+    """
+    import asyncio
+
+    from app.analysis.rebuilding import rebuild as build
+    from app.analysis.rebuilding import with_changes
+    from models.learner.behaviour.serving.artefact import BehaviourArtefactProblem
+    from models.learner.nets.serving.artefact import NetProblem
+    from models.learner.rules import PolicyError
+
+    effective = load_settings()
+    try:
+        other = None if settings is None else with_changes(effective, settings)
+        with writing(out):
+            done = asyncio.run(build(effective, out, user=user or None, other=other))
+    except (NetProblem, BehaviourArtefactProblem, PolicyError) as problem:
+        fail(str(problem))
+    _say(out, done)
+
+
+def _say(out: Path, done: Rebuilt) -> None:
+    typer.echo(f"{out}: {done.states} states of {done.learners} learners")
+    typer.echo(
+        f"{done.equal + done.different} of them stand on user-state: {done.equal} equal, "
+        f"{done.different} different"
+    )
+    notes = {
+        f"{done.in_part} learners begin with a stored record: Kafka lacks events": done.in_part,
+        f"{done.inexact} learners not exact: other settings then, or order unknown": done.inexact,
+        f"{done.pending} events left out: the learner worker has not applied them": done.pending,
+    }
+    for note, count in notes.items():
+        if count:
+            typer.echo(note, err=True)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(watch)
     app.command()(forget)
+    app.command()(rebuild)

@@ -28,24 +28,28 @@ def replay(
     wait: Annotated[float, typer.Option(help="seconds to wait for late answers")] = 10.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="only the summary")] = False,
 ) -> None:
-    """Send recorded client messages over the WebSocket; print what comes back, and how fast."""
+    """Send recorded client messages over the WebSocket; print what comes back, and how fast.
+
+    Each is sent until it is acknowledged. Recorded pings and resumes are left out.
+    """
     factor = _factor(speed)
     settings = load_settings()
     import asyncio
 
-    from app.client.gateway import connected, gateway_url, socket_url
+    from app.client.gateway import gateway_url
+    from app.client.learner import LearnerClient
     from app.client.replay import read
     from app.client.replay import replay as send
     from app.gateway.auth.dev_tokens import token_for
 
     lines = read(file)
     signed = token or token_for(settings, user)
-    address = socket_url(gateway_url(settings, url), user)
+    address = gateway_url(settings, url)
 
     async def run() -> Outcome:
-        async with connected(address, signed) as socket:
+        async with LearnerClient(address, user, signed) as client:
             return await send(
-                socket,
+                client,
                 lines,
                 speed=factor,
                 as_recorded=as_recorded,

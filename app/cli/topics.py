@@ -1,18 +1,21 @@
-"""`masterx topics create|list|plan`."""
+"""`masterx topics create|list|plan|export`."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import load_settings
+from app.cli.context import load_settings, moment, writing
 
 if TYPE_CHECKING:
     from app.kafka.admin import TopicStatus
 
-app = typer.Typer(help="Create the topics, show them, or plan them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create the topics, show them, plan them, or export one.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -65,6 +68,41 @@ def plan(
         typer.echo(plan.strimzi(settings, cluster), nl=False)
     else:
         typer.echo(plan.plain(settings))
+
+
+@app.command()
+def export(
+    topic: Annotated[str, typer.Argument(help="name in the catalogue, like user-state")],
+    parquet: Annotated[Path, typer.Option(help="the file to write", dir_okay=False)],
+    since: Annotated[
+        str, typer.Option(help="received since: 30m, 6h, 2d ago, or an ISO 8601 time")
+    ] = "",
+    until: Annotated[str, typer.Option(help="received before; as --since")] = "",
+    text: Annotated[
+        bool,
+        typer.Option("--with-text", help="also what learners and the tutor wrote, and embeddings"),
+    ] = False,
+) -> None:
+    """Write a topic's records to a Parquet file, with a codebook beside it.
+
+    Each record once, without learners who were forgotten (docs/analytics.md).
+    """
+    import asyncio
+
+    from app.analysis.frames import export_parquet
+    from app.analysis.reading import read
+
+    settings = load_settings()
+    bounds = moment("--since", since), moment("--until", until)
+    records = read(topic, *bounds, unreadable="skip", settings=settings)
+    with writing(parquet):
+        done = asyncio.run(export_parquet(records, parquet, text=text))
+    typer.echo(f"{parquet}: {done.records} records; what the columns mean: {done.codebook}")
+    if done.left_out:
+        left_out = ", ".join(done.left_out)
+        typer.echo(f"left out, as it may hold words: {left_out} (--with-text)", err=True)
+    if done.skipped:
+        typer.echo(f"{done.skipped} records left out: they cannot be read", err=True)
 
 
 def _show(topics: tuple[TopicStatus, ...]) -> None:

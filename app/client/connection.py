@@ -149,10 +149,15 @@ class Connection:
         return self._hello
 
     async def send(self, kind: str, **fields: Any) -> Pending:
-        """A message that is under way, once there is room for it. Raises Disconnected."""
+        """A message that is under way, once there is room for it; one that is so already, as it is.
+
+        Raises Disconnected; Refused: it is too large for the gateway.
+        """
         if self._ended is not None:
             raise self._ended
         message = {"type": kind, "id": new_event_id(), **fields}
+        if (known := self._pending.get(message["id"])) is not None:
+            return known
         if kind == "chat_message":
             message = {"timestamp": int(time.time() * 1000), **message}
         # Far beyond its bound the gateway would not read it, but close: again and again.

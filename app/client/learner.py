@@ -32,7 +32,7 @@ import orjson
 
 from app.client.connection import Connection, Disconnected, Frames, GetToken, Refused
 from schemas.base import new_event_id
-from schemas.wire.server import Push, ServerMessage, TutorDelta, TutorReply
+from schemas.wire.server import Ack, Push, ServerMessage, TutorDelta, TutorReply
 
 __all__ = ["Disconnected", "LearnerClient", "Recorded", "Refused"]
 
@@ -169,6 +169,17 @@ class LearnerClient:
             "feedback", targetType=target_type, targetId=target_id, outcome=outcome
         )
         return (await asyncio.shield(pending.done)).event_ids[0]
+
+    async def send(self, message: Mapping[str, Any]) -> asyncio.Future[Ack]:
+        """Send a message as docs/wire.md spells it, with its `type`; await what comes for its ack.
+
+        For interaction_batch, chat_message and feedback. Without `id` it gets one. A message whose
+        `id` is under way already is not sent a second time.
+
+        Raises Disconnected, Refused; the future too.
+        """
+        fields = {name: value for name, value in message.items() if name != "type"}
+        return (await self._connection.send(str(message["type"]), **fields)).done
 
     # -- hearing -------------------------------------------------------------------------
 

@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import aiokafka.errors
 import structlog
@@ -33,7 +35,7 @@ from app.kafka import clients
 from app.kafka.admin import list_topics
 from app.kafka.header_names import forgive
 from app.kafka.topics import MAX_DEAD_LETTER_BYTES, catalogue, physical
-from app.process.errors import Unavailable
+from app.process.errors import OperatorError, Unavailable
 from app.settings import Settings
 from schemas.base import DecodeError, UnknownVersion
 from schemas.topics.emotions import EmotionRead
@@ -43,9 +45,21 @@ log = structlog.get_logger(__name__)
 
 REPLAY_OF = "replay-of"
 _POLL_MS = 500
+_STALLED: Final = 30.0
+"""Seconds without a record or a position until a scan gives up."""
 
 Place = tuple[str, int, int]
 """Topic (as in the catalogue), partition, offset."""
+
+
+class Stalled(OperatorError):
+    """A topic could not be read to its end."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(
+            f"topic {topic}: the broker gave nothing for {_STALLED:g} s before its end. Look "
+            "whether each of its partitions has a leader (masterx topics list), and try again."
+        )
 
 
 class Result(StrEnum):
@@ -291,7 +305,12 @@ async def scan(
     partitions: set[int] | None,
     since_ms: int,
 ) -> AsyncIterator[ConsumerRecord]:
-    """Every record from `since_ms` to the end as it is now. `counts`: partitions by topic."""
+    """Every record from `since_ms` to the end as it is now. `counts`: partitions by topic.
+
+    Raises:
+        Stalled: the broker gives nothing more.
+        KafkaError, OSError: it fails.
+    """
     known = range(counts.get(topic, 0))
     places = [
         TopicPartition(topic, p) for p in sorted(known) if partitions is None or p in partitions
@@ -308,15 +327,25 @@ async def scan(
     consumer.assign(list(open_places))
     for place in open_places:
         consumer.seek(place, starts[place])
+    progressed = time.monotonic()
     while open_places:
         batch = await consumer.getmany(timeout_ms=_POLL_MS)
+        if batch:
+            progressed = time.monotonic()
+        elif time.monotonic() - progressed > _STALLED:
+            raise Stalled(topic)
         for place, records in batch.items():
             for record in records:
                 if record.offset < ends[place]:
                     yield record
         for place in list(open_places):
             # By position, not by the last record: compaction and transactions leave gaps.
-            if await consumer.position(place) >= ends[place]:
+            try:
+                async with asyncio.timeout(_STALLED):
+                    position = await consumer.position(place)
+            except TimeoutError:
+                raise Stalled(topic) from None
+            if position >= ends[place]:
                 open_places.discard(place)
 
 

@@ -96,5 +96,14 @@ _MONGO: Final = (
     Kept(Store.MONGO, "erasures", False, "mongo.history_days"),
 )
 
+TEXT_FIELDS: Final = {
+    topics.CHAT: frozenset({"text"}),
+    topics.TUTOR_REPLIES: frozenset({"text"}),
+    topics.EMOTIONS: frozenset({"affect"}),
+    topics.DEAD_LETTERS: frozenset({"valueBase64", "headers", "rawHeaders", "reason", "field"}),
+}
+"""Which fields of a topic's records may hold words, or what follows from them. An export leaves
+them out unless it is told otherwise."""
+
 RETENTION: Final[tuple[Kept, ...]] = (*_kafka(), *_REDIS, *_MONGO)
 """Every place that holds something of one learner, but the memory of running processes."""

@@ -10,6 +10,9 @@ OperatorError
   app.kafka.admin.TopicsUnusable        topics are not as the settings say
   app.local.supervisor.NotStarted       `masterx up` cannot go on
   app.local.llm.LocalModelMissing       the local language model is not installed
+  app.kafka.redrive.Stalled             a topic could not be read to its end
+  app.analysis.reading.UnknownTopic     no topic of that name holds records for readers
+  app.analysis.reading.Unreadable       a record that is not what its topic holds
   app.client.replay.NotReplayable       a recording or a connection that cannot be used
 """
 

@@ -13,7 +13,7 @@ class ChatReceived(Event):
     """One accepted chat message. The text is kept as long as the topic's retention (7 days)."""
 
     clock_offset: ClockOffset
-    text: Words
+    text: Words = Field(description="what the learner wrote")
     wants_reply: Flag | None = Field(
         default=None, description="of the tutor; absent: as `learner.tutor.reply_to_all` says"
     )

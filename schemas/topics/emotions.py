@@ -74,10 +74,16 @@ class EmotionRead(Derived):
     """
 
     clock_offset: ClockOffset
-    status: str = Field(default="ok", pattern="^(ok|unavailable)$")
-    model_version: str = ""
-    probabilities: dict[Emotion, Unit] = Field(default_factory=dict)
-    top: Emotion | None = None
+    status: str = Field(
+        default="ok",
+        pattern="^(ok|unavailable)$",
+        description="ok, or unavailable: the message was not read",
+    )
+    model_version: str = Field(default="", description="names the emotion model")
+    probabilities: dict[Emotion, Unit] = Field(
+        default_factory=dict, description="calibrated probability of each class that it knows"
+    )
+    top: Emotion | None = Field(default=None, description="the most probable class")
     pad: PAD | None = None
     wants_reply: Flag | None = Field(
         default=None, description="as the chat message said it; its text is not here"

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from schemas.base import Event, Flag, Message, OpaqueId, UserId, measured
-from schemas.times import ClockOffset, Timestamp, integral
+from schemas.times import ClockOffset, In, Timestamp, integral
 
 MAX_INTERACTIONS = 500
 """Interactions in one batch, at most (a protocol limit)."""
@@ -17,7 +17,7 @@ _FARTHEST = 1e9
 _LONGEST = 1e11
 
 Seconds = Annotated[
-    Annotated[float, Field(ge=0.0, le=_DAY, strict=True)] | None, measured(0.0, _DAY)
+    Annotated[float, Field(ge=0.0, le=_DAY, strict=True)] | None, measured(0.0, _DAY), In("s")
 ]
 """A duration in seconds, at most a day; one below 0 or above a day is taken as absent."""
 
@@ -38,6 +38,7 @@ class ViewportData(Message):
     scroll_distance: Annotated[
         Annotated[float, Field(ge=0.0, le=_FARTHEST, strict=True)] | None,
         measured(0.0, _FARTHEST),
+        In("px"),
     ] = Field(default=None, description="pixels")
     device_type: str | None = Field(default=None, max_length=32)
 
@@ -49,6 +50,7 @@ class ContextData(Message):
     session_duration: Annotated[
         Annotated[float, Field(ge=0.0, le=_LONGEST, strict=True)] | None,
         measured(0.0, _LONGEST),
+        In("ms"),
     ] = Field(default=None, description="milliseconds since the session began")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from schemas.base import Count, Event, Position, Reported, Versioned
-from schemas.times import Millis
+from schemas.times import In, Millis
 
 HeaderValue = Annotated[
     str | None, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})
@@ -47,7 +47,7 @@ class DeadLetter(Versioned):
         description="every header as [name, value in base64 or null], in order and with repeats; "
         "absent in letters of earlier releases",
     )
-    omitted_bytes: Count | None = Field(
+    omitted_bytes: Annotated[Count | None, In("bytes")] = Field(
         default=None,
         description="size of a record that fits no letter: its value, its headers and a key of "
         "more than 64 KiB are not here; the record stays on its topic for that topic's retention",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from schemas.base import Count, Derived, Message, Number, Unit
-from schemas.times import Millis
+from schemas.times import In, Millis
 from schemas.topics.emotions import Emotion
 from schemas.vocabulary import Level
 
@@ -36,7 +37,7 @@ class Trajectory(StrEnum):
 class Estimate(Message):
     """A figure with how far to trust it."""
 
-    value: Unit
+    value: Unit = Field(description="the figure itself")
     confidence: Unit = Field(
         description="in the evidence as it was at `updatedAt`: low with little of it. A stored "
         "state does not fade by itself: hold `updatedAt` against your clock"
@@ -48,8 +49,12 @@ class TrajectoryCall(Message):
     """The trend of valence; `call` is absent while there are too few points."""
 
     call: Trajectory | None = None
-    slope: Number | None = Field(default=None, description="change of valence per minute")
-    slope_error: Number | None = Field(default=None, ge=0, description="its standard error")
+    slope: Annotated[Number | None, In("1/min")] = Field(
+        default=None, description="change of valence per minute"
+    )
+    slope_error: Annotated[Number | None, In("1/min")] = Field(
+        default=None, ge=0, description="its standard error"
+    )
     points: Count
 
 
@@ -98,8 +103,12 @@ class Activity(Message):
 
     interactions: Count
     messages: Count
-    response_time: Number | None = Field(default=None, ge=0, description="mean, seconds")
-    dwell_time: Number | None = Field(default=None, ge=0, description="mean, seconds")
+    response_time: Annotated[Number | None, In("s")] = Field(
+        default=None, ge=0, description="mean, seconds"
+    )
+    dwell_time: Annotated[Number | None, In("s")] = Field(
+        default=None, ge=0, description="mean, seconds"
+    )
     tab_active: Unit | None = Field(default=None, description="share of interactions")
     correct: Unit | None = Field(default=None, description="share of answers")
     hints: Number | None = Field(default=None, ge=0, description="mean where sent")
@@ -149,12 +158,16 @@ class UserState(Derived):
     the model does not know it: the profile's `details.classes` tells. Figures have 4 decimals.
     """
 
-    version: Count
-    updated_at: Millis
+    version: Count = Field(description="grows by one with each applied record of this learner")
+    updated_at: Millis = Field(
+        description="newest receipt among its events; UTC, milliseconds since the epoch"
+    )
     valence: Estimate
     arousal: Estimate
     dominance: Estimate
-    emotions: dict[Emotion, Unit] = Field(default_factory=dict)
+    emotions: dict[Emotion, Unit] = Field(
+        default_factory=dict, description="time-decayed share of this class in the readings"
+    )
     trajectory: TrajectoryCall
     activity: Activity
     model_status: str = Field(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from schemas.base import Count, Derived, Flag, Message, OpaqueId, Unit
-from schemas.times import Millis
+from schemas.times import In, Millis
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import UserState
 from schemas.vocabulary import Level
@@ -70,15 +71,15 @@ class TokenUsage(Message):
 
     input_tokens: Count
     output_tokens: Count
-    micros: Count = Field(description="cost in millionths of a dollar")
+    micros: Annotated[Count, In("1e-6 USD")] = Field(description="cost in millionths of a dollar")
     reported: Flag = Field(description="by the provider; else estimated from the text")
 
 
 class Latency(Message):
     """Seconds from the worker's asking."""
 
-    first_text: float = Field(ge=0)
-    total: float = Field(ge=0)
+    first_text: Annotated[float, In("s")] = Field(ge=0)
+    total: Annotated[float, In("s")] = Field(ge=0)
 
 
 class ReplyFields(Message):

@@ -166,6 +166,12 @@ async def test_without_any_upgrade_a_page_does_all_of_it_by_rest(
 ) -> None:
     async with classroom(topics, services, tmp_path, random.Random(1), upgrades=False) as room:
         await room.record()
+
+        async def looked() -> set[str]:
+            return room.told.looked
+
+        # What is pushed before a page's first answer is in its `hello`.
+        await eventually(looked, bool)
         waits = []
         async with redis.asyncio.from_url(topics.redis.url) as client:
             pusher = Pusher(topics, client, topic="help")

@@ -328,6 +328,9 @@ export interface Estimate {
    */
   confidence: number;
   source: Source;
+  /**
+   * the figure itself
+   */
   value: number;
 }
 /**
@@ -482,16 +485,22 @@ export interface UserState {
    */
   causedBy: string[];
   dominance: Estimate;
+  /**
+   * time-decayed share of this class in the readings
+   */
   emotions: {
     [k: string]: number;
   };
+  /**
+   * names the event; a repetition has the same one
+   */
   eventId: string;
   /**
-   * UTC, milliseconds since the epoch
+   * when it happened, by the sender's clock; UTC, milliseconds since the epoch
    */
   eventTime: number;
   /**
-   * UTC, milliseconds since the epoch
+   * when masterx received it; UTC, milliseconds since the epoch
    */
   ingestTime: number;
   /**
@@ -510,6 +519,9 @@ export interface UserState {
    * absent without its net
    */
   readiness?: Readiness;
+  /**
+   * major version of the message
+   */
   schemaVersion: 1;
   /**
    * offset of that record
@@ -525,11 +537,17 @@ export interface UserState {
   sourceTopic: string;
   trajectory: TrajectoryCall;
   /**
-   * UTC, milliseconds since the epoch
+   * newest receipt among its events; UTC, milliseconds since the epoch
    */
   updatedAt: number;
+  /**
+   * the learner
+   */
   userId: string;
   valence: Estimate;
+  /**
+   * grows by one with each applied record of this learner
+   */
   version: number;
 }
 /**

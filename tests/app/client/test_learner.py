@@ -135,6 +135,18 @@ async def test_after_a_cut_resume_goes_before_what_is_sent_again(topics: Setting
     assert sent == ["resume", "chat_message"]
 
 
+async def test_a_message_that_is_under_way_is_sent_once_and_both_who_sent_it_hear_of_it(
+    edge: Edge,
+):
+    message = {"type": "chat_message", "id": "m-1", "eventId": "e-1", "text": "hello"}
+    async with client(edge) as ada:
+        both = [await ada.send(message), await ada.send(message)]
+        first, second = await asyncio.wait_for(asyncio.gather(*both), 20)
+    assert first == second
+    assert (first.event_ids, first.duplicates) == (("e-1",), ())
+    assert len(await records(edge.settings, CHAT, 1)) == 1
+
+
 async def test_no_more_than_the_limit_is_under_way(topics: Settings):
     """On a line that says nothing, the third batch of 50 waits; then all of it goes out."""
     async with (
