@@ -507,15 +507,18 @@ def _pushes(room: Classroom, found: Found) -> list[str]:
             missed = [name for name in pushed if name not in shown]
             twice = [name for name, number in Counter(shown).items() if number > 1]
             wrong.append(f"{kind}: missed {missed[:5]}, twice {twice[:5]}, of {len(pushed)}")
-    # A page that dies may have shown what it could not tell us any more.
+    # A page that dies may have shown what it could not tell us any more, and what was pushed before
+    # the first `hello` is no page's.
+    interventions = [name for kind, name in room.pushed if kind is PushKind.INTERVENTION]
+    while interventions and interventions[0] not in told.looked:
+        interventions.pop(0)
     unseen = [
         name
-        for kind, name in room.pushed
-        if kind is PushKind.INTERVENTION
-        and name not in told.looked
+        for name in interventions
+        if name not in told.looked
         and not any(-DYING < death - room.pushed_at[name] < DYING for death in room.deaths)
     ]
-    if unseen:
+    if unseen or not interventions:
         wrong.append(f"no page of the learner showed {len(unseen)} interventions: {unseen[:5]}")
     place: tuple[str, int] | None = None
     for frame in told.frames:
