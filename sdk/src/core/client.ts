@@ -1,16 +1,18 @@
 /** A learner's client: records what the learner does, and follows what masterx makes of it. */
 import type { Client, ClientOptions, Recorded, SayOptions } from "./api.ts";
-import { Books, type DropReason, type Outcome, type Stats } from "./books.ts";
+import type { DropReason, Stats } from "./books.ts";
 import { type Consent, ConsentGate } from "./consent.ts";
 import { Answer, type Reply } from "./conversation.ts";
+import { asEntry } from "./entry.ts";
 import { type Environment, browser } from "./environment.ts";
 import { type Exercise, type ExerciseOptions, exercise } from "./exercise.ts";
 import { Following } from "./feed.ts";
 import { Ids } from "./ids.ts";
+import { Ledger } from "./ledger.ts";
 import type { Frame } from "./socket.ts";
 import { Outbox } from "./outbox.ts";
 import { Presence } from "./presence.ts";
-import { type Receipt, Receipts } from "./receipts.ts";
+import type { Receipt } from "./receipts.ts";
 import { Sender } from "./sender.ts";
 import { type Settled, Tabs } from "./tabs.ts";
 import type { Ack, Feedback, Hello, Interaction, Recommendation } from "./wire.gen.ts";
@@ -18,24 +20,12 @@ import { type Entry, type Kind, type Loaded, WriteAhead } from "./write_ahead.ts
 
 /** The largest event that is taken before `hello` names the server's bound, bytes. */
 const LARGEST = 262_144;
-/** What a message needs beside its event. */
-const ROOM = 512;
 /** Milliseconds that logout tries to send. */
 export const LOGOUT_FLUSH = 2_000;
 /** Milliseconds within which a page goes on where an earlier one of the learner stood. */
 export const RESUME_WITHIN = 600_000;
 /** Feedback on recommendations that is remembered, so that each outcome goes once. */
 const REMEMBERED = 1_000;
-const WHY: Readonly<Record<DropReason, string>> = {
-  no_consent: "consent is not granted",
-  withdrawn: "consent was withdrawn",
-  invalid: "not an event that can be sent",
-  too_large: "larger than a message may be",
-  full: "the outbox is full",
-  old: "it waited too long",
-  logout: "the learner logged out",
-  closed: "the client is closed",
-};
 
 export function createClient(options: ClientOptions): Client {
   return new LearnerClient(options);
@@ -57,8 +47,7 @@ class LearnerClient implements Client {
   readonly #tabs: Tabs;
   readonly #ids: Ids;
   readonly #consent: ConsentGate;
-  readonly #books = new Books();
-  readonly #receipts = new Receipts();
+  readonly #ledger: Ledger;
   readonly #answers = new Set<Answer>();
   readonly #outcomes = new Map<string, Receipt>();
   readonly #idle = new Set<() => void>();
@@ -96,6 +85,7 @@ class LearnerClient implements Client {
     this.replies = this.#following.replies;
     this.connection = this.#following.connection;
     this.problems = problems;
+    this.#ledger = new Ledger(problems);
     this.#ids = new Ids(env);
     this.#log = new WriteAhead(env, this.#scope, persistent, (code) =>
       problems.tell(code, "events that wait are kept in memory, and end with this page"),
@@ -117,7 +107,7 @@ class LearnerClient implements Client {
       allowed: () => this.#allowed(),
       answered: {
         settled: (outcomes) => {
-          for (const one of outcomes) this.#settle(...one);
+          for (const one of outcomes) this.#ledger.settle(...one);
           this.#tabs.tellSettled(outcomes.map(([id, outcome]) => [id, outcome]));
         },
         problem: (code, message, more) => problems.tell(code, message, more),
@@ -139,7 +129,7 @@ class LearnerClient implements Client {
         this.#tabs.release();
       },
       back: () => this.#pump(),
-      busy: () => this.#books.pending > 0 || this.#answers.size > 0,
+      busy: () => this.#ledger.books.pending > 0 || this.#answers.size > 0,
     });
     this.#consent = new ConsentGate(options.consent ?? "pending", (granted) => {
       if (granted) this.#begin();
@@ -213,13 +203,13 @@ class LearnerClient implements Client {
   }
 
   flush(timeout = 5_000): Promise<boolean> {
-    if (!this.#books.pending) return Promise.resolve(true);
+    if (!this.#ledger.books.pending) return Promise.resolve(true);
     if (this.#closed) return Promise.resolve(false);
     return new Promise((resolve) => {
       const end = (): void => {
         this.#env.clearTimeout(timer);
         this.#idle.delete(end);
-        resolve(this.#books.pending === 0);
+        resolve(this.#ledger.books.pending === 0);
       };
       const timer = this.#env.setTimeout(end, timeout);
       this.#idle.add(end);
@@ -248,14 +238,14 @@ class LearnerClient implements Client {
     this.#sender.close();
     this.#tabs.close();
     this.#log.close();
-    this.#receipts.close();
+    this.#ledger.receipts.close();
     for (const answer of this.#answers) answer.fail("closed", "the client was closed");
     for (const done of this.#idle) done();
   }
 
   stats(): Stats {
     return {
-      ...this.#books.balance(),
+      ...this.#ledger.books.balance(),
       storage: this.#log.persistent ? "persistent" : "memory",
       bytes: this.#outbox.bytes,
       sent: this.#sender.sent,
@@ -267,22 +257,19 @@ class LearnerClient implements Client {
 
   #take(kind: Kind, body: object | undefined, timestamp?: number | string): Receipt {
     const id = this.#ids.next();
-    const receipt = this.#receipts.open(id);
-    this.#books.record(id);
+    const receipt = this.#ledger.open(id);
     const why = this.#unfit(body);
-    const text = why ? undefined : json(body);
-    const at = timestamp === undefined ? this.#env.now() : moment(timestamp);
-    const bytes = text === undefined ? 0 : utf8(text);
-    if (why) this.#drop(id, why);
-    else if (text === undefined || Number.isNaN(at)) this.#drop(id, "invalid");
-    else if (bytes > this.#largest - ROOM) this.#drop(id, "too_large");
-    else {
-      const { clock } = this.#following;
-      // A copy: what the page changes later was not what happened.
-      const copy = JSON.parse(text) as Entry["body"];
-      const offset = clock.steady ? clock.offset : undefined;
-      this.#put({ scope: this.#scope, id, kind, body: copy, at, offset, bytes });
-    }
+    const { clock } = this.#following;
+    const entry =
+      why ??
+      asEntry(
+        { scope: this.#scope, id, kind, body: body!, timestamp },
+        this.#env.now(),
+        clock.steady ? clock.offset : undefined,
+        this.#largest,
+      );
+    if (typeof entry === "string") this.#ledger.drop(id, entry);
+    else this.#put(entry);
     return receipt;
   }
 
@@ -295,10 +282,10 @@ class LearnerClient implements Client {
   #put(entry: Entry): void {
     this.#presence.wake();
     const { stored, dropped } = this.#outbox.add(entry);
-    for (const { id } of dropped) this.#drop(id, "full");
+    for (const { id } of dropped) this.#ledger.drop(id, "full");
     void stored.then(() => {
-      if (this.#closed) return this.#receipts.stored(entry.id);
-      this.#receipts.stored(entry.id);
+      if (this.#closed) return this.#ledger.receipts.stored(entry.id);
+      this.#ledger.receipts.stored(entry.id);
       this.#tabs.tellStored();
       this.#pump();
     });
@@ -320,33 +307,16 @@ class LearnerClient implements Client {
 
   // -- settling -------------------------------------------------------------------------------
 
-  #settle(id: string, outcome: Outcome, message?: string, field?: string): void {
-    if (!this.#books.settle(id, outcome)) return;
-    if (outcome === "refused") {
-      const more = field === undefined ? { id } : { id, field };
-      this.problems.tell("invalid_message", message ?? "refused", more);
-    }
-    this.#receipts.settle(id, outcome, message, field);
-  }
-
-  #drop(id: string, reason: DropReason): void {
-    if (!this.#books.settle(id, reason)) return;
-    if (reason === "full") this.problems.tell("outbox_full", WHY[reason], { id });
-    else if (reason === "invalid" || reason === "too_large" || reason === "old")
-      this.problems.tell(reason === "old" ? "dropped" : reason, WHY[reason], { id });
-    this.#receipts.settle(id, reason, WHY[reason]);
-  }
-
   /** Another tab has settled these. */
   #elsewhere(settled: Settled): void {
     void this.#outbox.settle(settled.map(([id]) => id));
-    for (const [id, outcome] of settled) this.#settle(id, outcome);
+    for (const [id, outcome] of settled) this.#ledger.settle(id, outcome);
     this.#sender.forget();
   }
 
   #forgetAll(reason: DropReason): void {
     const ids = this.#outbox.ids();
-    for (const id of ids) this.#drop(id, reason);
+    for (const id of ids) this.#ledger.drop(id, reason);
     void this.#outbox.settle(ids);
     this.#outbox.unread();
     this.#sender.forget();
@@ -395,7 +365,7 @@ class LearnerClient implements Client {
   #restore(loaded: Loaded): void {
     if (this.#closed || !this.#consent.open) return;
     const { entries, batches } = this.#outbox.restore(loaded);
-    for (const { id } of entries) this.#books.restore(id);
+    for (const { id } of entries) this.#ledger.books.restore(id);
     this.#sender.restore(batches);
     this.#dropOld();
     this.#pump();
@@ -406,7 +376,7 @@ class LearnerClient implements Client {
     // A clock that was just set makes nothing old.
     if (clock.known && !clock.steady) return;
     const old = this.#outbox.old(clock.now(), clock.offset);
-    for (const { id } of old) this.#drop(id, "old");
+    for (const { id } of old) this.#ledger.drop(id, "old");
     void this.#outbox.settle(old.map(({ id }) => id));
   }
 
@@ -419,7 +389,7 @@ class LearnerClient implements Client {
   #allowed(): ReadonlySet<string> | undefined | "none" {
     if (!this.#consent.open) return "none";
     if (this.#tabs.holding) return undefined;
-    return this.#tabs.alone ? this.#receipts.ids() : "none";
+    return this.#tabs.alone ? this.#ledger.receipts.ids() : "none";
   }
 
   #hello({ limits }: Hello): void {
@@ -433,23 +403,4 @@ class LearnerClient implements Client {
     if (frame.type === "ack") this.#sender.ack(frame as unknown as Ack);
     else this.#sender.error(frame);
   }
-}
-
-/** UTC milliseconds of a time as wire.md allows it; NaN if it is none. */
-function moment(time: number | string): number {
-  if (typeof time === "string") return Date.parse(time);
-  if (typeof time !== "number") return NaN;
-  return time < 1e11 ? time * 1000 : time;
-}
-
-function json(body: object | undefined): string | undefined {
-  try {
-    return JSON.stringify(body);
-  } catch {
-    return undefined; // a circle, or a BigInt
-  }
-}
-
-function utf8(text: string): number {
-  return new TextEncoder().encode(text).length;
 }
