@@ -53,7 +53,12 @@ const steps = {
     pages.get(page).page[device][method](...given).then(() => null),
   emulate: ({ page, media }) => pages.get(page).page.emulateMedia(media).then(() => null),
   goto: ({ page, url }) => pages.get(page).page.goto(url).then(() => null),
-  back: ({ page }) => pages.get(page).page.goBack().then(() => null),
+  // A page that comes out of the back/forward cache does not load again.
+  back: ({ page }) =>
+    pages
+      .get(page)
+      .page.goBack({ waitUntil: "commit" })
+      .then(() => null),
   screenshot: ({ page, path }) => pages.get(page).page.screenshot({ path }).then(() => null),
   cdp: ({ page, method, parameters }) => pages.get(page).session.send(method, parameters),
   close: ({ page }) => pages.get(page).page.close(),
