@@ -69,7 +69,7 @@ class LearnerClient implements Client {
         smaller: () => this.#sender.smaller(),
         hello: (hello) => this.#hello(hello),
         answer: (frame) => this.#answer(frame),
-        stood: ({ epoch, offset }) =>
+        applied: ({ epoch, offset }) =>
           void this.#log.write({
             place: { scope: this.#scope, id: "place", epoch, offset, at: env.now() },
           }),

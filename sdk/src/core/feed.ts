@@ -54,7 +54,7 @@ export interface LineEvents {
   answer(frame: Frame): void;
   reply(reply: ReplyText): void;
   /** The pushes up to here have been applied. */
-  stood(place: Place): void;
+  applied(place: Place): void;
 }
 
 export const KEPT_INTERVENTIONS = 50;
@@ -126,7 +126,7 @@ export class Following implements Followed {
     const place = { epoch: frame["epoch"], offset: frame["offset"] };
     if (!this.#pushes.take(place)) return;
     this.#apply(frame);
-    this.#line?.stood(place); // after it: a page that dies in between gets it again
+    this.#line?.applied(place); // after it: a page that dies in between gets it again
   }
 
   /** Go on where an earlier page of this learner stood. Before the first connection. */
@@ -163,7 +163,7 @@ export class Following implements Followed {
       const resume = this.#pushes.hello(hello);
       if (resume && !this.link.byRest) this.link.send(JSON.stringify(resume));
       if (!known) this.#stand(hello);
-      this.#line?.stood(this.#pushes.place!);
+      this.#line?.applied(this.#pushes.place!);
     }
     if (!this.link.byRest && this.clock.known) {
       // The trip of a ping is shorter than that of a handshake: it tells the clock better.

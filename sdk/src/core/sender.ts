@@ -2,15 +2,15 @@
  * Sends what the outbox holds, and books what the server answers.
  *
  * Nothing runs while the outbox is empty: there is one timer, and it is set only while something
- * waits. Each batch is in one of three places: `ready` to be sent (again), on its way to the store
- * (`launching`), or `flying` until its answer or the end of its line.
+ * waits. A batch is `ready` to be sent (again), or in flight: on its way to the store, then sent and
+ * without an answer.
  */
 import { LONGEST_WAIT } from "./backoff.ts";
 import { PATHS, TYPES, message } from "./batching.ts";
 import type { Outcome } from "./books.ts";
 import type { Clock } from "./clock.ts";
 import type { Environment, Timer } from "./environment.ts";
-import { type Flight, Flights } from "./flights.ts";
+import { InFlight, type Sent } from "./in_flight.ts";
 import type { Ids } from "./ids.ts";
 import type { Link } from "./link.ts";
 import type { Frame } from "./socket.ts";
@@ -63,7 +63,7 @@ export class Sender {
   #limits: BatchLimits = BATCH;
   #unacknowledged = MOST_UNACKNOWLEDGED;
   #ready: Batch[] = [];
-  readonly #flights = new Flights();
+  readonly #inFlight = new InFlight();
   #parkedWith: string | undefined;
   #token = "";
   #pausedUntil = 0;
@@ -134,8 +134,8 @@ export class Sender {
       mine !== "none" &&
       now >= this.#pausedUntil
     ) {
-      const room = this.#unacknowledged - this.#flights.events;
-      if (room < 1 || this.#flights.batches >= MOST_MESSAGES || this.#rate.spend(now, link.byRest) > 0) return;
+      const room = this.#unacknowledged - this.#inFlight.events;
+      if (room < 1 || this.#inFlight.batches >= MOST_MESSAGES || this.#rate.spend(now, link.byRest) > 0) return;
       const batch = this.#freeze(now, room, mine);
       if (!batch) return;
       if (!this.#transmit(outbox.keep(batch).counted)) return void this.#ready.push(batch);
@@ -145,25 +145,25 @@ export class Sender {
 
   /** A line has ended: what it left unanswered goes again. */
   down(via: number): void {
-    for (const batch of this.#flights.down(via)) this.#again(batch);
+    for (const batch of this.#inFlight.takeAll(via)) this.#again(batch);
     this.pump();
   }
 
   /** A frame was too large for the server to read. */
   smaller(): void {
     this.#limits = { ...this.#limits, bytes: Math.max(SMALL, this.#limits.bytes / 2) };
-    const flying = this.#flights.flying();
-    for (const batch of flying) {
+    const unanswered = this.#inFlight.unanswered();
+    for (const batch of unanswered) {
       const [first, ...others] = this.#options.outbox.members(batch);
       // One event is to blame only if it is large, and was alone under way.
-      if (!others.length && (flying.length > 1 || !first || first.bytes < SMALL)) continue;
-      this.#flights.land(batch.id);
+      if (!others.length && (unanswered.length > 1 || !first || first.bytes < SMALL)) continue;
+      this.#inFlight.take(batch.id);
       this.#split(batch, "the server does not read a message of this size");
     }
   }
 
   ack(frame: Ack): void {
-    const batch = this.#landed(frame.id);
+    const batch = this.#answered(frame.id);
     if (!batch) return;
     this.#failures = 0;
     const duplicates = new Set(frame.duplicates);
@@ -183,7 +183,7 @@ export class Sender {
     const code = frame["code"] as ErrorCode;
     const message = String(frame["message"] ?? code);
     const field = typeof frame["field"] === "string" ? frame["field"] : undefined;
-    const batch = typeof frame["id"] === "string" ? this.#landed(frame["id"]) : undefined;
+    const batch = typeof frame["id"] === "string" ? this.#answered(frame["id"]) : undefined;
     if (!batch) {
       this.#options.answered.problem(code, message, field === undefined ? {} : { field });
       return;
@@ -222,8 +222,8 @@ export class Sender {
   forget(): void {
     const { outbox } = this.#options;
     this.#ready = this.#ready.filter((batch) => outbox.has(batch));
-    for (const batch of this.#flights.flying())
-      if (!outbox.has(batch)) this.#flights.land(batch.id);
+    for (const batch of this.#inFlight.unanswered())
+      if (!outbox.has(batch)) this.#inFlight.take(batch.id);
     this.pump();
   }
 
@@ -239,14 +239,14 @@ export class Sender {
     this.#timer = undefined;
     if (this.#closed) return;
     const now = env.elapsed();
-    const due = this.#flights.deadlines();
+    const due = this.#inFlight.deadlines();
     const allowed = this.#options.allowed();
     if (link.live && !this.parked && allowed !== "none") {
       if (now < this.#pausedUntil) due.push(this.#pausedUntil);
       else due.push(...this.#send(now, allowed));
     }
     if (!outbox.unsent) this.#hurry = false;
-    if (!outbox.size && !this.#flights.batches) this.#options.answered.drained();
+    if (!outbox.size && !this.#inFlight.batches) this.#options.answered.drained();
     if (!due.length) return;
     const at = Math.max(0, Math.min(...due) - now);
     this.#timer = env.setTimeout(() => this.#wake(), at);
@@ -254,7 +254,7 @@ export class Sender {
 
   #wake(): void {
     const now = this.#options.env.elapsed();
-    const lost = this.#flights.deadlines().some((deadline) => now >= deadline);
+    const lost = this.#inFlight.deadlines().some((deadline) => now >= deadline);
     if (lost && !this.#options.link.byRest) this.#options.link.cut();
     this.pump();
   }
@@ -263,12 +263,12 @@ export class Sender {
   #send(now: number, allowed: ReadonlySet<string> | undefined): number[] {
     const later: number[] = [];
     for (;;) {
-      if (this.#flights.batches >= MOST_MESSAGES) return later;
-      const room = this.#unacknowledged - this.#flights.events;
+      if (this.#inFlight.batches >= MOST_MESSAGES) return later;
+      const room = this.#unacknowledged - this.#inFlight.events;
       const again = this.#ready.findIndex(({ id, members }) => {
         const at = this.#notBefore.get(id) ?? 0;
         if (at > now) later.push(at);
-        return at <= now && (members.length <= room || !this.#flights.batches);
+        return at <= now && (members.length <= room || !this.#inFlight.batches);
       });
       const open = again < 0 ? this.#gathered(now, later, allowed) : false;
       if ((again < 0 && !open) || room < 1) return later;
@@ -277,7 +277,7 @@ export class Sender {
       const batch = again < 0 ? this.#freeze(now, room, allowed) : this.#ready[again];
       if (!batch) return later;
       if (again >= 0) this.#ready.splice(again, 1);
-      void this.#launch(batch);
+      void this.#sendStored(batch);
     }
   }
 
@@ -302,12 +302,12 @@ export class Sender {
   }
 
   /** Count the try in the store; then send it, if the line still stands. */
-  async #launch(batch: Batch): Promise<void> {
+  async #sendStored(batch: Batch): Promise<void> {
     const { outbox, link } = this.#options;
-    this.#flights.launch(batch);
+    this.#inFlight.storing(batch);
     const { counted, stored } = outbox.keep(batch);
     await stored;
-    this.#flights.launched(batch);
+    this.#inFlight.stored(batch);
     if (this.#closed || !outbox.has(counted)) return this.pump();
     if (!link.live || this.parked || !this.#transmit(counted)) {
       this.#ready.push(batch); // with the tries that were made
@@ -323,13 +323,13 @@ export class Sender {
     const { env, link } = this.#options;
     const since = env.elapsed();
     if (link.byRest) {
-      const flight: Flight = { batch, via: link.via, since };
-      this.#flights.depart(flight);
+      const sent: Sent = { batch, via: link.via, since };
+      this.#inFlight.sent(sent);
       link.post({ id: batch.id, path: PATHS[batch.kind], body: this.#message(batch) }).then(
         (frame) => this.#posted(frame),
         () => {
-          if (!this.#flights.isUp(flight)) return;
-          this.#landed(batch.id);
+          if (!this.#inFlight.awaits(sent)) return;
+          this.#answered(batch.id);
           this.#again(batch);
           // The line is to blame, not the message: one wait for all that go down with it.
           const now = env.elapsed();
@@ -342,7 +342,7 @@ export class Sender {
     }
     const via = link.send(JSON.stringify({ type: TYPES[batch.kind], ...this.#message(batch) }));
     if (via === undefined) return false;
-    this.#flights.depart({ batch, via, since });
+    this.#inFlight.sent({ batch, via, since });
     return true;
   }
 
@@ -356,12 +356,12 @@ export class Sender {
     else this.error(frame);
   }
 
-  /** The batch that an answer is about: it flies no more. */
-  #landed(id: string): Batch | undefined {
-    const flight = this.#flights.land(id);
-    if (!flight) return undefined;
-    if (!this.#flights.owes(flight.via)) this.#options.link.drained(flight.via);
-    return flight.batch;
+  /** The batch that an answer is about. */
+  #answered(id: string): Batch | undefined {
+    const sent = this.#inFlight.take(id);
+    if (!sent) return undefined;
+    if (!this.#inFlight.owes(sent.via)) this.#options.link.drained(sent.via);
+    return sent.batch;
   }
 
   #again(batch: Batch): void {

@@ -41,7 +41,7 @@ export interface Batch {
 }
 
 /** Up to where this learner's pushes have been applied. */
-export interface Stood {
+export interface StoredPlace {
   readonly scope: string;
   readonly id: "place";
   readonly epoch: string;
@@ -56,7 +56,7 @@ export interface Change {
   /** Ids of entries and batches that are settled. */
   readonly settled?: readonly string[];
   readonly thawed?: readonly string[];
-  readonly place?: Stood;
+  readonly place?: StoredPlace;
   /** Everything of this scope goes. */
   readonly purge?: true;
 }
@@ -141,11 +141,11 @@ export class WriteAhead {
   }
 
   /** Where an earlier page stood. Undefined where there was none, or nothing can be read. */
-  async place(): Promise<Stood | undefined> {
+  async place(): Promise<StoredPlace | undefined> {
     await this.#opening;
     try {
       const places = this.#database?.transaction(PLACES, "readonly").objectStore(PLACES);
-      return places && ((await answered(places.get([this.#scope, "place"]))) as Stood | undefined);
+      return places && ((await answered(places.get([this.#scope, "place"]))) as StoredPlace | undefined);
     } catch {
       return undefined;
     }
