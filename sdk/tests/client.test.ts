@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Client, ClientOptions } from "../src/core/api.ts";
-import { RESUME_WITHIN, createClient } from "../src/core/client.ts";
+import { LOGOUT_FLUSH, RESUME_WITHIN, createClient } from "../src/core/client.ts";
 import { Ids } from "../src/core/ids.ts";
 import { HIDDEN_FOR } from "../src/core/presence.ts";
 import { EVENT_AGE, MOST_BYTES, MOST_ENTRIES, Outbox, SENT_BEFORE } from "../src/core/outbox.ts";
 import { ERROR_REACTIONS } from "../src/core/problems.ts";
-import { type Entry, type Loaded, WriteAhead } from "../src/core/write_ahead.ts";
+import { DATABASE, type Entry, type Loaded, WriteAhead } from "../src/core/write_ahead.ts";
 import { type Tab, World, eventsOf, settled, shared, token } from "./world.ts";
 
 const click = { interactionType: "click", elementId: "next" };
@@ -673,6 +673,76 @@ test("flush hurries, and says whether everything was settled", async () => {
   client.close();
 });
 
+/** What a learner has left on the disk: events, batches, places. */
+async function left(world: World): Promise<unknown[]> {
+  await world.advance(50);
+  const database = await new Promise<IDBDatabase>((resolve) => {
+    const request = world.indexedDB!.open(DATABASE);
+    request.onsuccess = () => resolve(request.result as unknown as IDBDatabase);
+  });
+  const all: unknown[] = [];
+  for (const name of Array.from(database.objectStoreNames)) {
+    const request = database.transaction(name, "readonly").objectStore(name).getAll();
+    await new Promise((done) => (request.onsuccess = done));
+    all.push(...request.result);
+  }
+  database.close();
+  return all;
+}
+
+test("logout forgets all, also if the client is closed, records, or is left meanwhile", async () => {
+  const meanwhile: ((client: Client, tab: Tab) => void)[] = [
+    (client) => client.close(),
+    (client) => void client.record(click).accepted.catch(() => {}),
+    (_, tab) => tab.page("leave"),
+    (_, tab) => tab.page("return"),
+  ];
+  for (const happens of meanwhile) {
+    const world = new World();
+    const tab = world.tab();
+    const client = open(world, {}, tab);
+    await world.advance(50);
+    world.gateway.push("intervention", { id: "i-1", level: "mild" });
+    world.gateway.rule = () => "silence";
+    const said = client.say("a secret", { wantsReply: false });
+    await world.advance(50);
+    assert.equal((await left(world)).length, 3);
+    void client.logout();
+    happens(client, tab);
+    await world.advance(1);
+    happens(client, tab);
+    await world.advance(LOGOUT_FLUSH + 100);
+    await assert.rejects(said.accepted, { code: "logout" });
+    assert.deepEqual(await left(world), [], String(happens));
+    assert.equal(world.gateway.sockets.size, 0);
+    world.gateway.push("intervention", { id: "i-2", level: "mild" });
+    await assert.rejects(client.record(click).accepted, { code: "closed" });
+    assert.deepEqual(await left(world), []);
+    assert.equal(world.timers, 0);
+  }
+});
+
+test("who logs out or withdraws in one tab does so in all", async () => {
+  for (const how of ["logout", "denied"] as const) {
+    const world = new World();
+    const locks = shared(world);
+    const [one, two] = [open(world, {}, world.tab(locks)), open(world, {}, world.tab(locks))];
+    await world.advance(50);
+    if (how === "logout") void one.logout();
+    else one.setConsent("denied");
+    await world.advance(100);
+    world.gateway.push("intervention", { id: "i-1", level: "mild" });
+    await assert.rejects(two.record(click).accepted, {
+      code: how === "logout" ? "closed" : "no_consent",
+    });
+    await world.advance(100);
+    assert.equal(world.gateway.sockets.size, 0);
+    assert.deepEqual(await left(world), []);
+    two.close();
+    one.close();
+  }
+});
+
 test("logout tries to send, then forgets; without purge it keeps", async () => {
   for (const purge of [true, false]) {
     const world = new World();
@@ -869,6 +939,21 @@ test("a tab that is hidden for a minute closes its socket, and opens it for what
   );
   client.close();
   assert.equal(world.timers, 0);
+});
+
+test("a tab that was opened behind another, or is online again there, keeps no socket either", async () => {
+  const world = new World();
+  const tab = world.tab();
+  tab.visible = false;
+  const client = open(world, {}, tab);
+  await world.advance(HIDDEN_FOR + 100);
+  assert.equal(world.gateway.sockets.size, 0);
+  for (const heard of [...tab.listeners]) heard("return"); // `online`, and nobody looks
+  await world.advance(100);
+  assert.equal(world.gateway.sockets.size, 1);
+  await world.advance(HIDDEN_FOR);
+  assert.equal(world.gateway.sockets.size, 0);
+  client.close();
 });
 
 test("a hidden tab that waits for an answer, or for a reply, keeps its socket", async () => {

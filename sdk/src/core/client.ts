@@ -55,6 +55,8 @@ class LearnerClient implements Client {
   #largest = LARGEST;
   #loading = false;
   #more = false;
+  #leaving: Promise<void> | undefined;
+  #forgets = false;
   #closed = false;
 
   constructor(options: ClientOptions) {
@@ -94,7 +96,7 @@ class LearnerClient implements Client {
       turn: () => void this.#load(),
       stored: () => void this.#load(),
       settled: (settled) => this.#elsewhere(settled),
-      purged: (reason) => this.#forgetAll(reason),
+      purged: (reason) => this.#purgedElsewhere(reason),
       impatient: () => this.#pump(),
     });
     this.#outbox = new Outbox(this.#log, this.#tabs.shared);
@@ -127,6 +129,7 @@ class LearnerClient implements Client {
       leave: () => {
         this.#sender.leave();
         this.#tabs.release();
+        if (this.#forgets) void this.#forget(); // the page will not be here when the flush ends
       },
       back: () => this.#pump(),
       busy: () => this.#ledger.books.pending > 0 || this.#answers.size > 0,
@@ -218,18 +221,23 @@ class LearnerClient implements Client {
     });
   }
 
-  async logout({ purge = true } = {}): Promise<void> {
+  logout({ purge = true } = {}): Promise<void> {
+    this.#forgets ||= purge;
+    this.#leaving ??= this.#leave();
+    return this.#leaving;
+  }
+
+  async #leave(): Promise<void> {
     await this.flush(LOGOUT_FLUSH);
-    if (purge && !this.#closed) {
-      this.#following.link.stop(); // no push writes where it stands after this
-      this.#forgetAll("logout");
-      this.#tabs.tellPurged("logout");
-      await this.#outbox.purge();
-    }
-    this.close();
+    if (this.#forgets) await this.#forget();
+    this.#end();
   }
 
   close(): void {
+    if (!this.#leaving) this.#end(); // else logout does, once it has forgotten
+  }
+
+  #end(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#presence.stop();
@@ -275,6 +283,7 @@ class LearnerClient implements Client {
 
   #unfit(body: object | undefined): DropReason | undefined {
     if (this.#closed) return "closed";
+    if (this.#leaving) return "logout";
     if (!this.#consent.open) return "no_consent";
     return body ? undefined : "invalid";
   }
@@ -314,6 +323,22 @@ class LearnerClient implements Client {
     this.#sender.forget();
   }
 
+  /** Nothing of the learner stays on this machine, and nothing comes any more. */
+  #forget(): Promise<void> {
+    this.#presence.stop();
+    this.#following.link.stop();
+    this.#forgetAll("logout");
+    this.#tabs.tellPurged("logout");
+    return this.#outbox.purge();
+  }
+
+  /** In one tab is in all: else this one would write of a learner who has left. */
+  #purgedElsewhere(reason: DropReason): void {
+    this.#forgetAll(reason);
+    if (reason === "logout") this.#end();
+    else if (this.#consent.open) this.#consent.set("denied");
+  }
+
   #forgetAll(reason: DropReason): void {
     const ids = this.#outbox.ids();
     for (const id of ids) this.#ledger.drop(id, reason);
@@ -334,7 +359,7 @@ class LearnerClient implements Client {
   /** Connect, and take the pushes from where an earlier page of this learner stood. */
   async #goOn(): Promise<void> {
     const place = await this.#log.place();
-    if (this.#closed || !this.#consent.open) return;
+    if (this.#closed || this.#leaving || !this.#consent.open) return;
     if (place && Math.abs(this.#env.now() - place.at) < RESUME_WITHIN)
       this.#following.restore(place);
     this.#following.link.start();

@@ -8,7 +8,7 @@ import type { Environment } from "./environment.ts";
 
 /** Below this, in ms, a difference is left alone: people do not notice it, and it may be noise. */
 export const LEAST_OFFSET = 1_000;
-/** The device's clock was set, or the device slept, if it ran so many ms otherwise than `elapsed`. */
+/** The device's clock was set, or the device slept, if it is off from `elapsed` by so many ms. */
 export const JUMP = 60_000;
 
 export class Clock {

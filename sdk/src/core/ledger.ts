@@ -1,4 +1,4 @@
-/** What became of each event: in the books, in its receipt, and where it went wrong in `problems`. */
+/** What became of each event: in the books, in its receipt, and if it failed in `problems`. */
 import { Books, type DropReason, type Outcome } from "./books.ts";
 import type { Problems } from "./problems.ts";
 import { type Receipt, Receipts } from "./receipts.ts";

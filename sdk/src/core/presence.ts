@@ -33,6 +33,7 @@ export class Presence {
   /** Hear what happens to the page from now on. */
   start(): void {
     this.stop();
+    if (this.#env.hidden()) this.#restLater(); // opened behind another tab
     this.#ignore = this.#env.listen((event) => {
       this.#env.clearTimeout(this.#timer);
       if (event === "hidden") {
@@ -45,6 +46,7 @@ export class Presence {
         this.#resting = false;
         this.#link.resume();
         this.#events.back();
+        if (this.#env.hidden()) this.#restLater(); // online again, and still nobody looks
       }
     });
   }

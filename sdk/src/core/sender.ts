@@ -2,8 +2,8 @@
  * Sends what the outbox holds, and books what the server answers.
  *
  * Nothing runs while the outbox is empty: there is one timer, and it is set only while something
- * waits. A batch is `ready` to be sent (again), or in flight: on its way to the store, then sent and
- * without an answer.
+ * waits. A batch is `ready` to be sent (again), or in flight: on its way to the store, then sent
+ * and without an answer.
  */
 import { LONGEST_WAIT } from "./backoff.ts";
 import { PATHS, TYPES, message } from "./batching.ts";
@@ -135,7 +135,8 @@ export class Sender {
       now >= this.#pausedUntil
     ) {
       const room = this.#unacknowledged - this.#inFlight.events;
-      if (room < 1 || this.#inFlight.batches >= MOST_MESSAGES || this.#rate.spend(now, link.byRest) > 0) return;
+      if (room < 1 || this.#inFlight.batches >= MOST_MESSAGES) return;
+      if (this.#rate.spend(now, link.byRest) > 0) return;
       const batch = this.#freeze(now, room, mine);
       if (!batch) return;
       if (!this.#transmit(outbox.keep(batch).counted)) return void this.#ready.push(batch);

@@ -22,7 +22,7 @@ export interface TabEvents {
   stored(): void;
   /** Another tab has settled these. */
   settled(settled: Settled): void;
-  /** Another tab has purged this learner's outbox. */
+  /** Another tab has purged this learner's outbox: the learner logged out, or withdrew consent. */
   purged(reason: DropReason): void;
   /** Waited long enough for the tab whose turn it is. */
   impatient(): void;
@@ -112,6 +112,7 @@ export class Tabs {
     this.#closed = true;
     this.release();
     this.#channel?.close();
+    this.#channel = undefined;
   }
 
   #begin(release: () => void): void {

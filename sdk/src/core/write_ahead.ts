@@ -145,7 +145,8 @@ export class WriteAhead {
     await this.#opening;
     try {
       const places = this.#database?.transaction(PLACES, "readonly").objectStore(PLACES);
-      return places && ((await answered(places.get([this.#scope, "place"]))) as StoredPlace | undefined);
+      if (!places) return undefined;
+      return (await answered(places.get([this.#scope, "place"]))) as StoredPlace | undefined;
     } catch {
       return undefined;
     }
