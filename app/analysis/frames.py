@@ -61,7 +61,7 @@ async def export_parquet(records: Records, out: Path, *, text: bool = False) -> 
     import polars as pl  # noqa: PLC0415 - an extra
 
     columns, left_out = chosen(records, text=text)
-    codebook = out.with_suffix(".codebook.csv")
+    codebook = out.with_name(f"{out.name.removesuffix('.parquet')}.codebook.csv")
     lines = [line for column in columns for line in column.lines]
     written = 0
     with (

@@ -145,9 +145,7 @@ class Records:
     async def _read(self) -> AsyncGenerator[Any, None]:
         self.skipped = 0
         name = physical(self._settings, self._topic.name)
-        oldest = 0
-        if self._topic.retention_days is not None:
-            oldest = now_ms() - int(self._topic.retention_days * _DAY_MS)
+        oldest = _oldest(self._topic)
         async with consuming(self._settings) as consumer:
             counts = await _counts(self._settings, self._topic)
             for partition in range(counts[name]):
@@ -227,9 +225,12 @@ async def _follow(
         once = Once(erased, {}, most=_FOLLOWED)
         while True:
             batch = await consumer.getmany(timeout_ms=_POLL_MS)
+            oldest = _oldest(known)
             # Erasures first: what was received before them is not to be given any more.
             for _, records in sorted(batch.items(), key=lambda item: item[0].topic != erasures):
                 for record in records:
+                    if record.topic == name and record.timestamp < oldest:
+                        continue
                     one = _one(record, known, record.topic == erasures, unreadable)
                     if isinstance(one, Forgotten):
                         once.forget(one.user_id, one.at if record.topic == erasures else None)
@@ -285,6 +286,13 @@ async def _counts(settings: Settings, topic: Topic) -> dict[str, int]:
 
 def _places(name: str, counts: Mapping[str, int]) -> list[TopicPartition]:
     return [TopicPartition(name, partition) for partition in range(counts.get(name, 0))]
+
+
+def _oldest(topic: Topic) -> int:
+    """From when on the topic's records may be read, also if Kafka has yet to delete others."""
+    if topic.retention_days is None:
+        return 0
+    return now_ms() - int(topic.retention_days * _DAY_MS)
 
 
 def _moment(given: Moment | None, default: int) -> int:

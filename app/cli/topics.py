@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import load_settings, moment, writing
+from app.cli.context import fail, load_settings, moment, writing
 
 if TYPE_CHECKING:
     from app.kafka.admin import TopicStatus
@@ -94,7 +94,10 @@ def export(
 
     settings = load_settings()
     bounds = moment("--since", since), moment("--until", until)
-    records = read(topic, *bounds, unreadable="skip", settings=settings)
+    try:
+        records = read(topic, *bounds, unreadable="skip", settings=settings)
+    except ValueError as error:
+        fail(f"--since or --until: {error}", status=2)
     with writing(parquet):
         done = asyncio.run(export_parquet(records, parquet, text=text))
     typer.echo(f"{parquet}: {done.records} records; what the columns mean: {done.codebook}")

@@ -330,14 +330,14 @@ async def scan(
     progressed = time.monotonic()
     while open_places:
         batch = await consumer.getmany(timeout_ms=_POLL_MS)
-        if batch:
-            progressed = time.monotonic()
-        elif time.monotonic() - progressed > _STALLED:
+        if not batch and time.monotonic() - progressed > _STALLED:
             raise Stalled(topic)
         for place, records in batch.items():
             for record in records:
                 if record.offset < ends[place]:
                     yield record
+        if batch:
+            progressed = time.monotonic()  # the caller may have taken long over them
         for place in list(open_places):
             # By position, not by the last record: compaction and transactions leave gaps.
             try:

@@ -24,6 +24,8 @@ from tests.topics import eventually
 pytestmark = [pytest.mark.services, pytest.mark.browser, pytest.mark.timeout(240)]
 
 CLIENTS = 1_000
+POLL_SECONDS = 25
+"""That the SDK lets the gateway hold a poll (sdk/src/core/rest.ts)."""
 LEAST_GROWTH = 1_000_000
 """Bytes."""
 
@@ -193,6 +195,8 @@ async def test_without_any_upgrade_a_page_does_all_of_it_by_rest(
                     while name not in room.told.shown:
                         await asyncio.sleep(0.02)
                 waits.append(room.told.shown[name][1] - began)
+        # A poll that answered only at its end would take half of that on average.
+        assert sorted(waits)[2] < POLL_SECONDS / 2
         print(f"\nhuman_help on the page after {sorted(waits)[2] * 1000:.0f} ms (median of five)")
         await room.settle()
         assert await verdict(room) == []

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, RedirectResponse
 
 _FOLDER: Final = Path(__file__).resolve().parents[1] / "pages" / "sdk"
 SDK: Final = _FOLDER / "v1.js"
@@ -61,6 +61,10 @@ def router(*, example: bool) -> APIRouter:
     if example:
         lesson = {one.name: one for one in LESSON.iterdir() if one.suffix in _LESSON_TYPES}
 
+        @pages.get("/example", include_in_schema=False)
+        async def lesson_page() -> RedirectResponse:
+            return RedirectResponse("/example/")
+
         @pages.get("/example/{name:path}", include_in_schema=False)
         async def part(name: str) -> Response:
             if (file := lesson.get(name or "index.html")) is None:
@@ -76,7 +80,7 @@ def _serve(pages: APIRouter, file: Path, media_type: str) -> None:
     content = file.read_bytes()
     headers = {**_HEADERS, "ETag": f'"{sha256(content).hexdigest()[:32]}"'}
 
-    @pages.get(f"/sdk/{file.name}", include_in_schema=False)
+    @pages.api_route(f"/sdk/{file.name}", methods=["GET", "HEAD"], include_in_schema=False)
     async def serve(request: Request) -> Response:
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)

@@ -9,6 +9,9 @@ const query = new URLSearchParams(location.search);
 const userId = query.get("user") ?? "ada";
 const tell = (what: object): void => told(JSON.stringify(what));
 
+const greeted = ({ type, offset }: Record<string, unknown>): void => {
+  if (type === "hello") tell({ hello: offset });
+};
 let skew = 0;
 let seconds = 900;
 const here = browser();
@@ -21,7 +24,23 @@ const client = createClient({
     return (await fetch(path, { signal })).text();
   },
   consent: "granted",
-  environment: { ...here, now: () => here.now() + skew },
+  environment: {
+    ...here,
+    now: () => here.now() + skew,
+    openSocket: (url, protocols) => {
+      const socket = here.openSocket!(url, protocols);
+      (socket as unknown as WebSocket).addEventListener("message", ({ data }) =>
+        greeted(JSON.parse(String(data))),
+      );
+      return socket;
+    },
+    fetch: async (input, init) => {
+      const answer = await here.fetch(input, init);
+      if (answer.ok && String(input).includes("/pushes/"))
+        (await answer.clone().json()).frames.forEach(greeted);
+      return answer;
+    },
+  },
 });
 
 // Another one after each load: names of events are never used again.
