@@ -508,6 +508,10 @@ async def verdict(room: Classroom) -> list[str]:
                 await asyncio.sleep(0.2)
     if counted != len(found.interactions):
         wrong.append(f"the state counts {counted} of {len(found.interactions)} interactions")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(10):  # the state may be there before its push
+            while uncaused(told, found):
+                await asyncio.sleep(0.1)
     wrong += _pushes(room, found)
     wrong += told.complaints
     return wrong
@@ -542,16 +546,22 @@ def _pushes(room: Classroom, found: Found) -> list[str]:
             if place is not None and after <= place and after[0] == place[0]:
                 wrong.append(f"a push came again: {after} after {place}")
             place = after
-    # A log keeps 64 causes of what it has superseded, and says when it has lost more: those of
-    # before are not told then. Ids say when they were made, by a clock that may have been set.
-    causes = {
+    if causes := uncaused(told, found):
+        wrong.append(f"no push says that these caused it: {len(causes)} {sorted(causes)[:3]}")
+    return wrong
+
+
+def uncaused(told: Told, found: Found) -> set[str]:
+    """Interactions that no push has named as its cause, and no loss explains.
+
+    A log keeps 64 causes of what it has superseded, and says when it has lost more: those of before
+    are not told then. Ids say when they were made, by a clock that may have been set.
+    """
+    return {
         one
         for one in found.interactions - told.causes
         if told.lost_at_ms < made_at_ms(one) < now_ms()
     }
-    if causes:
-        wrong.append(f"no push says that these caused it: {len(causes)} {sorted(causes)[:3]}")
-    return wrong
 
 
 def made_at_ms(event_id: str) -> int:
