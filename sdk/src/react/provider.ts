@@ -4,7 +4,7 @@ import {
   type ReactNode,
   createContext,
   createElement,
-  useEffect,
+  useInsertionEffect,
   useMemo,
   useState,
 } from "react";
@@ -17,7 +17,7 @@ export interface MLPersonalizationProviderProps extends HostOptions {
   readonly userId?: string;
   /** Apply visual recommendations of high confidence without being asked; needs `adapt`. */
   readonly enableRealTimeAdaptation?: boolean;
-  /** Keep nothing on disk, send no element ids, capture nothing. */
+  /** Keep nothing on disk, capture nothing; `recordInteraction` leaves element ids out. */
   readonly enablePrivacyMode?: boolean;
 }
 
@@ -49,7 +49,8 @@ export const MLPersonalizationProvider: FunctionComponent<MLPersonalizationProvi
 }) => {
   const options: HostOptions = { ...host, ...given(props) };
   const [box] = useState(() => ({ current: options }));
-  useEffect(() => {
+  // Before any effect of a component below: one of those makes the learner, with this.
+  useInsertionEffect(() => {
     box.current = options;
   });
   const { consent } = options;
