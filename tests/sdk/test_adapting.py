@@ -398,6 +398,93 @@ async def test_a_hidden_tab_ends_the_dwell_and_says_so(page: Open) -> None:
         assert back == {"interactionType": "tab", "contextData": {"tabActive": True}}
 
 
+async def test_time_without_consent_is_no_time(page: Open) -> None:
+    """Neither dwell nor scrolling nor a response time reaches back behind the consent."""
+    async with page("captured", "consent=pending") as site:
+        before = LEAST_DWELL + 1
+        await site.value("scrollTo(0, 300)")
+        await asyncio.sleep(before)
+        await site.value("setConsent('granted')")
+        await site.value("scrollTo(0, 0)")
+        await asyncio.sleep(0.3)
+        await site.driver.input("page", "mouse", "click", *await centre(site, "send"))
+        await site.value("setConsent('denied')")  # nothing more is told, not even what dwelled
+        [click, submit] = await site.value("recorded.splice(0)")
+        assert (click["elementId"], submit["elementId"]) == ("send", "exercise")
+        assert 0 < submit["timingData"]["responseTime"] < before
+        await asyncio.sleep(before)
+        await site.value("scrollTo(0, 200)")
+        await site.driver.input("page", "mouse", "click", *await centre(site, "hidden"))
+        await site.value("setConsent('granted')")
+        await asyncio.sleep(LEAST_DWELL + 0.5)
+        assert await site.value("recorded.length") == 0
+        await site.value("end()")
+        recorded = await site.value("recorded.splice(0)")
+        assert {one["interactionType"] for one in recorded} == {"dwell"}
+        assert all(one["timingData"]["dwellTime"] < before for one in recorded)
+        await site.value("setConsent('denied'), setConsent('granted')")  # it has ended
+        await site.driver.input("page", "mouse", "click", *await centre(site, "hidden"))
+        assert await site.value("recorded") == []
+        assert site.console == []
+
+
+async def test_one_answer_has_one_response_time(page: Open) -> None:
+    """The click on a marked button, and the submit that comes of it."""
+    form = (
+        '<form id="quick" data-mx-id="quick" data-mx-problem="p-1" style="position: fixed; top: 0">'
+        '<button id="answer" data-mx-id="answer" data-mx-response>a</button></form>'
+    )
+    submits = "document.forms.quick.addEventListener('submit', (event) => event.preventDefault())"
+    async with page("captured") as site:
+        await site.value(f"make('{form}'), {submits}")
+        for _ in range(2):
+            await asyncio.sleep(LEAST_DWELL + 0.3)
+            await site.driver.input("page", "mouse", "click", *await centre(site, "answer"))
+        recorded = await site.value("recorded")
+    answers = [one for one in recorded if one.get("elementId") in {"answer", "quick"}]
+    kinds = [(one["interactionType"], "timingData" in one) for one in answers]
+    assert kinds == [("click", True), ("submit", False)] * 2
+    assert all(one["timingData"]["responseTime"] > 0.5 for one in answers if "timingData" in one)
+
+
+async def test_names_of_fields_hide_nothing(page: Open) -> None:
+    """A form's fields hide its properties of the same name: `form.elements` may be an input."""
+    names = ("elements", "hasAttribute", "getAttribute", "parentNode", "isConnected", "localName")
+    fields = "".join(f'<input name="{name}">' for name in names)
+    forms = (
+        f'<div style="position: fixed; top: 0"><form data-mx-id="plain">{fields}'
+        '<button type="button" id="plain" data-mx-id="safe">s</button></form>'
+        f'<form data-mx-id="login-SECRET">{fields}<input type="password" name="p">'
+        '<button type="button" id="secret" data-mx-id="secret-SECRET">s</button></form></div>'
+    )
+    async with page("captured") as site:
+        await site.value(f"make('{forms}')")
+        await asyncio.sleep(LEAST_DWELL + 0.5)
+        for element in ("plain", "secret"):
+            await site.driver.input("page", "mouse", "click", *await centre(site, element))
+        await site.value("end()")
+        recorded = await site.value("recorded")
+        assert site.console == []
+    kinds = {(one["interactionType"], one.get("elementId")) for one in recorded}
+    assert kinds >= {("click", "safe"), ("dwell", "safe"), ("dwell", "plain")}
+    assert "SECRET" not in orjson.dumps(recorded).decode()
+
+
+@pytest.mark.parametrize("element", ["documentElement", "body"])
+async def test_a_page_that_is_ignored_tells_nothing(page: Open, element: str) -> None:
+    """Nor how far it was scrolled, nor whether its tab is in front."""
+    async with page("captured") as site:
+        await site.value(f"document.{element}.setAttribute('data-mx-ignore', '')")
+        await asyncio.sleep(LEAST_DWELL + 0.5)
+        await site.value("recorded.splice(0)")  # what was in view before
+        await site.value("scrollTo(0, 900)")
+        await site.driver.input("page", "mouse", "click", *await centre(site, "hidden"))
+        await asyncio.sleep(0.3)
+        await site.value("document.dispatchEvent(new Event('visibilitychange'))")
+        await site.value("end()")
+        assert await site.value("recorded") == []
+
+
 async def test_what_is_added_later_is_seen_and_ignored_as_it_says(page: Open) -> None:
     async with page("captured") as site:
         await site.value(

@@ -247,7 +247,11 @@ async def test_what_is_read_later_is_as_new_as_the_rest(
     async with whole_host(edge, tmp_path) as page:
         await page.value("show({userId: 'ada', consent: 'granted', lesson: true})")
         await eventually(lambda: is_followed(edge, "ada"), "a connection")
-        raised = {"level": "significant", "because": ["it is hard"], "recommendations": []}
+        raised: dict[str, Any] = {
+            "level": "significant",
+            "because": ["it is hard"],
+            "recommendations": [],
+        }
         await pusher.push("ada", PushKind.INTERVENTION, id="i-1", **raised)
         await asyncio.sleep(0.5)  # nobody has read it: nothing on the page tells that it is here
         await page.value("show({panel: true})")
