@@ -95,8 +95,8 @@ export class Visibility {
     for (const [element, watched] of this.#watched) {
       const shown = marksOf(element);
       const problem = attribute(element, "data-mx-problem");
-      if (property(Node, "isConnected", element) && problem === watched.problem && same(shown, watched.shown))
-        continue;
+      const there = property(Node, "isConnected", element);
+      if (there && problem === watched.problem && same(shown, watched.shown)) continue;
       watched.inView = false;
       this.#update(watched);
       this.#seen.unobserve(element);
