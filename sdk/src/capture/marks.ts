@@ -39,15 +39,11 @@ export function marks(path: readonly EventTarget[]): Marks | undefined {
 /** The same for an element by itself. */
 export function marksOf(element: Element): Marks | undefined {
   const path = lineage(element);
-  return path.some(forbidden) || !has(element, "data-mx-id")
-    ? undefined
-    : read(element, path);
+  return path.some(forbidden) || !has(element, "data-mx-id") ? undefined : read(element, path);
 }
 
 export function problemOf(path: readonly EventTarget[]): Element | undefined {
-  return path.find(
-    (one): one is Element => one instanceof Element && has(one, "data-mx-problem"),
-  );
+  return path.find((one): one is Element => one instanceof Element && has(one, "data-mx-problem"));
 }
 
 /** Whether all that is captured is to be left out: then nothing is told of the page, either. */

@@ -12,7 +12,7 @@ import type { Receipt } from "../core/receipts.ts";
 import type { ReplyText } from "../core/replies.ts";
 import type { Intervention, Recommendation } from "../core/wire.gen.ts";
 import { type Learner, NOTHING, type Snapshot, learner, present } from "./learners.ts";
-import { Around, type Surroundings } from "./provider.ts";
+import { PersonalizationContext, type Provided } from "./provider.ts";
 import {
   type Features,
   type LearnerState,
@@ -124,22 +124,22 @@ interface Store {
 
 /** The learner that a component follows. */
 function useStore(named: string | undefined, followed: boolean, visual: boolean): Store {
-  const around = useContext(Around);
+  const provided = useContext(PersonalizationContext);
   const store = useMemo(
-    () => storeOf(followed ? around : undefined, named, visual),
-    [followed, around, named, visual],
+    () => storeOf(followed ? provided : undefined, named, visual),
+    [followed, provided, named, visual],
   );
-  useEffect(() => store.present()?.given(around?.consent), [store, around]);
+  useEffect(() => store.present()?.given(provided?.consent), [store, provided]);
   return store;
 }
 
 function storeOf(
-  around: Surroundings | undefined,
+  provided: Provided | undefined,
   named: string | undefined,
   visual: boolean,
 ): Store {
-  const { url = "", memory = false, automatic, options } = around ?? {};
-  const userId = named ?? around?.userId;
+  const { url = "", memory = false, automatic, options } = provided ?? {};
+  const userId = named ?? provided?.userId;
   const key = { url, userId: userId!, memory };
   const there = (): Learner | undefined => present(key);
   const open = (): Learner | undefined => {

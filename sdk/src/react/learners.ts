@@ -127,12 +127,15 @@ export class Learner {
     this.#ends = [...this.#followed.map(([, one]) => one), client.consent].map((one) =>
       one.subscribe(() => this.#refresh()),
     );
-    this.#ends.push(client.closed.subscribe(() => this.#end()), () => {
-      stop?.();
-      adaptation?.close();
-      client.close();
-      gone();
-    });
+    this.#ends.push(
+      client.closed.subscribe(() => this.#end()),
+      () => {
+        stop?.();
+        adaptation?.close();
+        client.close();
+        gone();
+      },
+    );
     this.#refresh();
     this.#later();
   }

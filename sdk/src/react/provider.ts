@@ -21,7 +21,7 @@ export interface MLPersonalizationProviderProps extends HostOptions {
   readonly enablePrivacyMode?: boolean;
 }
 
-export interface Surroundings {
+export interface Provided {
   readonly url: string;
   readonly userId: string | undefined;
   readonly consent: Consent | undefined;
@@ -38,7 +38,7 @@ export function configure(options: HostOptions): void {
 }
 
 /** Without a provider nobody is followed. */
-export const Around = createContext<Surroundings | undefined>(undefined);
+export const PersonalizationContext = createContext<Provided | undefined>(undefined);
 
 export const MLPersonalizationProvider: FunctionComponent<MLPersonalizationProviderProps> = ({
   children,
@@ -55,7 +55,7 @@ export const MLPersonalizationProvider: FunctionComponent<MLPersonalizationProvi
   });
   const { consent } = options;
   const url = options.url ?? globalThis.location?.origin ?? "";
-  const value = useMemo<Surroundings>(
+  const value = useMemo<Provided>(
     () => ({
       url,
       userId,
@@ -66,7 +66,7 @@ export const MLPersonalizationProvider: FunctionComponent<MLPersonalizationProvi
     }),
     [url, userId, consent, enableRealTimeAdaptation, enablePrivacyMode, box],
   );
-  return createElement(Around.Provider, { value }, children);
+  return createElement(PersonalizationContext.Provider, { value }, children);
 };
 
 /** A prop that is `undefined` is one that is not given. */
