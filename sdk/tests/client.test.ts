@@ -743,6 +743,43 @@ test("who logs out or withdraws in one tab does so in all", async () => {
   }
 });
 
+test("consent is followed; what hears of it finds a client that has acted on it", async () => {
+  const world = new World();
+  const client = open(world, { consent: "pending" });
+  const heard: unknown[] = [];
+  client.consent.subscribe((consent) => heard.push(consent, client.connection.get().phase));
+  for (const consent of ["granted", "granted", "denied"] as const) {
+    client.setConsent(consent);
+    await world.advance(100);
+  }
+  assert.deepEqual(heard, ["granted", "off", "denied", "off"]);
+  assert.equal(client.consent.get(), "denied");
+  client.close();
+  client.setConsent("granted");
+  assert.equal(client.consent.get(), "denied");
+});
+
+test("a closed client holds nothing of the learner", async () => {
+  for (const end of ["close", "logout"] as const) {
+    const world = new World();
+    const client = open(world);
+    const heard: boolean[] = [];
+    client.closed.subscribe((closed) => heard.push(closed));
+    await world.advance(100);
+    world.gateway.push("user_state_update", { userState: { version: 3, userId: "ada" } });
+    world.gateway.push("intervention", { id: "i1" });
+    world.gateway.push("recommendations", { recommendations: [{ id: "r1" }] });
+    await world.advance(100);
+    assert.ok(client.userState.get() && client.interventions.get().length);
+    void client[end]();
+    await world.advance(5_000);
+    const { userState, recommendations, interventions, replies } = client;
+    const left = [userState, recommendations, interventions, replies].map((one) => one.get());
+    assert.deepEqual(left, [undefined, [], [], []]);
+    assert.deepEqual([client.closed.get(), heard], [true, [true]]);
+  }
+});
+
 test("logout tries to send, then forgets; without purge it keeps", async () => {
   for (const purge of [true, false]) {
     const world = new World();

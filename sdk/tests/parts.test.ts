@@ -312,7 +312,8 @@ test("pushes count once and in order, none while resuming", () => {
 
 test("the gate of consent tells its changes, and each denial", () => {
   const told: boolean[] = [];
-  const gate = new ConsentGate("pending", (granted) => told.push(granted));
+  const fail = (error: unknown): void => assert.fail(String(error));
+  const gate = new ConsentGate("pending", (granted) => told.push(granted), fail);
   for (const state of ["denied", "granted", "granted", "pending", "denied"] as const)
     gate.set(state);
   assert.deepEqual(told, [false, true, false, false]);

@@ -149,7 +149,7 @@ async def test_undo_restores_what_was_there(page: Open) -> None:
         assert await site.value("computed('--mx-motion')") == "1"
 
 
-async def test_what_lapses_is_undone_without_a_word(page: Open) -> None:
+async def test_what_lapses_is_undone_and_nothing_is_sent(page: Open) -> None:
     async with page("adaptive") as site:
         blank = await site.value("state()")
         await site.value(f"recommend({SLOW})")
@@ -305,6 +305,138 @@ async def test_the_notice_explains_and_undoes(page: Open) -> None:
         assert site.console == []
 
 
+def pair(*lists: str) -> str:
+    """Several recommendations, as code."""
+    return orjson.dumps([one for given in lists for one in orjson.loads(given)]).decode()
+
+
+async def test_who_has_no_patience_does_not_stop_the_page(page: Open) -> None:
+    lapse = (
+        "(async () => { const began = performance.now(); recommend([]);"
+        "await new Promise((go) => setTimeout(go, 100)); return performance.now() - began; })()"
+    )
+    async with page("adaptive", "patience=0&every=2000") as site:
+        await site.value(f"recommend({SLOW})")
+        assert await site.value("apply('slow')") == "applied"
+        assert await site.value(lapse) < 1_500  # not the 2 s in which nothing may change
+        await site.until("!active().length")
+
+
+async def test_what_the_host_did_is_said_of_one_decision(page: Open) -> None:
+    """A new decision for the same is not done because the host has done the one before."""
+    done, undone = ["suggest_break"], ["suggest_break", "undo suggest_break"]
+    async with page("adaptive", "handlers=suggest_break") as site:
+        await site.value(f"recommend({advice('first', 'suggest_break', {})})")
+        assert await site.value("apply('first')") == "applied"
+        await site.value(f"recommend({advice('second', 'suggest_break', {})})")
+        await site.until("!active().length")
+        assert await site.value("sent") == ["applied first"]
+        assert await site.value("handled") == undone
+        assert await site.value("apply('second')") == "applied"
+        assert await site.value("sent") == ["applied first", "applied second"]
+        assert await site.value("handled") == undone + done
+
+
+@pytest.mark.parametrize("how", ["declines", "hangs"])
+async def test_a_handler_that_does_nothing_holds_up_no_other(page: Open, how: str) -> None:
+    larger = advice("larger", "enlarge_targets", {})
+    both = pair(larger, advice("fewer", "reduce_distractions", {}))
+    query = f"handlers=enlarge_targets&{how}=yes&every=300&patience=300"
+    async with page("adaptive", query) as site:
+        await site.value(f"recommend({both})")
+        await site.value("automatic(true)")
+        await site.until("active().length")
+        await asyncio.sleep(1)
+        assert await site.value("sent") == ["applied fewer"]
+        assert await site.value("handled") == ["enlarge_targets"]
+
+
+async def test_what_was_declined_was_no_change(page: Open) -> None:
+    both = pair(advice("larger", "enlarge_targets", {}), SLOW)
+    query = "handlers=enlarge_targets&declines=yes&every=60000&patience=300"
+    async with page("adaptive", query) as site:
+        await site.value(f"recommend({both})")
+        assert await site.value("apply('larger')") == "declined"
+        assert await site.value("apply('slow')") == "applied"
+
+
+async def test_the_notice_takes_nobodys_focus_and_says_it_once(page: Open) -> None:
+    again = SLOW.replace('"slow"', '"again"')
+    cues = advice("cues", "attention_cues", {})
+    box = "document.querySelector('.mx-notice')"
+    focus = "document.activeElement.tagName"
+    async with page("adaptive", html=f'{STYLE}<button id="host">h</button>') as site:
+        # It is there to be read out, and not to be seen.
+        assert await site.value(f"getComputedStyle({box}).display") != "none"
+        size = f"(({{width, height}}) => [width, height])({box}.getBoundingClientRect())"
+        assert await site.value(size) == [0, 0]
+        await site.value(f"recommend({SLOW})")
+        await site.value("apply('slow')")
+        await site.value("document.getElementById('host').focus()")
+        await site.value(f"{box}.querySelector('summary').focus()")
+        await site.driver.input("page", "keyboard", "press", "Enter")
+        await site.value(f"recommend({again})")  # the same, decided anew
+        assert await site.value("active()") == ["again"]
+        assert await site.value(f"[{focus}, {box}.querySelector('details').open]") == [
+            "SUMMARY",
+            True,
+        ]
+        await site.value(f"recommend({pair(again, cues)})")  # another one waits
+        assert await site.value("apply('cues')") == "applied"
+        assert await site.value(f"[{focus}, {box}.innerText.includes('slowly')]") == [
+            "SUMMARY",
+            True,
+        ]
+        await site.value("document.getElementById('host').focus()")
+        await site.until(f"{box}.innerText.includes('stands out')")
+        assert await site.value("document.activeElement.id") == "host"
+        await site.value(f"[...{box}.querySelectorAll('button')][1].click()")
+        assert await site.value(f"{box}.childElementCount") == 0
+        third = cues.replace('"cues"', '"third"')
+        await site.value(f"recommend({pair(again, third)})")
+        assert await site.value("active()") == ["again", "third"]
+        assert await site.value(f"{box}.childElementCount") == 0  # it was closed
+        assert site.console == []
+
+
+async def test_the_notice_undoes_the_decision_that_is_in_effect(page: Open) -> None:
+    async with page("adaptive") as site:
+        await site.value(f"recommend({SLOW})")
+        await site.value("apply('slow')")
+        again = SLOW.replace('"slow"', '"again"')
+        await site.value(f"recommend({again})")
+        await site.value("document.querySelector('.mx-notice button').click()")
+        assert await site.value("sent") == ["applied slow", "applied again", "reverted again"]
+
+
+async def test_two_clients_on_one_page_leave_no_trace(page: Open) -> None:
+    larger = advice("larger", "enlarge_targets", {"factor": 1.2})
+    largest = advice("larger", "enlarge_targets", {"factor": 1.5})  # ids are each learner's own
+    async with page("adaptive") as site:
+        blank = await site.value("state()")
+        await site.value(f"recommend({larger})")
+        assert await site.value("accept('larger')") == "applied"
+        assert await site.value(f"acceptOther({largest})") == "applied"
+        assert await site.value("computed('--mx-target')") == "1.5"
+        await site.value("closeAll()")
+        assert await site.value("computed('--mx-target')") == "1.5"
+        await site.value("closeOther()")
+        assert await site.value("state()") == blank
+
+
+async def test_undo_restores_what_was_important(page: Open) -> None:
+    style = "document.documentElement.style"
+    async with page("adaptive") as site:
+        await site.value(f"{style}.setProperty('--mx-motion', '0.9', 'important')")
+        before = await site.value("state()")
+        await site.value(f"recommend({SLOW})")
+        assert await site.value("accept('slow')") == "applied"
+        assert await site.value("computed('--mx-motion')") == "0.65"
+        await site.value("revert('slow')")
+        assert await site.value("state()") == before
+        assert "important" in before["style"]
+
+
 # -- capture ------------------------------------------------------------------------------------
 
 FIELDS = ("free", "area", "edit", "password", "mail")
@@ -398,6 +530,93 @@ async def test_a_hidden_tab_ends_the_dwell_and_says_so(page: Open) -> None:
         await site.value("end()")
         [back] = await site.value("recorded")  # nothing dwelled meanwhile
         assert back == {"interactionType": "tab", "contextData": {"tabActive": True}}
+
+
+async def test_time_without_consent_is_no_time(page: Open) -> None:
+    """Neither dwell nor scrolling nor a response time reaches back behind the consent."""
+    async with page("captured", "consent=pending") as site:
+        before = LEAST_DWELL + 1
+        await site.value("scrollTo(0, 300)")
+        await asyncio.sleep(before)
+        await site.value("setConsent('granted')")
+        await site.value("scrollTo(0, 0)")
+        await asyncio.sleep(0.3)
+        await site.driver.input("page", "mouse", "click", *await centre(site, "send"))
+        await site.value("setConsent('denied')")  # nothing more is told, not even what dwelled
+        [click, submit] = await site.value("recorded.splice(0)")
+        assert (click["elementId"], submit["elementId"]) == ("send", "exercise")
+        assert 0 < submit["timingData"]["responseTime"] < before
+        await asyncio.sleep(before)
+        await site.value("scrollTo(0, 200)")
+        await site.driver.input("page", "mouse", "click", *await centre(site, "hidden"))
+        await site.value("setConsent('granted')")
+        await asyncio.sleep(LEAST_DWELL + 0.5)
+        assert await site.value("recorded.length") == 0
+        await site.value("end()")
+        recorded = await site.value("recorded.splice(0)")
+        assert {one["interactionType"] for one in recorded} == {"dwell"}
+        assert all(one["timingData"]["dwellTime"] < before for one in recorded)
+        await site.value("setConsent('denied'), setConsent('granted')")  # it has ended
+        await site.driver.input("page", "mouse", "click", *await centre(site, "hidden"))
+        assert await site.value("recorded") == []
+        assert site.console == []
+
+
+async def test_one_answer_has_one_response_time(page: Open) -> None:
+    """The click on a marked button, and the submit that comes of it."""
+    form = (
+        '<form id="quick" data-mx-id="quick" data-mx-problem="p-1" style="position: fixed; top: 0">'
+        '<button id="answer" data-mx-id="answer" data-mx-response>a</button></form>'
+    )
+    submits = "document.forms.quick.addEventListener('submit', (event) => event.preventDefault())"
+    async with page("captured") as site:
+        await site.value(f"make('{form}'), {submits}")
+        for _ in range(2):
+            await asyncio.sleep(LEAST_DWELL + 0.3)
+            await site.driver.input("page", "mouse", "click", *await centre(site, "answer"))
+        recorded = await site.value("recorded")
+    answers = [one for one in recorded if one.get("elementId") in {"answer", "quick"}]
+    kinds = [(one["interactionType"], "timingData" in one) for one in answers]
+    assert kinds == [("click", True), ("submit", False)] * 2
+    assert all(one["timingData"]["responseTime"] > 0.5 for one in answers if "timingData" in one)
+
+
+async def test_names_of_fields_hide_nothing(page: Open) -> None:
+    """A form's fields hide its properties of the same name: `form.elements` may be an input."""
+    names = ("elements", "hasAttribute", "getAttribute", "parentNode", "isConnected", "localName")
+    fields = "".join(f'<input name="{name}">' for name in names)
+    forms = (
+        f'<div style="position: fixed; top: 0"><form data-mx-id="plain">{fields}'
+        '<button type="button" id="plain" data-mx-id="safe">s</button></form>'
+        f'<form data-mx-id="login-SECRET">{fields}<input type="password" name="p">'
+        '<button type="button" id="secret" data-mx-id="secret-SECRET">s</button></form></div>'
+    )
+    async with page("captured") as site:
+        await site.value(f"make('{forms}')")
+        await asyncio.sleep(LEAST_DWELL + 0.5)
+        for element in ("plain", "secret"):
+            await site.driver.input("page", "mouse", "click", *await centre(site, element))
+        await site.value("end()")
+        recorded = await site.value("recorded")
+        assert site.console == []
+    kinds = {(one["interactionType"], one.get("elementId")) for one in recorded}
+    assert kinds >= {("click", "safe"), ("dwell", "safe"), ("dwell", "plain")}
+    assert "SECRET" not in orjson.dumps(recorded).decode()
+
+
+@pytest.mark.parametrize("element", ["documentElement", "body"])
+async def test_a_page_that_is_ignored_tells_nothing(page: Open, element: str) -> None:
+    """Nor how far it was scrolled, nor whether its tab is in front."""
+    async with page("captured") as site:
+        await site.value(f"document.{element}.setAttribute('data-mx-ignore', '')")
+        await asyncio.sleep(LEAST_DWELL + 0.5)
+        await site.value("recorded.splice(0)")  # what was in view before
+        await site.value("scrollTo(0, 900)")
+        await site.driver.input("page", "mouse", "click", *await centre(site, "hidden"))
+        await asyncio.sleep(0.3)
+        await site.value("document.dispatchEvent(new Event('visibilitychange'))")
+        await site.value("end()")
+        assert await site.value("recorded") == []
 
 
 async def test_what_is_added_later_is_seen_and_ignored_as_it_says(page: Open) -> None:

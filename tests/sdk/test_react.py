@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,12 @@ async def eventually(holds: Callable[[], Awaitable[Any]], what: str) -> None:
 
 @asynccontextmanager
 async def host(
-    edge: Edge, folder: Path, page: str, html: str = "", alias: dict[str, str] | None = None
+    edge: Edge,
+    folder: Path,
+    page: str,
+    html: str = "",
+    alias: dict[str, str] | None = None,
+    mode: str = "development",
 ) -> AsyncIterator[Host]:
     """A page of sdk/tests/browser/pages on a site whose gateway is `edge`."""
     console: list[Any] = []
@@ -66,7 +71,11 @@ async def host(
             secret=edge.settings.auth.secret.get_secret_value(),
             gateway=edge.settings.gateway.port,
             html=html,
-            options={"alias": alias or {}, "jsx": "automatic"},
+            options={
+                "alias": alias or {},
+                "jsx": "automatic",
+                "define": {"process.env.NODE_ENV": f'"{mode}"'},
+            },
         )
         await driver.do("launch", profile=profile)
         url = f"{site}/{page}.html"
@@ -195,6 +204,126 @@ async def test_components_render_only_for_what_they_read(
         assert await page.value("indexedDB.databases()") == []
         assert await page.value("localStorage.length + sessionStorage.length") == 0
         assert page.console == []
+
+
+# -- a host whose props change; as it is shipped: StrictMode mounts twice, and hides faults -------
+
+
+def followed(edge: Edge) -> list[str | None]:
+    return [one.sender.user_id for one in edge.gateway.connections.snapshot()]
+
+
+def whole_host(edge: Edge, folder: Path) -> AbstractAsyncContextManager[Host]:
+    return host(edge, folder, "hosts", mode="production")
+
+
+ACTIVE = "document.getElementById('active')?.innerText === '{}'"
+LESSON = "document.getElementById('lesson')?.innerText"
+
+
+async def test_consent_is_that_of_the_learner_who_is_there_now(edge: Edge, tmp_path: Path) -> None:
+    async with whole_host(edge, tmp_path) as page:
+        # Consent and the first component come in one commit.
+        await page.value("show({userId: 'ada', consent: 'pending'})")
+        await page.value("show({consent: 'granted', active: true})")
+        await page.until(ACTIVE.format("true"))
+        # Another learner, who has not agreed.
+        await page.value("show({userId: 'bob', consent: 'denied'})")
+        await page.until(ACTIVE.format("false"))
+        assert await page.value("record({interactionType: 'click'})") == "no_consent"
+        await asyncio.sleep(AFTER_RELEASE)
+        assert followed(edge) == []
+        assert await page.value("stats().dropped.no_consent") == 1
+        assert await page.value("captured") == ["ada", "bob"]
+        await page.value("show({consent: 'granted'})")
+        await page.until(ACTIVE.format("true"))
+        assert followed(edge) == ["bob"]
+        assert page.console == []
+
+
+async def test_what_is_read_later_is_as_new_as_the_rest(
+    edge: Edge, pusher: Pusher, tmp_path: Path
+) -> None:
+    async with whole_host(edge, tmp_path) as page:
+        await page.value("show({userId: 'ada', consent: 'granted', lesson: true})")
+        await eventually(lambda: is_followed(edge, "ada"), "a connection")
+        raised: dict[str, Any] = {
+            "level": "significant",
+            "because": ["it is hard"],
+            "recommendations": [],
+        }
+        await pusher.push("ada", PushKind.INTERVENTION, id="i-1", **raised)
+        await asyncio.sleep(0.5)  # nobody has read it: nothing on the page tells that it is here
+        await page.value("show({panel: true})")
+        await page.until(f"{LESSON} === 'unknown 1 none'")
+        await page.value("show({panel: false, userId: 'bob'})")
+        await page.until(f"{LESSON} === 'unknown'")
+        await page.value("show({userId: 'ada', active: true})")
+        await page.until(ACTIVE.format("true"))
+        await pusher.push("ada", PushKind.STATE, userState=known_state())
+        await page.until(f"{LESSON} === 'known'")
+        advice = [recommendation(1, "slow_pace", 0.9)]
+        await pusher.push("ada", PushKind.RECOMMENDATIONS, recommendations=advice)
+        await asyncio.sleep(0.5)
+        await page.value("show({panel: true})")
+        await page.until(f"{LESSON} === 'known 1 slow_pace'")
+        assert page.console == []
+
+
+async def test_after_logout_nothing_of_the_learner_is_left(
+    edge: Edge, pusher: Pusher, tmp_path: Path
+) -> None:
+    async with whole_host(edge, tmp_path) as page:
+        props = "userId: 'ada', consent: 'granted', enableRealTimeAdaptation: true"
+        await page.value(f"show({{{props}, active: true, lesson: true, panel: true}})")
+        await page.until(ACTIVE.format("true"))
+        await pusher.push("ada", PushKind.STATE, userState=known_state())
+        slower = [recommendation(1, "slow_animation", 0.9)]
+        await pusher.push("ada", PushKind.RECOMMENDATIONS, recommendations=slower)
+        await page.until(f"{LESSON} === 'known 0 slow_animation'")
+        await page.until("document.documentElement.dataset.mxMotion === 'slow'")
+        assert await page.value("record()") == "invalid"  # and it throws nothing
+        await page.value("logout()")
+        await page.until(f"{LESSON} === 'unknown 0 none'")
+        assert await page.value("document.documentElement.dataset.mxMotion") is None
+        assert await page.value("record({interactionType: 'click'})") == "not_followed"
+        await asyncio.sleep(AFTER_RELEASE)
+        assert followed(edge) == []
+        # The same learner logs in again.
+        await page.value("show({consent: 'pending'})")
+        await page.value("show({consent: 'granted'})")
+        await page.until(ACTIVE.format("true"))
+        assert await page.value("record({interactionType: 'click'})") == "stored"
+        # What a component has given away does not outlive it.
+        await page.value("unmount()")
+        await asyncio.sleep(AFTER_RELEASE)
+        assert await page.value("record({interactionType: 'click'})") == "not_followed"
+        assert followed(edge) == []
+        assert page.console == []
+
+
+async def test_a_component_that_reads_the_state_does_not_adapt_the_page(
+    edge: Edge, pusher: Pusher, tmp_path: Path
+) -> None:
+    async with whole_host(edge, tmp_path) as page:
+        props = "userId: 'ada', consent: 'granted', enableRealTimeAdaptation: true"
+        await page.value(f"show({{{props}, beside: true}})")
+        await eventually(lambda: is_followed(edge, "ada"), "a connection")
+        slower = [recommendation(1, "slow_animation", 0.9)]
+        await pusher.push("ada", PushKind.RECOMMENDATIONS, recommendations=slower)
+        await pusher.push("ada", PushKind.STATE, userState=known_state())
+        await page.until("document.getElementById('beside').innerText !== 'none'")
+        await asyncio.sleep(0.5)
+        assert await page.value("document.documentElement.dataset.mxMotion") is None
+        await page.value("show({lesson: true})")
+        await page.until("document.documentElement.dataset.mxMotion === 'slow'")
+        await page.value("show({visual: false})")
+        assert await page.value("apply()") == "feature_off"
+        assert page.console == []
+
+
+async def is_followed(edge: Edge, user: str) -> bool:
+    return followed(edge) == [user]
 
 
 async def test_the_first_versions_bare_socket_runs(

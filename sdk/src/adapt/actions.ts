@@ -34,6 +34,7 @@ export const isVisual = (action: string): action is VisualAction =>
 export type AdaptOutcome =
   | "applied" // done, painted, and sent as `applied`
   | "no_handler" // nobody here can do it
+  | "feature_off" // the component has switched off what it belongs to (React)
   | "declined" // the handler returned false, or failed
   | "later" // the learner was busy, or something had just changed: try again
   | "reverted"; // undone, or lapsed, before it was painted

@@ -4,7 +4,7 @@ import { type Observable, Source, same } from "../core/observable.ts";
 import type { Recommendation } from "../core/wire.gen.ts";
 import { type AdaptOutcome, type Adaptation, type HostAction, isVisual } from "./actions.ts";
 import type { VisualAction } from "./actions.ts";
-import { Ledger, changes } from "./effects.ts";
+import { type Changes, changes, layersOf } from "./effects.ts";
 import { type NoticeTexts, notice } from "./notice.ts";
 import { Quiet } from "./quiet.ts";
 
@@ -36,6 +36,8 @@ interface Entry {
   readonly recommendation: Recommendation;
   readonly outcome: Promise<AdaptOutcome>;
   undo: (() => void) | undefined;
+  /** What was changed here; undefined if a handler did it. */
+  layer: Changes | undefined;
   /** In effect. */
   done: boolean;
   /** `applied` was sent. */
@@ -43,8 +45,10 @@ interface Entry {
   ended: boolean;
 }
 
-/** Recommendations that the learner undid, and that are remembered. */
+/** Recommendations that the learner undid, or a handler declined, and that are remembered. */
 const REMEMBERED = 1_000;
+/** Milliseconds that a handler may take before what comes next no longer waits for it. */
+const HANDLED_WITHIN = 5_000;
 
 export function createAdaptation(
   client: Pick<Client, "apply" | "revert" | "recommendations">,
@@ -58,10 +62,11 @@ class PageAdaptation implements Adaptation {
   readonly #options: AdaptOptions;
   readonly #every: number;
   readonly #patience: number;
-  readonly #ledger: Ledger;
+  readonly #layers: ReturnType<typeof layersOf>;
   readonly #quiet: Quiet;
   readonly #entries = new Map<string, Entry>();
   readonly #undone = new Set<string>();
+  readonly #declined = new Set<string>();
   readonly #active = new Source<readonly Recommendation[]>([], (error) => console.error(error));
   readonly #ends: (() => void)[];
   #automatic = false;
@@ -77,7 +82,7 @@ class PageAdaptation implements Adaptation {
     this.#options = options;
     this.#every = every;
     this.#patience = patience;
-    this.#ledger = new Ledger(root);
+    this.#layers = layersOf(root);
     this.#quiet = new Quiet(root.ownerDocument);
     this.#ends = [
       client.recommendations.subscribe(() => {
@@ -105,9 +110,7 @@ class PageAdaptation implements Adaptation {
   revert({ id }: Pick<Recommendation, "id">): boolean {
     const entry = this.#entries.get(id);
     if (!entry) return false;
-    this.#undone.add(id);
-    const [oldest] = this.#undone;
-    if (this.#undone.size > REMEMBERED) this.#undone.delete(oldest!);
+    remember(this.#undone, id);
     if (this.#end(entry)) this.#client.revert(entry.recommendation);
     return true;
   }
@@ -122,7 +125,6 @@ class PageAdaptation implements Adaptation {
     clearTimeout(this.#timer);
     for (const end of this.#ends) end();
     for (const entry of this.#entries.values()) this.#end(entry);
-    this.#ledger.close();
     this.#quiet.close();
   }
 
@@ -137,7 +139,7 @@ class PageAdaptation implements Adaptation {
       if (became !== "applied" && this.#entries.get(id) === entry) this.#entries.delete(id);
       return became;
     });
-    const blank = { undo: undefined, done: false, told: false, ended: false };
+    const blank = { undo: undefined, layer: undefined, done: false, told: false, ended: false };
     const entry: Entry = { recommendation, outcome, ...blank };
     this.#entries.set(id, entry);
     return outcome;
@@ -147,17 +149,24 @@ class PageAdaptation implements Adaptation {
     const { id, action } = entry.recommendation;
     const handler = this.#options.handlers?.[action];
     if (!handler && !isVisual(action)) return "no_handler";
+    let before = 0;
+    let claimed: number | undefined;
     // It claims the turn in the same moment: who waits beside it then waits for the next.
     const ready = (): boolean => {
       if (entry.ended || !isVisual(action)) return true;
       if (!asked && !this.#settled()) return false;
-      this.#changed = performance.now();
+      before = this.#changed;
+      claimed = this.#changed = performance.now();
       return true;
     };
     if (!(await this.#quiet.until(ready, this.#patience))) return "later";
     if (!asked && !this.#client.recommendations.get().some((one) => one.id === id)) return "later";
     if (entry.ended) return "reverted";
-    if (!(await this.#perform(entry, handler))) return "declined";
+    if (!(await this.#perform(entry, handler))) {
+      remember(this.#declined, id);
+      if (this.#changed === claimed) this.#changed = before; // nothing has
+      return "declined";
+    }
     if (entry.ended) {
       entry.undo?.();
       return "reverted";
@@ -174,9 +183,9 @@ class PageAdaptation implements Adaptation {
 
   async #perform(entry: Entry, handler: Handler | undefined): Promise<boolean> {
     const { recommendation } = entry;
-    const { id, action, parameters } = recommendation;
+    const { action, parameters } = recommendation;
     if (!handler) {
-      this.#ledger.put(id, changes(action as VisualAction, parameters));
+      this.#layers.put((entry.layer = changes(action as VisualAction, parameters)));
       return true;
     }
     try {
@@ -195,7 +204,7 @@ class PageAdaptation implements Adaptation {
     this.#entries.delete(entry.recommendation.id);
     if (!entry.done) return false;
     try {
-      this.#ledger.take(entry.recommendation.id);
+      if (entry.layer) this.#layers.take(entry.layer);
       entry.undo?.();
     } catch (error) {
       console.error(error); // the host's own
@@ -230,7 +239,8 @@ class PageAdaptation implements Adaptation {
             isVisual(action) &&
             confidence >= leastConfidence &&
             !this.#entries.has(id) &&
-            !this.#undone.has(id),
+            !this.#undone.has(id) &&
+            !this.#declined.has(id),
         );
     if (!next || this.#closed) return;
     const left = this.#changed + this.#every - performance.now();
@@ -239,13 +249,18 @@ class PageAdaptation implements Adaptation {
       return;
     }
     this.#considering = true;
-    const outcome = await this.apply(next);
+    let late: ReturnType<typeof setTimeout> | undefined;
+    const waited = new Promise<"declined">((go) => {
+      late = setTimeout(() => go("declined"), this.#patience + HANDLED_WITHIN);
+    });
+    const outcome = await Promise.race([this.apply(next), waited]);
+    clearTimeout(late);
     this.#considering = false;
-    if (outcome === "applied" || outcome === "reverted") return this.#consider();
+    if (outcome !== "later") return this.#consider();
     if (!this.#closed) this.#timer = setTimeout(() => void this.#consider(), this.#every);
   }
 
-  /** What has lapsed is undone without a word, when the learner is not busy. */
+  /** What has lapsed is undone when the learner is not busy; nothing is sent of it. */
   async #tidy(): Promise<void> {
     if (this.#tidying) return;
     this.#tidying = true;
@@ -266,20 +281,29 @@ class PageAdaptation implements Adaptation {
     for (const entry of this.#entries.values()) {
       const { id, action, parameters } = entry.recommendation;
       if (!entry.told || offered.some((one) => one.id === id)) continue;
-      // A new decision for the same: what is in effect stays, and belongs to it.
-      const heir = offered.find(
+      // A new decision for the same: what is in effect stays, and belongs to it. What a handler
+      // did, a break for example, was for one decision.
+      const successor = offered.find(
         (one) =>
-          one.action === action && same(one.parameters, parameters) && !this.#entries.has(one.id),
+          entry.layer &&
+          one.action === action &&
+          same(one.parameters, parameters) &&
+          !this.#entries.has(one.id),
       );
-      if (!heir) return entry;
+      if (!successor) return entry;
       this.#entries.delete(id);
-      this.#entries.set(heir.id, { ...entry, recommendation: heir });
-      this.#ledger.pass(id, heir.id);
-      this.#client.apply(heir);
+      this.#entries.set(successor.id, { ...entry, recommendation: successor });
+      this.#client.apply(successor);
       this.#show();
     }
     return undefined;
   }
+}
+
+function remember(ids: Set<string>, id: string): void {
+  ids.add(id);
+  const [oldest] = ids;
+  if (ids.size > REMEMBERED) ids.delete(oldest!);
 }
 
 /** Resolves once the page has painted what was changed. */

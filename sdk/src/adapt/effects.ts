@@ -59,62 +59,60 @@ function number(name: string, given: unknown, least: number, most: number): Chan
 
 const STILL = new Set(["--mx-motion", "--mx-duration"]);
 
+const ROOTS = new WeakMap<HTMLElement, StyleLayers>();
+
+/** Those of an element: all clients of a page share them, or one would restore another's change. */
+export function layersOf(root: HTMLElement): StyleLayers {
+  const layers = ROOTS.get(root) ?? new StyleLayers(root);
+  ROOTS.set(root, layers);
+  return layers;
+}
+
 /** Changes of an element, one upon the other. The host's own changes win. */
-export class Ledger {
+class StyleLayers {
   readonly #root: HTMLElement;
-  readonly #layers = new Map<string, Changes>();
-  readonly #before = new Map<string, string | null>();
+  readonly #layers = new Set<Changes>();
+  /** Value, and priority of a property. */
+  readonly #before = new Map<string, readonly [string | null, string]>();
   readonly #written = new Map<string, string>();
-  readonly #reduced: MediaQueryList;
-  readonly #styled: boolean;
+  readonly #reduced = matchMedia("(prefers-reduced-motion: reduce)");
+  #styled = false;
 
   constructor(root: HTMLElement) {
     this.#root = root;
-    this.#styled = root.hasAttribute("style");
-    this.#reduced = matchMedia("(prefers-reduced-motion: reduce)");
-    this.#reduced.addEventListener("change", this.#rewrite);
   }
 
-  put(id: string, layer: Changes): void {
-    this.#layers.set(id, layer);
+  put(layer: Changes): void {
+    if (!this.#layers.size) {
+      this.#styled = this.#root.hasAttribute("style");
+      this.#reduced.addEventListener("change", this.#rewrite);
+    }
+    this.#layers.add(layer);
     this.#write(Object.keys(layer));
   }
 
-  /** The same change belongs to another recommendation from now on. */
-  pass(from: string, to: string): void {
-    const layer = this.#layers.get(from);
-    if (!layer) return;
-    this.#layers.delete(from);
-    this.#layers.set(to, layer);
-  }
-
-  take(id: string): void {
-    const layer = this.#layers.get(id) ?? {};
-    this.#layers.delete(id);
+  take(layer: Changes): void {
+    this.#layers.delete(layer);
     this.#write(Object.keys(layer));
-  }
-
-  close(): void {
-    for (const id of [...this.#layers.keys()]) this.take(id);
-    this.#reduced.removeEventListener("change", this.#rewrite);
+    if (!this.#layers.size) this.#reduced.removeEventListener("change", this.#rewrite);
   }
 
   #rewrite = (): void => this.#write([...this.#written.keys()]);
 
   #write(names: readonly string[]): void {
     for (const name of names) {
-      const [value] = [...this.#layers.values()].flatMap((one) => one[name] ?? []).reverse();
+      const [value] = [...this.#layers].flatMap((one) => one[name] ?? []).reverse();
       const now = this.#get(name);
       const written = this.#written.get(name);
       if (written === undefined) {
         if (value === undefined) continue; // the host has taken it over
-        this.#before.set(name, now);
+        this.#before.set(name, [now, this.#root.style.getPropertyPriority(name)]);
       } else if (now !== written) {
         this.#written.delete(name); // the host has set it since: it stays
         continue;
       }
       if (value === undefined) {
-        this.#set(name, this.#before.get(name) ?? null);
+        this.#set(name, ...this.#before.get(name)!);
         this.#written.delete(name);
       } else {
         const clamped = STILL.has(name) && this.#reduced.matches ? "0" : value;
@@ -130,12 +128,12 @@ export class Ledger {
     return style.getPropertyValue(name) || null;
   }
 
-  #set(name: string, value: string | null): void {
+  #set(name: string, value: string | null, priority = ""): void {
     const root = this.#root;
     if (name.startsWith("--")) {
       // Not by the attribute: a strict Content-Security-Policy forbids that.
       if (value === null) root.style.removeProperty(name);
-      else root.style.setProperty(name, value);
+      else root.style.setProperty(name, value, priority);
       // Chromium removes the attribute only once it has been read.
       if (!this.#styled && root.getAttribute("style") === "") root.removeAttribute("style");
     } else if (value === null) root.removeAttribute(name);

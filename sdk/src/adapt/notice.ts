@@ -1,4 +1,5 @@
 /** Says what was changed on the page, why, and offers to undo it. */
+import { same } from "../core/observable.ts";
 import type { Recommendation } from "../core/wire.gen.ts";
 import type { Adaptation } from "./actions.ts";
 
@@ -41,7 +42,10 @@ export function notice(
   box.className = "mx-notice";
   box.setAttribute("role", "status"); // it is read out when the learner pauses
   box.setAttribute("data-mx-ignore", "");
-  let known = new Set<string>();
+  let known: readonly Recommendation[] = [];
+  /** What the box is about, and what it will be about. */
+  let shown: Recommendation | undefined;
+  let next: Recommendation | undefined;
   let came: EventTarget | null = null;
   box.addEventListener("focusin", ({ relatedTarget }) => {
     if (!(relatedTarget instanceof Node && box.contains(relatedTarget))) came = relatedTarget;
@@ -61,14 +65,15 @@ export function notice(
   };
   const close = (): void => {
     const inside = box.contains(page.activeElement);
+    shown = undefined;
     box.replaceChildren();
     // Focus goes back to where it came from.
     if (inside && came instanceof HTMLElement) came.focus({ preventScroll: true });
   };
   const show = (recommendation: Recommendation): void => {
-    const { action, because } = recommendation;
+    const { action, because } = (shown = recommendation);
     const undo = button(words.undo, (pressed) => {
-      if (!adaptation.revert(recommendation)) return;
+      if (!shown || !adaptation.revert(shown)) return;
       pressed.textContent = words.undone; // it stays, and with it the focus
       pressed.setAttribute("aria-disabled", "true");
     });
@@ -80,12 +85,30 @@ export function notice(
       element("details", "", [element("summary", words.why), element("ul", "", reasons)]),
     );
   };
+  const within = (all: readonly Recommendation[], one: Recommendation | undefined): boolean =>
+    all.some(({ id }) => id === one?.id);
+  /** What holds the focus stays as it is until the focus has left. */
+  const update = (): void => {
+    if (box.contains(page.activeElement)) return;
+    if (within(known, next)) show(next!);
+    else if (shown && !within(known, shown)) close();
+    next = undefined;
+  };
+  box.addEventListener("focusout", () => setTimeout(update));
   const end = adaptation.active.subscribe((active) => {
-    const fresh = active.filter(({ id }) => !known.has(id)).at(-1);
-    const gone = active.length < known.size;
-    known = new Set(active.map(({ id }) => id));
-    if (fresh) show(fresh);
-    else if (gone && !box.contains(page.activeElement)) close();
+    const gone = known.filter((one) => !within(active, one));
+    for (const one of active) {
+      if (within(known, one)) continue;
+      // The same, decided anew: there is nothing to say.
+      const before = gone.find(
+        ({ action, parameters }) => action === one.action && same(parameters, one.parameters),
+      );
+      if (!before) next = one;
+      else if (shown?.id === before.id) shown = one;
+      else if (next?.id === before.id) next = one;
+    }
+    known = active;
+    update();
   });
   (page.body ?? root).append(box);
   return () => {

@@ -49,11 +49,15 @@ export class Quiet {
     );
   }
 
-  /** @returns whether it came to that: quiet, and `ready`, within so many milliseconds */
+  /**
+   * @returns whether it came to that: quiet, and `ready`, within so many milliseconds. Not at once
+   *   if not: who asks again and again lets the page go on in between
+   */
   async until(ready: () => boolean, within: number): Promise<boolean> {
     const end = performance.now() + within;
-    while (this.busy || !ready()) {
-      if (this.#closed || performance.now() >= end) return false;
+    for (let over = false; this.busy || !ready();) {
+      if (this.#closed || over) return false;
+      over = performance.now() >= end;
       await new Promise((go) => setTimeout(go, LOOK_EVERY));
     }
     return true;

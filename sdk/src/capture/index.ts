@@ -3,11 +3,13 @@
  *
  * Read are `data-mx-*` attributes, whether an element is in view, and times. Never read are text,
  * values, keys, when keys are pressed, where the pointer is, and any other attribute.
+ *
+ * While there is no consent nothing is watched: no time or way before it is part of what is told.
  */
 import type { Client, Recorded } from "../core/api.ts";
 import { Scrolling } from "./scrolling.ts";
 import { type Shown, Visibility } from "./visibility.ts";
-import { type Marks, marks, marksOf } from "./marks.ts";
+import { type Marks, ignored, marks, marksOf } from "./marks.ts";
 
 type What = { readonly [K in "id" | "task"]?: Marks[K] | undefined };
 
@@ -16,11 +18,37 @@ export interface CaptureOptions {
   readonly root?: Document | ShadowRoot | Element;
 }
 
-/** @returns what ends it. What is in view then has dwelled until then */
+/**
+ * @param client one without `consent` is recorded to always
+ * @returns what ends it. What is in view then has dwelled until then
+ */
 export function capture(
-  client: Pick<Client, "record">,
+  client: Pick<Client, "record"> & Partial<Pick<Client, "consent">>,
   { root = document }: CaptureOptions = {},
 ): () => void {
+  const { consent } = client;
+  let end: ((tell: boolean) => void) | undefined;
+  const follow = (): void => {
+    if (!consent || consent.get() === "granted") end ??= watch(client, root);
+    else {
+      end?.(false);
+      end = undefined;
+    }
+  };
+  const ignore = consent?.subscribe(follow);
+  follow();
+  return () => {
+    ignore?.();
+    end?.(true);
+    end = undefined;
+  };
+}
+
+/** @returns what ends it, and tells what there is until then, or forgets it */
+function watch(
+  client: Pick<Client, "record">,
+  root: Document | ShadowRoot | Element,
+): (tell: boolean) => void {
   const page = root instanceof Document ? root : root.ownerDocument;
   const record = (interactionType: string, { id, task }: What, more: object = {}): void =>
     void client.record({
@@ -50,12 +78,14 @@ export function capture(
     if (found && event.target instanceof Element && marksOf(event.target))
       record("submit", found, responded(event));
   };
-  const scroll = ({ target }: Event): void => scrolling.scrolled(target);
+  const scroll = ({ target }: Event): void => {
+    if (!ignored(root)) scrolling.scrolled(target);
+  };
   const tab = (): void => {
     const visible = page.visibilityState === "visible";
     if (!visible) scrolling.tell();
     visibility.tab(visible);
-    record("tab", {});
+    if (!ignored(root)) record("tab", {});
   };
 
   const quiet = { capture: true, passive: true } as const;
@@ -64,12 +94,13 @@ export function capture(
   root.addEventListener("scroll", scroll, quiet);
   // Before the client's own, which sends what there is when the page is hidden.
   page.addEventListener("visibilitychange", tab, quiet);
-  return () => {
+  return (tell) => {
     root.removeEventListener("click", click, quiet);
     root.removeEventListener("submit", submit, quiet);
     root.removeEventListener("scroll", scroll, quiet);
     page.removeEventListener("visibilitychange", tab, quiet);
-    scrolling.tell();
-    visibility.end();
+    if (tell) scrolling.tell();
+    else scrolling.forget();
+    visibility.end(tell);
   };
 }

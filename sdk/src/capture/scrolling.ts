@@ -1,5 +1,5 @@
 /** How far a page, or a marked part of it, was scrolled: one record for 5 s of scrolling. */
-import { marksOf } from "./marks.ts";
+import { marksOf, property } from "./marks.ts";
 
 /** Milliseconds that are told together. */
 export const SCROLL_EVERY = 5_000;
@@ -32,11 +32,17 @@ export class Scrolling {
   }
 
   tell(): void {
+    for (const [id, pixels] of this.#distances) if (pixels) this.#tell(id, Math.round(pixels));
+    this.forget();
+  }
+
+  forget(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const [id, pixels] of this.#distances) if (pixels) this.#tell(id, Math.round(pixels));
     this.#distances.clear();
   }
 }
 
-const place = (element: Element): number => element.scrollTop + element.scrollLeft;
+const place = (element: Element): number =>
+  Number(property(Element, "scrollTop", element)) +
+  Number(property(Element, "scrollLeft", element));

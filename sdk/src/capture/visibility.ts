@@ -1,8 +1,10 @@
 /** How long marked elements are in view, and how long a problem was before it was answered. */
-import { MARKED, type Marks, marksOf, problemOf } from "./marks.ts";
+import { MARKED, type Marks, attribute, marksOf, problemOf, property } from "./marks.ts";
 
 /** Seconds in view that are worth a record. */
 export const LEAST_DWELL = 1;
+/** Milliseconds after an answer in which what else comes, a click's submit, is the same one. */
+export const SAME_ANSWER = 1_000;
 /** Elements that are watched; further ones are not. */
 export const MOST_WATCHED = 500;
 /** Milliseconds between looks at what a page has changed. */
@@ -21,6 +23,8 @@ interface Watched {
   since: number | undefined;
   /** In view since the last answer, milliseconds. */
   asked: number;
+  /** When that was. */
+  answered: number;
 }
 
 export class Visibility {
@@ -54,12 +58,18 @@ export class Visibility {
     this.#watch();
   }
 
-  /** Seconds that the problem on this path was in view since it was last answered. */
+  /**
+   * Seconds that the problem on this path was in view since it was last answered.
+   *
+   * @returns undefined also for the rest of an answer that was told just before
+   */
   response(path: readonly EventTarget[]): number | undefined {
     const problem = problemOf(path);
     const watched = problem && this.#watched.get(problem);
     if (!watched) return undefined;
     const now = performance.now();
+    if (now - watched.answered < SAME_ANSWER) return undefined;
+    watched.answered = now;
     const asked = watched.asked + (watched.since === undefined ? 0 : now - watched.since);
     // What was in view until now goes on being so, and counts for the next answer from here.
     watched.asked = watched.since === undefined ? 0 : watched.since - now;
@@ -71,11 +81,12 @@ export class Visibility {
     for (const watched of this.#watched.values()) this.#update(watched);
   }
 
-  end(): void {
+  /** @param tell whether what is in view has dwelled until now, or is forgotten */
+  end(tell: boolean): void {
     this.#seen.disconnect();
     this.#changed.disconnect();
     clearTimeout(this.#timer);
-    this.tab(false);
+    if (tell) this.tab(false);
     this.#watched.clear();
   }
 
@@ -83,9 +94,9 @@ export class Visibility {
     this.#timer = undefined;
     for (const [element, watched] of this.#watched) {
       const shown = marksOf(element);
-      const problem = element.getAttribute("data-mx-problem");
-      if (element.isConnected && problem === watched.problem && same(shown, watched.shown))
-        continue;
+      const problem = attribute(element, "data-mx-problem");
+      const there = property(Node, "isConnected", element);
+      if (there && problem === watched.problem && same(shown, watched.shown)) continue;
       watched.inView = false;
       this.#update(watched);
       this.#seen.unobserve(element);
@@ -95,8 +106,9 @@ export class Visibility {
       if (this.#watched.has(element)) continue;
       if (this.#watched.size >= MOST_WATCHED) return;
       const shown = marksOf(element);
-      const problem = element.getAttribute("data-mx-problem");
-      this.#watched.set(element, { shown, problem, inView: false, since: undefined, asked: 0 });
+      const problem = attribute(element, "data-mx-problem");
+      const never = { inView: false, since: undefined, asked: 0, answered: -Infinity };
+      this.#watched.set(element, { shown, problem, ...never });
       this.#seen.observe(element);
     }
   }

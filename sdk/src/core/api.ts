@@ -4,6 +4,7 @@ import type { Consent } from "./consent.ts";
 import type { Reply } from "./conversation.ts";
 import type { Exercise, ExerciseOptions } from "./exercise.ts";
 import type { FeedOptions, Followed } from "./feed.ts";
+import type { Observable } from "./observable.ts";
 import type { Receipt } from "./receipts.ts";
 import type { ChatMessage, Feedback, Interaction, Recommendation } from "./wire.gen.ts";
 
@@ -25,6 +26,9 @@ export interface SayOptions {
 }
 
 export interface Client extends Followed {
+  readonly consent: Observable<Consent>;
+  /** True once it is closed, also by `logout`: then nothing of the learner can be read from it. */
+  readonly closed: Observable<boolean>;
   /** Record what the learner did. Never throws. */
   record(interaction: Recorded): Receipt;
   /** Collect the tries and hints of an exercise, and send them once. */

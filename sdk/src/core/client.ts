@@ -10,6 +10,7 @@ import { Following } from "./feed.ts";
 import { Ids } from "./ids.ts";
 import { Ledger } from "./ledger.ts";
 import type { Frame } from "./socket.ts";
+import { Source } from "./observable.ts";
 import { Outbox } from "./outbox.ts";
 import { Presence } from "./presence.ts";
 import type { Receipt } from "./receipts.ts";
@@ -38,6 +39,8 @@ class LearnerClient implements Client {
   readonly replies;
   readonly connection;
   readonly problems;
+  readonly consent;
+  readonly closed;
   readonly #env: Environment;
   readonly #scope: string;
   readonly #following: Following;
@@ -134,10 +137,11 @@ class LearnerClient implements Client {
       back: () => this.#pump(),
       busy: () => this.#ledger.books.pending > 0 || this.#answers.size > 0,
     });
-    this.#consent = new ConsentGate(options.consent ?? "pending", (granted) => {
-      if (granted) this.#begin();
-      else this.#withdraw();
-    });
+    const complain = (error: unknown): void => env.complain(error);
+    this.closed = new Source(false, complain);
+    const change = (granted: boolean): void => (granted ? this.#begin() : this.#withdraw());
+    this.#consent = new ConsentGate(options.consent ?? "pending", change, complain);
+    this.consent = this.#consent.observable;
     if (this.#consent.open) this.#begin();
     else if (this.#consent.state === "denied") this.#withdraw();
   }
@@ -249,6 +253,8 @@ class LearnerClient implements Client {
     this.#ledger.receipts.close();
     for (const answer of this.#answers) answer.fail("closed", "the client was closed");
     for (const done of this.#idle) done();
+    this.#following.clear();
+    this.closed.set(true);
   }
 
   stats(): Stats {

@@ -134,6 +134,12 @@ export class Following implements Followed {
     this.#pushes.restore(place);
   }
 
+  /** Forget what came: the next who looks at the page may be somebody else. */
+  clear(): void {
+    this.userState.set(undefined);
+    for (const list of [this.recommendations, this.interventions, this.replies]) list.set([]);
+  }
+
   #apply(frame: Frame): void {
     const known = frame as unknown;
     switch (frame.type) {

@@ -12,12 +12,13 @@ import type { Receipt } from "../core/receipts.ts";
 import type { ReplyText } from "../core/replies.ts";
 import type { Intervention, Recommendation } from "../core/wire.gen.ts";
 import { type Learner, NOTHING, type Snapshot, learner, present } from "./learners.ts";
-import { Around, type Surroundings } from "./provider.ts";
+import { PersonalizationContext, type Provided } from "./provider.ts";
 import {
   type Features,
   type LearnerState,
   type Off,
   isOff,
+  isOffered,
   learnerState,
   offered,
 } from "./state.ts";
@@ -80,7 +81,7 @@ export function useMLPersonalization(
   const visual = !isOff(off, "visualAdaptation");
   const store = useStore(userId, enableRealTimeAnalysis, visual);
   const { get, show } = useMemo(() => viewOf(store, off), [store, off]);
-  const now = useSyncExternalStore(store.subscribe, get, nothing);
+  const now = useSyncExternalStore(store.subscribe, get, served);
   return useMemo(() => show(now), [show, now]);
 }
 
@@ -93,7 +94,8 @@ export function useUserState<T>(
   selector: (state: LearnerState | undefined) => T,
   userId?: string,
 ): T {
-  const store = useStore(userId, true, true);
+  // It asks for no change of the page: whether there is one, useMLPersonalization says.
+  const store = useStore(userId, true, false);
   const kept = useRef<T | undefined>(undefined);
   // The value before stays the value while its content does: React compares them by identity.
   const select = ({ userState }: Snapshot): T => {
@@ -107,70 +109,83 @@ export function useUserState<T>(
   );
 }
 
-const nothing = (): Snapshot => NOTHING;
+/** What a server renders, and what a page then has to render first. */
+const SERVED: Snapshot = { ...NOTHING };
+const served = (): Snapshot => SERVED;
 
 interface Store {
   subscribe(heard: () => void): () => void;
   get(): Snapshot;
   present(): Learner | undefined;
-  /** Makes the learner where there may be one. */
-  open(): Learner | undefined;
+  /** For what a component does. Made, if it is not mounted yet; not again once it has gone. */
+  acting(): Learner | undefined;
   readonly memory: boolean;
 }
 
 /** The learner that a component follows. */
 function useStore(named: string | undefined, followed: boolean, visual: boolean): Store {
-  const around = useContext(Around);
+  const provided = useContext(PersonalizationContext);
   const store = useMemo(
-    () => storeOf(followed ? around : undefined, named, visual),
-    [followed, around, named, visual],
+    () => storeOf(followed ? provided : undefined, named, visual),
+    [followed, provided, named, visual],
   );
-  useEffect(() => store.present()?.given(around?.consent), [store, around]);
+  useEffect(() => store.present()?.given(provided?.consent), [store, provided]);
   return store;
 }
 
 function storeOf(
-  around: Surroundings | undefined,
+  provided: Provided | undefined,
   named: string | undefined,
   visual: boolean,
 ): Store {
-  const { url = "", memory = false, automatic, options } = around ?? {};
-  const userId = named ?? around?.userId;
+  const { url = "", memory = false, automatic, options } = provided ?? {};
+  const userId = named ?? provided?.userId;
   const key = { url, userId: userId!, memory };
   const there = (): Learner | undefined => present(key);
   const open = (): Learner | undefined => {
     const page = typeof document !== "undefined" || options?.current.environment;
     return userId && page && options ? learner(key, options) : undefined;
   };
+  let begun = false;
   return {
-    subscribe: (heard) => open()?.hold(heard, !!automatic && visual) ?? (() => {}),
+    subscribe: (heard) => {
+      begun = true;
+      return open()?.hold(heard, !!automatic && visual) ?? (() => {});
+    },
     get: () => there()?.snapshot ?? NOTHING,
     present: there,
-    open,
+    acting: () => (begun ? there() : open()),
     memory,
   };
 }
 
 /** Notes what a component reads, and holds its snapshot still while nothing of that changes. */
 function viewOf(store: Store, off: Off): { get(): Snapshot; show(now: Snapshot): Personalization } {
-  const read = new Set<keyof Snapshot>();
+  const read: Partial<Record<keyof Snapshot, unknown>> = {}; // as it was read
   const actions = actionsOf(store, off);
   let held = store.get();
   return {
     get: () => {
       const newest = store.get();
-      if ([...read].some((name) => held[name] !== newest[name])) held = newest;
+      const names = Object.keys(read) as (keyof Snapshot)[];
+      if (names.some((name) => read[name] !== newest[name])) {
+        for (const name of names) read[name] = newest[name];
+        held = newest;
+      }
       return held;
     },
     show: (now) => {
       const shown = { ...actions };
+      const from = { ...now };
       for (const name of Object.keys(now) as (keyof Snapshot)[])
         Object.defineProperty(shown, name, {
           enumerable: true,
           get: () => {
-            // What was not read before, nobody kept up to date.
-            const from = read.has(name) || now === NOTHING ? now : store.get();
-            read.add(name);
+            // What was not read before, nobody kept up to date. From here on it is.
+            if (!(name in read)) {
+              const newest = now === SERVED ? now : store.get();
+              Object.assign(from, { [name]: (read[name] = newest[name]) });
+            }
             if (name === "userState") return stateOf(from[name], off);
             if (name === "recommendations") return offersOf(from[name], off);
             return name === "replies" && isOff(off, "emotionalAnalysis")
@@ -198,33 +213,35 @@ const offersOf = /* @__PURE__ */ cached(offered);
 const stateOf = (state: Snapshot["userState"], off: Off): LearnerState | undefined =>
   state && states(state, off);
 
-function actionsOf({ open, memory }: Store, off: Off): Actions {
+function actionsOf({ acting, memory }: Store, off: Off): Actions {
   const adapted = (
     how: "apply" | "accept",
     recommendation: Recommendation,
   ): Promise<AdaptOutcome> => {
-    const adaptation = open()?.adaptation;
+    if (!isOffered(recommendation, off)) return Promise.resolve("feature_off");
+    const adaptation = acting()?.adaptation;
     return adaptation ? adaptation[how](recommendation) : Promise.resolve("no_handler");
   };
   return {
-    recordInteraction: ({ ...interaction }) => {
-      if (memory) delete (interaction as { elementId?: unknown }).elementId;
-      return open()?.client.record(interaction) ?? refusal("not_followed");
+    recordInteraction: (interaction) => {
+      const given = { ...interaction };
+      if (memory) delete given.elementId;
+      return acting()?.client.record(given) ?? refusal("not_followed");
     },
     sendMessage: (text, options) => {
       if (isOff(off, "emotionalAnalysis")) return refusal("feature_off");
-      return open()?.client.say(text, options) ?? refusal("not_followed");
+      return acting()?.client.say(text, options) ?? refusal("not_followed");
     },
     applyRecommendation: (recommendation) => adapted("apply", recommendation),
     acceptRecommendation: (recommendation) => adapted("accept", recommendation),
-    dismissRecommendation: (recommendation) => void open()?.client.dismiss(recommendation),
+    dismissRecommendation: (recommendation) => void acting()?.client.dismiss(recommendation),
     revertRecommendation: (recommendation) => {
-      const one = open();
+      const one = acting();
       if (!one?.adaptation?.revert(recommendation)) one?.client.revert(recommendation);
     },
-    setConsent: (consent) => open()?.setConsent(consent),
-    stats: () => open()?.client.stats(),
-    client: () => open()?.client,
+    setConsent: (consent) => acting()?.setConsent(consent),
+    stats: () => acting()?.client.stats(),
+    client: () => acting()?.client,
   };
 }
 

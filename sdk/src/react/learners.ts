@@ -56,7 +56,7 @@ export interface Snapshot {
 }
 
 const EMPTY: readonly never[] = Object.freeze([]);
-/** What a server renders, and a page before its client is there. */
+/** What a page shows before its client is there, and once it has gone. */
 export const NOTHING: Snapshot = Object.freeze({
   userState: undefined,
   recommendations: EMPTY,
@@ -91,7 +91,6 @@ export class Learner {
   readonly client: Client;
   readonly adaptation: Adaptation | undefined;
   snapshot: Snapshot = NOTHING;
-  #consent: Consent;
   #given: Consent | undefined;
   #holders = 0;
   #automatic = 0;
@@ -105,7 +104,6 @@ export class Learner {
     const { consent, adapt, capture } = options.current;
     const environment = (this.#env = options.current.environment ?? browser());
     this.#given = consent;
-    this.#consent = consent ?? "pending";
     const { userId } = key;
     this.client = createClient({
       url: key.url,
@@ -115,7 +113,7 @@ export class Learner {
         if (!getToken) throw new Error("no getToken: give the provider one");
         return getToken({ ...need, userId });
       },
-      consent: this.#consent,
+      consent: consent ?? "pending",
       storage: key.memory ? "memory" : "persistent",
       environment,
     });
@@ -126,13 +124,18 @@ export class Learner {
       const one = name === "adaptations" ? adaptation?.active : client[name as keyof Followed];
       return one ? [[name, one]] : [];
     });
-    this.#ends = this.#followed.map(([, one]) => one.subscribe(() => this.#refresh()));
-    this.#ends.push(() => {
-      stop?.();
-      adaptation?.close();
-      client.close();
-      gone();
-    });
+    this.#ends = [...this.#followed.map(([, one]) => one), client.consent].map((one) =>
+      one.subscribe(() => this.#refresh()),
+    );
+    this.#ends.push(
+      client.closed.subscribe(() => this.#end()),
+      () => {
+        stop?.();
+        adaptation?.close();
+        client.close();
+        gone();
+      },
+    );
     this.#refresh();
     this.#later();
   }
@@ -159,26 +162,34 @@ export class Learner {
   }
 
   setConsent(consent: Consent): void {
-    this.#consent = consent;
     this.client.setConsent(consent);
-    this.#refresh();
   }
 
   #later(): void {
-    if (this.#holders) return;
-    this.#timer = this.#env.setTimeout(() => {
-      for (const end of this.#ends.splice(0)) end();
-    }, RELEASE_AFTER);
+    if (!this.#holders && this.#ends.length)
+      this.#timer = this.#env.setTimeout(() => this.#end(), RELEASE_AFTER);
+  }
+
+  /** Let go of, or logged out: whoever still holds it has nothing to show any more. */
+  #end(): void {
+    this.#env.clearTimeout(this.#timer);
+    for (const end of this.#ends.splice(0)) end();
+    this.snapshot = NOTHING;
+    this.#tell();
   }
 
   #refresh(): void {
     const { phase } = this.client.connection.get();
     const isPersonalizationActive =
-      (phase === "live" || phase === "polling") && this.#consent === "granted";
+      (phase === "live" || phase === "polling") && this.client.consent.get() === "granted";
     const now = { ...NOTHING, isPersonalizationActive };
     for (const [name, one] of this.#followed)
       Object.assign(now, { [name]: Object.freeze(one.get()) });
     this.snapshot = Object.freeze(now);
+    this.#tell();
+  }
+
+  #tell(): void {
     for (const heard of [...this.#heard]) heard();
   }
 }

@@ -4,7 +4,7 @@ import {
   type ReactNode,
   createContext,
   createElement,
-  useEffect,
+  useInsertionEffect,
   useMemo,
   useState,
 } from "react";
@@ -17,11 +17,11 @@ export interface MLPersonalizationProviderProps extends HostOptions {
   readonly userId?: string;
   /** Apply visual recommendations of high confidence without being asked; needs `adapt`. */
   readonly enableRealTimeAdaptation?: boolean;
-  /** Keep nothing on disk, send no element ids, capture nothing. */
+  /** Keep nothing on disk, capture nothing; `recordInteraction` leaves element ids out. */
   readonly enablePrivacyMode?: boolean;
 }
 
-export interface Surroundings {
+export interface Provided {
   readonly url: string;
   readonly userId: string | undefined;
   readonly consent: Consent | undefined;
@@ -38,7 +38,7 @@ export function configure(options: HostOptions): void {
 }
 
 /** Without a provider nobody is followed. */
-export const Around = createContext<Surroundings | undefined>(undefined);
+export const PersonalizationContext = createContext<Provided | undefined>(undefined);
 
 export const MLPersonalizationProvider: FunctionComponent<MLPersonalizationProviderProps> = ({
   children,
@@ -49,12 +49,13 @@ export const MLPersonalizationProvider: FunctionComponent<MLPersonalizationProvi
 }) => {
   const options: HostOptions = { ...host, ...given(props) };
   const [box] = useState(() => ({ current: options }));
-  useEffect(() => {
+  // Before any effect of a component below: one of those makes the learner, with this.
+  useInsertionEffect(() => {
     box.current = options;
   });
   const { consent } = options;
   const url = options.url ?? globalThis.location?.origin ?? "";
-  const value = useMemo<Surroundings>(
+  const value = useMemo<Provided>(
     () => ({
       url,
       userId,
@@ -65,7 +66,7 @@ export const MLPersonalizationProvider: FunctionComponent<MLPersonalizationProvi
     }),
     [url, userId, consent, enableRealTimeAdaptation, enablePrivacyMode, box],
   );
-  return createElement(Around.Provider, { value }, children);
+  return createElement(PersonalizationContext.Provider, { value }, children);
 };
 
 /** A prop that is `undefined` is one that is not given. */

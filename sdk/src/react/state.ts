@@ -106,11 +106,12 @@ function figure(estimate: Estimate | false | undefined): Figure {
   return Object.freeze(estimate) as Figure;
 }
 
+/** Whether the feature that a recommendation belongs to is on. */
+export const isOffered = ({ action }: Recommendation, off: Off): boolean =>
+  !isOff(off, isVisual(action) ? "visualAdaptation" : "adaptiveLearning");
+
 export function offered(all: readonly Recommendation[], off: Off): readonly Recommendation[] {
-  const rest = all.filter(
-    ({ action }) => !isOff(off, isVisual(action) ? "visualAdaptation" : "adaptiveLearning"),
-  );
-  return Object.freeze(rest);
+  return Object.freeze(all.filter((one) => isOffered(one, off)));
 }
 
 /** A figure in words, for example "72%, measured, confidence 48%". */

@@ -71,7 +71,7 @@ export interface SimulatedLearner {
   push(kind: PushKind, body: object, causedBy?: readonly string[]): number;
   /** The tokens in use expire now: 4401, and 401 for them from here on. */
   expireToken(): void;
-  /** The network fails: sockets and polls end without a word. */
+  /** The network fails: sockets and polls end with no close frame. */
   cut(): void;
   /** The push log is lost: who resumes is told `recovered: false`. */
   loseLog(): void;

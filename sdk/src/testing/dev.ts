@@ -1,4 +1,4 @@
-/** `npx @masterx/sdk dev`: a gateway on this machine, a page that uses it, and keys that vex it. */
+/** `npx @masterx/sdk dev`: a gateway and a page on this machine, and keys that make it fail. */
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";

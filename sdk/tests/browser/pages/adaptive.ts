@@ -20,10 +20,15 @@ const handlers = Object.fromEntries(
       action,
       () => {
         handled.push(action);
+        if (query.get("hangs")) return new Promise<void>(() => {});
         return query.get("declines") ? false : () => void handled.push(`undo ${action}`);
       },
     ]),
 );
+/** Of another client, on the same page. */
+const others = new Source<readonly Recommendation[]>([], console.error);
+const nobody = { apply: receipt("other"), revert: receipt("other"), recommendations: others };
+const other = createAdaptation(nobody, { every: 0, notice: false });
 const adaptation = createAdaptation(
   { apply: receipt("applied"), revert: receipt("reverted"), recommendations },
   {
@@ -41,6 +46,8 @@ Object.assign(globalThis, {
   revert: (id: string) => adaptation.revert({ id }),
   automatic: (on: boolean) => adaptation.automatic(on),
   closeAll: () => adaptation.close(),
+  acceptOther: (list: Recommendation[]) => (others.set(list), other.accept(list[0]!)),
+  closeOther: () => other.close(),
   sent,
   handled,
   /** What stands on the root: attributes, the style among them. */

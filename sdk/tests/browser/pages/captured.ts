@@ -1,6 +1,7 @@
 /** A page with everything that may not be captured, and a little that may. */
 import { capture } from "../../../src/capture/index.ts";
-import type { Recorded } from "../../../src/index.ts";
+import { Source } from "../../../src/core/observable.ts";
+import type { Consent, Recorded } from "../../../src/index.ts";
 
 const recorded: Recorded[] = [];
 const make = (html: string): void => {
@@ -32,10 +33,14 @@ make(`
   </main>`);
 for (const form of document.forms)
   form.addEventListener("submit", (event) => event.preventDefault());
+const query = new URLSearchParams(location.search);
+const consent = new Source((query.get("consent") ?? "granted") as Consent, console.error);
 const end = capture({
+  consent,
   record: (one) => {
     recorded.push(structuredClone(one));
     return undefined as never;
   },
 });
-Object.assign(globalThis, { recorded, end, make });
+const setConsent = (state: Consent): void => consent.set(state);
+Object.assign(globalThis, { recorded, end, make, setConsent });
