@@ -122,8 +122,8 @@ class Journal:
         """The format that a version was written in, as far as it is known."""
         if (there := self.records.get(version)) is not None:
             return max(PREVIOUS, there[0])
-        # There is no way back to an older one: the newest record's was the highest.
-        return self._format if before is None else max(PREVIOUS, min(before[0], self._format))
+        # There is no way back to an older one: if the newest is of an older one, so is the first.
+        return self._format if before is None else max(PREVIOUS, before[0])
 
     def newest(self) -> int:
         """The highest version that anything names."""

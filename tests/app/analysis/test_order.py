@@ -214,10 +214,10 @@ def test_feedback_at_the_end_does_not_take_the_version_of_a_first_event_that_is_
 
 
 def test_outputs_of_later_versions_than_were_reached_show_that_events_are_gone() -> None:
-    order, worker = lived(2)
-    journal = worker.journal(since=99)
-    journal.told = {place: version + 1 for place, version in journal.told.items()}
-    found = in_order(order, journal, SETTINGS)
+    journal = Journal()
+    for version in (1, 2):
+        journal.output((INTERACTIONS, version), version)
+    found = in_order([source(FEEDBACK, 0, feedback("f"), NOW)], journal, SETTINGS)
     assert (found.exact, found.whole) == (False, False)
 
 
