@@ -10,6 +10,9 @@ it happened to fetch them. Two topics tell it, by the version that each update g
 
 Feedback and erasures have no output. They fill the versions that are left, each topic in its own
 order. `Ordered.exact` says whether that leaves no choice.
+
+Kafka drops the oldest records first. So what fills a version below every version that is known
+may stand in the place of an event that is gone: only a later stored record proves that it does not.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agents.learner import step_of
+from agents.runtime import envelope
 from agents.runtime.topics import EMOTIONS, ERASURES, FEEDBACK
 from models.learner.config import LearnerSettings
-from models.learner.record import FORMAT, PREVIOUS, LearnerRecord
+from models.learner.record import FORMAT, PREVIOUS, LearnerRecord, header_of
 from models.learner.update import Step
-from schemas.base import DecodeError
+from schemas.base import DecodeError, Event
 from schemas.topics.emotions import EmotionRead
 
 Place = tuple[str, int]
@@ -64,11 +68,14 @@ class Journal:
         applied: the highest applied offset of each topic in it.
         told: the lowest version that an output of each place names. A redelivery's output names
             the record as it stood then, so it is an upper bound.
+        erased_at: when the learner was last erased, by the changelog; UTC milliseconds.
     """
 
     records: dict[int, bytes] = field(default_factory=dict)
     applied: dict[int, dict[str, int]] = field(default_factory=dict)
     told: dict[Place, int] = field(default_factory=dict)
+    erased_at: int | None = None
+    _format: int = FORMAT
 
     def stored(self, value: bytes | None) -> None:
         """The next record of the changelog; None: a tombstone. Raises RecordError."""
@@ -76,11 +83,15 @@ class Journal:
             self.records.clear()  # versions begin anew
             self.applied.clear()
             return
+        header = header_of(value)
+        if header.erased_at is not None:
+            self.erased_at = max(header.erased_at, self.erased_at or 0)
         record = LearnerRecord.from_bytes(value)
         # The first of a version: what a fenced worker wrote stands behind its successor's.
         if record.version not in self.records:
             self.records[record.version] = value
             self.applied[record.version] = dict(record.applied)
+        self._format = record.format
 
     def output(self, place: Place, version: int) -> None:
         """The next output."""
@@ -109,8 +120,14 @@ class Journal:
 
     def format_of(self, version: int, before: bytes | None) -> int:
         """The format that a version was written in, as far as it is known."""
-        value = self.records.get(version, before)
-        return FORMAT if value is None else max(PREVIOUS, value[0])
+        if (there := self.records.get(version)) is not None:
+            return max(PREVIOUS, there[0])
+        # There is no way back to an older one: if the newest is of an older one, so is the first.
+        return self._format if before is None else max(PREVIOUS, before[0])
+
+    def newest(self) -> int:
+        """The highest version that anything names."""
+        return max(*self.records, *self.told.values(), 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +153,8 @@ class Ordered:
         exact: the topics leave no choice, and each stored record that stands is the same byte by
             byte. False: some steps are in the order of Kafka's times, or the worker had other
             settings.
-        whole: it begins with the learner's first event. False: with a stored record.
+        whole: it begins with the learner's first event, or with the marker of an erasure. False:
+            with another stored record.
         pending: records that led to nothing: the worker has yet to apply them, gave them up as
             dead letters, or they were received before an erasure.
     """
@@ -157,7 +175,9 @@ def in_order(sources: Iterable[Source], journal: Journal, settings: LearnerSetti
     versions = journal.versions()
     steps: list[_Step] = []
     pending = 0
-    for source in sorted(sources, key=lambda one: one.offset):
+    kept, forgotten = _since_erasure(sorted(sources, key=lambda one: one.offset), journal)
+    pending += forgotten
+    for source in kept:
         try:
             place = source.place
         except DecodeError:
@@ -171,6 +191,26 @@ def in_order(sources: Iterable[Source], journal: Journal, settings: LearnerSetti
     found = _Ordering(steps, versions, journal, settings).run()
     found.pending += pending
     return found
+
+
+def _since_erasure(sources: Sequence[Source], journal: Journal) -> tuple[Sequence[Source], int]:
+    """Without what an erasure made void, where its request is gone; and how many those are."""
+    erased_at = journal.erased_at
+    if erased_at is None or any(
+        one.topic == ERASURES and (_received(one) or 0) >= erased_at for one in sources
+    ):
+        # The request is applied like any record, and the states of before fall with it.
+        return sources, 0
+    kept = [one for one in sources if (at := _received(one)) is None or at > erased_at]
+    return kept, len(sources) - len(kept)
+
+
+def _received(source: Source) -> int | None:
+    """When masterx received it, UTC milliseconds; None: it cannot be read."""
+    try:
+        return envelope.read(Event, source).ingest_time
+    except DecodeError:
+        return None
 
 
 def applied(move: Move, stored: bytes | None, settings: LearnerSettings) -> Step | None:
@@ -218,16 +258,40 @@ class _Ordering:
         self._found = Ordered()
         self._record = LearnerRecord()
         self._stored: bytes | None = None
+        # No event of a version above this one is gone; None: nothing tells.
+        self._lowest = min((one.version for one in steps if one.version is not None), default=None)
         self._queues = self._all()
         # So many moves are proven by a stored record, and were exact or not.
         self._proven = 0
         self._exact = True
+        # Since then, a record was taken that may stand for one that is gone; and a state followed.
+        self._stands_in = self._in_doubt = False
 
     def run(self) -> Ordered:
         """All moves."""
+        self._apply_all()
+        while self._is_short():
+            start = self._journal.beside(0, after=self._record.version)
+            if start is None:
+                self._found.exact = self._found.whole = False
+                break
+            self._go_on_from(start)
+            self._apply_all()
+        self._found.exact &= not self._in_doubt
+        self._heads()
+        if self._queues.get(ERASURES):
+            # Behind what has yet to be gathered: whatever was before it does not count.
+            self._found.moves.clear()
+        return self._found
+
+    def _apply_all(self) -> None:
         while (step := self._next()) is not None:
             self._apply(step)
-        return self._found
+
+    def _is_short(self) -> bool:
+        """Whether events are gone: the record had later versions, and none of them is to come."""
+        version = self._record.version
+        return self._journal.newest() > version and version + 1 not in self._to_come
 
     def _all(self) -> dict[str, deque[_Step]]:
         queues: dict[str, deque[_Step]] = {}
@@ -270,6 +334,7 @@ class _Ordering:
         # Behind the last output, only what has none is left: its order shows in no state.
         silent = is_last and all(one.source.topic in _UNTOLD for one in loose)
         self._found.exact &= len(loose) <= 1 or silent
+        self._stands_in |= self._lowest is None or self._record.version + 1 < self._lowest
         return min(loose or heads, key=lambda one: (one.source.timestamp, one.source.offset))
 
     def _apply(self, step: _Step) -> None:
@@ -283,6 +348,7 @@ class _Ordering:
         self._record, self._stored = done.record, done.record.to_bytes()
         version = self._record.version
         self._found.exact &= step.version in (None, version)
+        self._in_doubt |= self._stands_in and step.source.topic not in _UNTOLD
         if (there := self._journal.records.get(version)) is None:
             return
         if self._journal.applied[version] != self._record.applied:
@@ -290,12 +356,17 @@ class _Ordering:
             self._go_on_from(there)
             return
         self._found.exact &= there == self._stored
+        if there == self._stored:
+            # It remembers the ids of what was applied: nothing stood for anything else.
+            self._stands_in = self._in_doubt = False
         self._proven, self._exact = len(self._found.moves), self._found.exact
 
     def _go_on_from(self, stored: bytes) -> None:
         """A stored record takes the place of what is not proven."""
         del self._found.moves[self._proven :]
-        self._found.exact, self._found.whole = self._exact, False
+        self._found.exact = self._exact
+        self._found.whole = header_of(stored).is_marker
+        self._stands_in = self._in_doubt = False
         self._found.moves.append(Move(None, stored[0], stored))
         self._proven = len(self._found.moves)
         self._record, self._stored = LearnerRecord.from_bytes(stored), stored

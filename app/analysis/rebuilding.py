@@ -41,16 +41,17 @@ from agents.runtime.topics import (
 from app.analysis.order import Journal, Ordered, Source, applied, in_order
 from app.analysis.reading import consuming
 from app.kafka.redrive import partition_counts, scan
-from app.kafka.topics import physical
+from app.kafka.topics import catalogue, physical
 from app.process.errors import OperatorError
 from app.settings import Settings
 from models.files import replacing
 from models.learner.config import LearnerSettings
-from models.learner.record import RecordError
-from schemas.base import DecodeError
+from models.learner.record import RecordError, header_of
+from schemas.base import DecodeError, now_ms
 from schemas.topics.actions import RecommendationsMade
 from schemas.topics.state import UserState
 
+_DAY_MS: Final = 86_400_000
 _EVENTS: Final = (INTERACTIONS, EMOTIONS, FEEDBACK, ERASURES)
 _SCHEMA: Final = """
 CREATE TABLE event (key, topic, place, at, headers, value);
@@ -260,12 +261,20 @@ async def _gather(
     key: bytes | None,
     into: _Gathered,
 ) -> None:
+    now = now_ms()
+    oldest = {
+        topic.name: now - int(topic.retention_days * _DAY_MS)
+        for topic in catalogue(settings.kafka)
+        if topic.retention_days is not None
+    }
     async with consuming(settings) as consumer:
 
         async def records(topic: str) -> AsyncIterator[ConsumerRecord]:
             name = physical(settings, topic)
             async for record in scan(consumer, counts, name, {into.partition}, 0):
-                if key is None or record.key == key:
+                # Kafka may have dropped a request to erase, and yet to drop what it was about.
+                is_kept = record.timestamp >= oldest.get(topic, 0)
+                if is_kept and (key is None or record.key == key):
                     yield record
 
         for topic in _EVENTS:
@@ -289,9 +298,14 @@ def states_of(ordered: Ordered, settings: LearnerSettings) -> list[UserState]:
     """The state after each step, under some settings; none of before an erasure."""
     states: list[UserState] = []
     stored: bytes | None = None
+    erased_at: int | None = None
     for move in ordered.moves:
         if move.source is None:
             stored = move.start
+            at = None if stored is None else header_of(stored).erased_at
+            if at is not None and (erased_at is None or at > erased_at):
+                states.clear()
+                erased_at = at
             continue
         step = applied(move, stored, settings)
         if step is None or not step.changed or step.record is None:
@@ -300,6 +314,7 @@ def states_of(ordered: Ordered, settings: LearnerSettings) -> list[UserState]:
         stored = step.record.to_bytes()
         if move.source.topic == ERASURES:
             states.clear()
+            erased_at = step.record.erased_at
         elif step.outputs is not None:
             states.append(step.outputs.state)
     return states

@@ -12,14 +12,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from agents.runtime.topics import EMOTIONS, ERASURES, FEEDBACK, INTERACTIONS
-from app.analysis.order import Journal, Move, Source, applied, in_order
+from app.analysis.order import Journal, Move, Ordered, Source, applied, in_order
 from app.analysis.rebuilding import states_of
 from models.learner.config import LearnerSettings
 from models.learner.record import FORMAT, PREVIOUS
 from schemas.base import Message
-from schemas.topics.operations import ErasureRequested
 from schemas.topics.state import UserState
-from tests.models.learner.build import NOW, USER, batch, feedback, interaction, reading
+from tests.models.learner.build import NOW, USER, batch, erasure, feedback, interaction, reading
 
 SETTINGS = LearnerSettings()
 
@@ -109,7 +108,8 @@ def test_whichever_topic_tells_the_order_the_states_are_those_that_were(
     seed: int, told_by: str
 ) -> None:
     order, worker = lived(seed)
-    since = len(worker.changelog) if told_by == "outputs" else 0
+    # Compaction leaves the newest.
+    since = len(worker.changelog) - 1 if told_by == "outputs" else 0
     journal = worker.journal(since=since, outputs=told_by != "changelog")
 
     found = in_order(sorted(order, key=lambda one: one.topic), journal, SETTINGS)
@@ -173,6 +173,54 @@ def test_outputs_sent_again_of_one_topic_leave_no_choice() -> None:
     assert states_of(found, SETTINGS) == worker.states
 
 
+def without_the_first(order: list[Source], worker: Worker, gone: int, since: int) -> Any:
+    """Kafka has lost the first events and their outputs; `since` is as in `Worker.journal`."""
+    left = order[gone:]
+    places = {one.place for one in left}
+    worker.outputs = [told for told in worker.outputs if told[0] in places]
+    return in_order(left, worker.journal(since=since), SETTINGS)
+
+
+@hypothesis_settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_where_the_first_events_and_outputs_are_gone_no_wrong_state_counts_as_exact(
+    seed: int,
+) -> None:
+    order, worker = lived(seed, count=14)
+    live = {state.version: state for state in worker.states}
+    for gone in range(1, 13):
+        for since in (99, len(worker.changelog) - 1, len(worker.changelog) - 3, gone + 1):
+            found = without_the_first(order, worker, gone, since)
+            wrong = [one for one in states_of(found, SETTINGS) if live.get(one.version) != one]
+            assert not (wrong and found.exact), (gone, since, [one.version for one in wrong])
+
+
+def test_feedback_at_the_end_does_not_take_the_version_of_a_first_event_that_is_gone() -> None:
+    events = [
+        source(INTERACTIONS, 0, batch([interaction("gone")]), NOW),
+        source(INTERACTIONS, 1, batch([interaction("left")]), NOW),
+        source(FEEDBACK, 0, feedback("f"), NOW),
+    ]
+    worker = Worker()
+    for one in events:
+        worker.apply(one)
+
+    found = without_the_first(events, worker, 1, 2)
+
+    # The state of version 2 counts two interactions, and one of them is nowhere any more.
+    assert (found.exact, found.whole, states_of(found, SETTINGS)) == (True, False, [])
+    # Where no stored record tells it either, it is said.
+    assert not without_the_first(events, worker, 1, 99).exact
+
+
+def test_outputs_of_later_versions_than_were_reached_show_that_events_are_gone() -> None:
+    journal = Journal()
+    for version in (1, 2):
+        journal.output((INTERACTIONS, version), version)
+    found = in_order([source(FEEDBACK, 0, feedback("f"), NOW)], journal, SETTINGS)
+    assert (found.exact, found.whole) == (False, False)
+
+
 def test_feedback_does_not_stand_in_for_an_event_that_is_gone() -> None:
     """Kafka has lost the first event; the versions alone would leave its place to the feedback."""
     moments = [NOW + 1_000 * number for number in range(4)]
@@ -217,10 +265,7 @@ def test_stored_records_show_that_other_events_took_the_versions_of_those_that_a
 
 def test_an_erasure_leaves_no_state_of_before_whether_it_is_applied_or_not() -> None:
     order, worker = lived(9)
-    erasure = ErasureRequested(
-        event_id="e", user_id=USER, event_time=NOW, ingest_time=NOW + 10_000_000
-    )
-    forgotten = [*order, source(ERASURES, 0, erasure, NOW)]
+    forgotten = [*order, source(ERASURES, 0, erasure(NOW + 10_000_000), NOW)]
     assert states_of(in_order(forgotten, worker.journal(), SETTINGS), SETTINGS) == []
     worker.apply(forgotten[-1])
     after = source(INTERACTIONS, 10_000, batch([interaction("new")], ingest=NOW + 10_000_001), NOW)
@@ -228,6 +273,58 @@ def test_an_erasure_leaves_no_state_of_before_whether_it_is_applied_or_not() -> 
     states = states_of(in_order([*forgotten, after], worker.journal(), SETTINGS), SETTINGS)
     assert states == worker.states[-1:]
     assert states[0].activity.interactions == 1
+
+
+def erased_life() -> tuple[list[Source], Worker]:
+    """Two batches, an erasure, and a batch of the life after it."""
+    events = [
+        source(INTERACTIONS, 0, batch([interaction("a")], ingest=NOW), NOW),
+        source(INTERACTIONS, 1, batch([interaction("b")], ingest=NOW + 1), NOW),
+        source(ERASURES, 0, erasure(NOW + 2), NOW),
+        source(INTERACTIONS, 2, batch([interaction("c")], ingest=NOW + 3), NOW),
+    ]
+    worker = Worker()
+    for one in events:
+        worker.apply(one)
+    return events, worker
+
+
+@pytest.mark.parametrize("since", [0, 1, 2])
+@pytest.mark.parametrize("lives_again", [True, False])
+def test_the_marker_tells_of_an_erasure_whose_request_kafka_has_dropped(
+    since: int, lives_again: bool
+) -> None:
+    events, worker = erased_life()
+    if not lives_again:
+        del events[3], worker.changelog[3], worker.outputs[2]
+    left = [one for one in events if one.topic != ERASURES]
+
+    found = in_order(left, worker.journal(since=since), SETTINGS)
+
+    assert states_of(found, SETTINGS) == (worker.states[2:] if lives_again else [])
+    # Nothing of this life is gone.
+    assert (found.exact, found.whole, found.pending) == (True, True, 2)
+
+
+def test_of_an_erased_learner_a_later_record_tells_it_too() -> None:
+    events, worker = erased_life()
+    left = [one for one in events if one.topic != ERASURES]
+    found = in_order(left, worker.journal(since=3), SETTINGS)
+    assert (found.exact, found.whole, states_of(found, SETTINGS)) == (True, False, [])
+
+
+def test_a_start_behind_an_erasure_clears_the_states_of_before() -> None:
+    events, worker = erased_life()
+    marker = worker.changelog[2]
+    moves = [Move(events[0], FORMAT), Move(None, FORMAT, marker), Move(events[3], FORMAT)]
+    assert states_of(Ordered(moves), SETTINGS) == worker.states[2:]
+
+
+def test_an_erasure_that_waits_behind_events_to_come_leaves_no_state_of_before() -> None:
+    events, worker = erased_life()
+    # The second batch came, and was applied, after the interactions had been gathered.
+    found = in_order([events[0], events[2]], worker.journal(), SETTINGS)
+    assert states_of(found, SETTINGS) == []
 
 
 @pytest.mark.parametrize("value", [b"{", b'{"eventId":"e"}'])

@@ -10,16 +10,20 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from agents.runtime.topics import (
     EMOTIONS,
     ERASURES,
     FEEDBACK,
     INTERACTIONS,
+    LEARNER_CHANGELOG,
     RECOMMENDATIONS,
     USER_STATE,
 )
-from app.analysis.rebuilding import UnusableSettings, rebuild, with_changes
+from app.analysis.rebuilding import UnusableSettings, _Gathered, rebuild, with_changes
+from app.kafka.topics import physical
 from app.settings import Settings
 from models.learner.config import LearnerSettings
 from schemas.base import Message, new_event_id, now_ms
@@ -114,6 +118,17 @@ async def send(settings: Settings, events: Mapping[str, list[Any]]) -> None:
     await asyncio.gather(*(produce(settings, topic, made) for topic, made in events.items()))
 
 
+async def drop(settings: Settings, topic: str, partition: int, before: int) -> None:
+    """As Kafka does at the end of the retention: every record before this offset."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    await admin.start()
+    try:
+        place = TopicPartition(physical(settings, topic), partition)
+        await admin.delete_records({place: RecordsToDelete(before_offset=before)})
+    finally:
+        await admin.close()
+
+
 async def all_applied(settings: Settings, events: Mapping[str, int]) -> None:
     """Until the learner worker has committed so many records of each topic."""
     for topic, count in events.items():
@@ -162,7 +177,14 @@ async def test_every_state_is_rebuilt_to_the_byte(
         await all_applied(topics, {**total, INTERACTIONS: total[INTERACTIONS] + 1})
         assert await worker.stop() == 0
     if not with_changelog:  # as after compaction: only `recommendations` tells the order
-        monkeypatch.setattr("app.analysis.rebuilding._Gathered.stored", lambda *_: None)
+        newest = {one.key: one.offset for one in await read_all(topics, LEARNER_CHANGELOG)}
+        take = _Gathered.stored
+
+        def compacted(into: _Gathered, record: Any) -> None:
+            if record.offset == newest[record.key]:
+                take(into, record)
+
+        monkeypatch.setattr(_Gathered, "stored", compacted)
     out = tmp_path / "states.jsonl"
 
     done = await rebuild(topics, out)
@@ -275,6 +297,56 @@ async def test_a_forgotten_learner_has_no_state_of_before(topics: Settings, tmp_
     assert any(user == "ada" for user, *_ in reborn)
     assert written(out) == reborn
     assert (done.different, done.inexact) == (0, 0)
+
+
+@pytest.mark.services
+async def test_a_learner_is_forgotten_also_where_kafka_has_dropped_the_request(
+    topics: Settings, tmp_path: Path
+) -> None:
+    story = Story(seed=5)
+    events, later = story.events(60), story.events(60)
+    await send(topics, events)
+    at = max(message.ingest_time for made in events.values() for _, message in made)  # type: ignore[attr-defined]
+    erasure = ErasureRequested(event_id="e", user_id="ada", event_time=at, ingest_time=at)
+    out = tmp_path / "states.jsonl"
+    async with WorkerProcess("learner", topics, tmp_path / "log"):
+        await all_applied(topics, sizes(events))
+        before = await live_states(topics)
+        [(partition, offset)] = await produce(topics, ERASURES, [("ada", erasure)])
+        await all_applied(topics, {ERASURES: 1})
+        await drop(topics, ERASURES, partition, offset + 1)
+        done = await rebuild(topics, out)
+        assert {user for user, *_ in written(out)} == set(USERS) - {"ada"}
+        assert (done.different, done.inexact, done.in_part) == (0, 0, 0)
+        await send(topics, later)
+        await all_applied(topics, sizes(events, later))
+
+    done = await rebuild(topics, out)
+
+    of_ada = {name for name in before if name[0] == "ada"}
+    live = await live_states(topics)
+    assert of_ada
+    assert written(out) == {name: value for name, value in live.items() if name not in of_ada}
+    assert any(user == "ada" for user, *_ in written(out))
+    assert (done.different, done.inexact, done.in_part) == (0, 0, 0)
+
+
+@pytest.mark.services
+async def test_what_is_past_retention_is_left_out_though_kafka_has_yet_to_delete_it(
+    topics: Settings, tmp_path: Path
+) -> None:
+    events = Story(seed=2).events(20)
+    await send(topics, events)
+    async with WorkerProcess("learner", topics, tmp_path / "log"):
+        await all_applied(topics, sizes(events))
+    await asyncio.sleep(1)
+    short = topics.kafka.model_copy(update={"retention_days": 1 / 86_400})
+    out = tmp_path / "states.jsonl"
+
+    done = await rebuild(topics.model_copy(update={"kafka": short}), out)
+
+    assert (out.read_bytes(), done.states, done.pending) == (b"", 0, 0)
+    assert (await rebuild(topics, out)).states == len(await live_states(topics))
 
 
 @pytest.mark.services
