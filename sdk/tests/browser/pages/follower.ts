@@ -1,31 +1,16 @@
 /** A page that only follows, through every cut: what it shows, and what came by its line. */
-import { browser, createFeed, type Socket } from "../../../src/index.ts";
+import { createFeed } from "../../../src/index.ts";
+import { watching } from "../watching.ts";
 
 const query = new URLSearchParams(location.search);
 const userId = query.get("user") ?? "ada";
 const tell = (what: object): void => told(JSON.stringify(what));
 
-const here = browser();
 const feed = createFeed({
   url: query.get("gateway") ?? location.origin,
   userId,
   getToken: async () => (await fetch(`/token?user=${userId}`)).text(),
-  environment: {
-    ...here,
-    openSocket: (url, protocols) => {
-      const socket = here.openSocket!(url, protocols);
-      (socket as unknown as WebSocket).addEventListener("message", ({ data }) =>
-        causes(JSON.parse(String(data))),
-      );
-      return socket as Socket;
-    },
-    fetch: async (input, init) => {
-      const answer = await here.fetch(input, init);
-      if (answer.ok && String(input).includes("/pushes/"))
-        (await answer.clone().json()).frames.forEach(causes);
-      return answer;
-    },
-  },
+  environment: watching(causes),
 });
 
 /** The ids of what each push was caused by are the wire's, and no observable shows them. */

@@ -1,5 +1,6 @@
 /** A lesson that records without end, and tells the test what became of each event. */
-import { browser, createClient } from "../../../src/index.ts";
+import { createClient } from "../../../src/index.ts";
+import { watching } from "../watching.ts";
 
 declare global {
   var told: (text: string) => void;
@@ -14,7 +15,7 @@ const greeted = ({ type, offset }: Record<string, unknown>): void => {
 };
 let skew = 0;
 let seconds = 900;
-const here = browser();
+const here = watching(greeted);
 const client = createClient({
   url: query.get("gateway") ?? location.origin,
   userId,
@@ -24,23 +25,7 @@ const client = createClient({
     return (await fetch(path, { signal })).text();
   },
   consent: "granted",
-  environment: {
-    ...here,
-    now: () => here.now() + skew,
-    openSocket: (url, protocols) => {
-      const socket = here.openSocket!(url, protocols);
-      (socket as unknown as WebSocket).addEventListener("message", ({ data }) =>
-        greeted(JSON.parse(String(data))),
-      );
-      return socket;
-    },
-    fetch: async (input, init) => {
-      const answer = await here.fetch(input, init);
-      if (answer.ok && String(input).includes("/pushes/"))
-        (await answer.clone().json()).frames.forEach(greeted);
-      return answer;
-    },
-  },
+  environment: { ...here, now: () => here.now() + skew },
 });
 
 // Another one after each load: names of events are never used again.
