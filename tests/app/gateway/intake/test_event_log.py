@@ -16,7 +16,7 @@ from app.gateway.intake.event_log import EventLog, EventLogUnavailable
 from app.kafka.admin import create_topics
 from app.kafka.producer import Producer
 from app.kafka.topics import physical
-from app.process.keyed_lock import KeyedLock
+from app.process.concurrency import KeyedLock
 from app.settings import Settings
 from tests.app.gateway.edge import records
 
