@@ -37,9 +37,11 @@ from app.settings import get_settings
 from models.emotion.artefact.artefact import load
 from models.emotion.artefact.card import EmotionCard
 from models.emotion.config import EmotionSettings
+from models.emotion.language import Languages
 from models.emotion.network.encoders import locate
 from models.emotion.serving import EmotionReader, Observer
 from models.emotion.training.examples import goemotions
+from models.judged import judged_copy
 
 T = TypeVar("T")
 
@@ -82,7 +84,12 @@ class ModelTime(Observer):
 
 
 def texts_of(count: int) -> list[str]:
-    """The texts that all are measured with."""
+    """The texts that all are measured with: those that our reader does not turn away."""
+    languages = Languages(["en"], get_settings().emotion.language)
+    return [text for text in _texts(count) if languages.knows(judged_copy(text))]
+
+
+def _texts(count: int) -> list[str]:
     file = get_settings().data_dir / "goemotions" / "dev.tsv"
     if file.is_file():
         return [example.text for example in goemotions(file)][:count]

@@ -66,3 +66,15 @@ class Mood(StrEnum):
     NEUTRAL = "neutral"
     POSITIVE = "positive"
     UNKNOWN = "unknown"
+
+
+class Concern(StrEnum):
+    """What a message may be about that a person should know of."""
+
+    SUICIDE = "suicide"
+    SELF_HARM = "self_harm"
+    ABUSE = "abuse"
+    VIOLENCE_AT_HOME = "violence_at_home"
+    OTHER_IN_DANGER = "other_in_danger"
+    EATING = "eating"
+    DISTRESS = "distress"

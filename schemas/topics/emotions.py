@@ -56,6 +56,17 @@ class Emotion(StrEnum):
     NEUTRAL = "neutral"
 
 
+class Unread(StrEnum):
+    """Why a message was not read although the model worked."""
+
+    UNSUPPORTED_LANGUAGE = "unsupported_language"
+    """It is in a language that the model was not trained on."""
+    NOTHING_TO_READ = "nothing_to_read"
+    """Nothing can be seen in it, or the model knows too few of its pieces."""
+    NOT_THE_LEARNER = "not_the_learner"
+    """It is a pasted exercise or code: the learner does not speak in it."""
+
+
 class PAD(Message):
     """Pleasure (valence), arousal and dominance, each in [0, 1] (Mehrabian and Russell, 1974)."""
 
@@ -68,9 +79,9 @@ class EmotionRead(Derived):
     """The reading of one message.
 
     `probabilities` holds only classes that the model was trained on; a class
-    without training data is absent, not zero. When the model could not be used
-    within its bound, or nothing can be seen in the text, `status` is
-    `unavailable` and there are no probabilities.
+    without training data is absent, not zero. When the message was not read, `status`
+    is `unavailable` and there are no probabilities: `reason` says why, and is absent
+    where the model could not be used within its bound.
     """
 
     clock_offset: ClockOffset
@@ -78,6 +89,14 @@ class EmotionRead(Derived):
         default="ok",
         pattern="^(ok|unavailable)$",
         description="ok, or unavailable: the message was not read",
+    )
+    reason: Unread | None = Field(
+        default=None, description="why it was not read; absent where it was, or the model was down"
+    )
+    coverage: Unit | None = Field(
+        default=None,
+        description="share of the message that was read; absent where nothing was, and in records "
+        "from before it was told",
     )
     model_version: str = Field(default="", description="names the emotion model")
     probabilities: dict[Emotion, Unit] = Field(

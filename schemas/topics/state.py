@@ -9,7 +9,7 @@ from pydantic import Field
 
 from schemas.base import Count, Derived, Message, Number, Unit
 from schemas.times import In, Millis
-from schemas.topics.emotions import Emotion
+from schemas.topics.emotions import Emotion, Unread
 from schemas.vocabulary import Level
 
 
@@ -174,6 +174,10 @@ class UserState(Derived):
         default="ok",
         description="ok, or unavailable: the last message was not read and is not in the state; "
         "simulated: the SDK's testing gateway made the state up, of nobody",
+    )
+    model_reason: Unread | None = Field(
+        default=None,
+        description="why the last message was not read; absent where it was, or the model was down",
     )
     readiness: Readiness | None = Field(default=None, description="absent without its net")
     intervention: InterventionNeed | None = Field(

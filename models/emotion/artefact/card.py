@@ -26,6 +26,10 @@ class Shape(BaseModel):
     wide: int = Field(
         0, ge=0, description="buckets of the wide part, a power of two; 0: no such part"
     )
+    concern: bool = Field(False, description="whether there is a head that reads danger")
+    speaking: bool = Field(
+        False, description="whether there is a head that tells a learner's words from pasted ones"
+    )
 
     @field_validator("wide")
     @classmethod
@@ -33,6 +37,24 @@ class Shape(BaseModel):
         if buckets & (buckets - 1):
             raise ValueError("not a power of two")
         return buckets
+
+
+class Joining(BaseModel):
+    """How the windows of a long text become one reading; learned on long authored texts.
+
+    A window's weight is exp(last where it is the last one, and feeling times how far its valence
+    lies from neutral, in logits).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    length: int = Field(
+        128, ge=8, description="tokens of a long text's window, at most those of any text"
+    )
+    overlap: int = Field(32, ge=0, description="tokens that neighbouring windows share, at least")
+    last: float = Field(0.0, description="log weight of the last window")
+    feeling: float = Field(0.0, ge=0, description="log weight for each logit from neutral")
+    neutral: float = Field(0.0, description="the valence that shows no feeling, in logits")
 
 
 class Calibration(BaseModel):
@@ -47,8 +69,24 @@ class Calibration(BaseModel):
     goemotions_temperature: float = Field(1.0, gt=0)
     emotions_shift: dict[str, float] = Field(default_factory=dict)
     goemotions_shift: dict[str, float] = Field(default_factory=dict)
+    concern_temperature: float = Field(1.0, gt=0)
+    concern_shift: float = 0.0
+    speaking_temperature: float = Field(1.0, gt=0)
+    speaking_shift: float = 0.0
     emotions_threshold: dict[str, float] = Field(default_factory=dict)
     goemotions_threshold: dict[str, float] = Field(default_factory=dict)
+
+
+Band = tuple[float, float]
+"""Lowest and highest valence, in [0, 1]."""
+
+
+def checked_band(band: Band) -> Band:
+    """The band itself. Raises ValueError where it is none."""
+    low, high = band
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"{low:g},{high:g}: expected 0 <= low <= high <= 1")
+    return band
 
 
 class TrainingSource(BaseModel):
@@ -78,7 +116,18 @@ class EmotionCard(ArtefactCard):
         default_factory=list, description="known from the authored corpus only"
     )
     absent: list[Emotion] = Field(default_factory=list, description="of the 41, without any data")
+    languages: list[str] = Field(
+        default=["en"],
+        min_length=1,
+        description="of the texts that taught it (ISO 639-1); others are not read",
+    )
     calibration: Calibration = Calibration()
+    joining: Joining = Joining()
+    neutral_band: Band = Field(
+        (0.47, 0.53),
+        description="valence that is no sign of a feeling: lowest, highest; above is a pleasant "
+        "one, below an unpleasant one",
+    )
     graph: dict[str, CardFigures] = Field(
         default_factory=dict,
         description="what the graph for a processor costs beside the float32 network, on dev",
@@ -88,6 +137,11 @@ class EmotionCard(ArtefactCard):
     metrics: dict[str, CardFigures] = Field(default_factory=dict)
     limits: list[str] = Field(default_factory=list)
     reproduce: str = ""
+
+    @field_validator("neutral_band")
+    @classmethod
+    def _a_band(cls, band: Band) -> Band:
+        return checked_band(band)
 
     @model_validator(mode="before")
     @classmethod
@@ -100,6 +154,8 @@ class EmotionCard(ArtefactCard):
 
 LIMITS = [
     "English text only; a message is read alone, without the conversation before it.",
+    "Signs, danger and who speaks were learned from, and measured on, messages written for this "
+    "project; nobody in danger wrote them, and no expert on crises has read them.",
     "What a text shows is not what its writer feels; a reading is evidence, not a diagnosis.",
     "GoEmotions is Reddit: forum sarcasm and North American usage are over-represented.",
     "EmoBank's dominance hardly varies (standard deviation .05 on [0, 1]); read it with caution.",
@@ -116,6 +172,9 @@ READ_AS = [
     "among them, and on the authored corpus (classes marked authored are known from nowhere else).",
 ]
 
+
+FIRST_COLUMN = {"per_class": "class", "by_kind": "kind", "curve": "at", "by_group": "group"}
+"""Of a table of figures, by the figure's name."""
 
 GRAPH = [
     "A processor runs `model.onnx`: int8 weights with a scale for each output, activations made "
@@ -177,16 +236,16 @@ def _names(card: EmotionCard, *, authored: bool) -> str:
 def _figures(figures: CardFigures, authored: Sequence[Emotion]) -> list[str]:
     lines: list[str] = []
     for name, value in figures.items():
-        if name == "per_class" and value:
+        if value and isinstance(value, dict) and isinstance(next(iter(value.values())), dict):
             columns = list(next(iter(value.values())))
             rows = [
                 (
                     f"{label}{' (authored)' if label in authored else ''}",
-                    *(number(row[c]) for c in columns),
+                    *("" if row[c] is None else number(row[c]) for c in columns),
                 )
                 for label, row in value.items()
             ]
-            lines += ["", *table(("class", *columns), rows)]
+            lines += ["", *table((FIRST_COLUMN[name], *columns), rows)]
         elif isinstance(value, dict):
             lines.append(f"- {name}: {named(value)}")
         elif value is not None:

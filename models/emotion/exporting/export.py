@@ -18,11 +18,12 @@ from models.emotion.artefact.artefact import (
 from models.emotion.artefact.card import CardFigures, EmotionCard
 from models.emotion.config import EmotionSettings
 from models.emotion.exporting.graph import write_graph
+from models.emotion.model_text import model_text
 from models.emotion.network.encoders import write_tokenizer
 from models.emotion.network.storing import network_of
 from models.emotion.serving.engine import build_engine, network_engine, read_all
-from models.emotion.serving.inference import Output, calibrate
-from models.emotion.serving.tokenising import TokeniseTexts
+from models.emotion.serving.inference import Output, calibrate, outputs_of
+from models.emotion.serving.tokenising import Tokeniser
 from models.emotion.training.fitting import BATCH_TOKENS, measured
 from models.emotion.training.sources import SplitSource
 
@@ -46,19 +47,27 @@ def export(artefact: Artefact, sources: Sequence[SplitSource], report: Report) -
     Raises EncoderNotFound, OSError; ValueError where there is no text to learn ranges from.
     """
     card = artefact.card
-    train = [e.text for source in sources for e in source.train]
-    dev = [e.text for source in sources for e in source.dev]
+    train = [model_text(e.text) for source in sources for e in source.train]
+    dev = [model_text(e.text) for source in sources for e in source.dev]
     if not train:
         raise ValueError("no training text: the graph's ranges cannot be learned")
     write_tokenizers(artefact)
-    tokenise = TokeniseTexts(artefact, card.max_tokens)
     report("writing the graph")
-    samples = tokenise(train[:: max(1, len(train) // SAMPLES)])
-    write_graph(network_of(artefact), samples, artefact.folder / GRAPH)
+    chosen = train[:: max(1, len(train) // SAMPLES)]
+    tokenisers = [
+        Tokeniser(artefact.tokenizer(i), card.max_tokens) for i in range(len(card.encoders))
+    ]
+    samples = list(zip(*(tokenise(chosen) for tokenise in tokenisers), strict=True))
+    write_graph(network_of(artefact), outputs_of(card), samples, artefact.folder / GRAPH)
     report("measuring the graph")
-    graph = build_engine(artefact, EmotionSettings(device="cpu", max_tokens=card.max_tokens))
+    served = EmotionSettings(device="cpu", max_tokens=card.max_tokens)
+    graph = build_engine(artefact, served)
     exact = network_engine(
-        artefact, device="cpu", max_tokens=card.max_tokens, batch_tokens=BATCH_TOKENS
+        artefact,
+        device="cpu",
+        max_tokens=card.max_tokens,
+        max_windows=served.max_windows,
+        batch_tokens=BATCH_TOKENS,
     )
     costs = graph_costs(card, sources, *(read_all(one, dev, card) for one in (exact, graph)))
     write_card(artefact.folder, card.model_copy(update={"graph": costs}))
@@ -85,7 +94,7 @@ def graph_costs(
             "same_top": float((after.emotions.argmax(1) == before.emotions.argmax(1)).mean()),
         }
     }
-    was, now = (measured(card, sources, raw) for raw in (exact, graph))
+    was, now = (measured(card, sources, raw, card.neutral_band) for raw in (exact, graph))
     for name, figures in was.items():
         changes = _changes(figures, now[name])
         if changes:
@@ -98,7 +107,7 @@ def _changes(before: CardFigures, after: CardFigures) -> CardFigures:
     found: dict[str, Any] = {}
     for name, value in before.items():
         other = after[name]
-        if name in {"n", "per_class"}:
+        if name in {"n", "per_class", "by_kind", "curve"}:
             continue
         if isinstance(value, dict):
             found |= {f"{name} {key}": other[key] - one for key, one in value.items()}

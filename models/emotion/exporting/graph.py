@@ -30,7 +30,7 @@ from models.emotion.network.encoders import Encoder
 from models.emotion.network.network import EmotionNetwork
 from models.emotion.network.storing import as_int8
 from models.emotion.serving.cpu import INPUT
-from models.emotion.serving.inference import Output, TokenisedText
+from models.emotion.serving.inference import TokenisedText
 
 SHORTEST, LONGEST = 2, 512
 """Tokens of a text, with the two that every text has."""
@@ -63,8 +63,9 @@ class Int8Embedding(nn.Module):
 class _Texts(nn.Module):
     """The network for texts of one length: nothing is padded, so nothing is masked."""
 
-    def __init__(self, network: EmotionNetwork) -> None:
+    def __init__(self, network: EmotionNetwork, names: Sequence[str]) -> None:
         super().__init__()
+        self.names = names
         self.encoders = network.encoders
         self.heads = network.heads
 
@@ -78,7 +79,8 @@ class _Texts(nn.Module):
             mean = torch.matmul(share, words)[:, 0]
             # One row alone would be added up in another order than the same row among several.
             pooled.append(torch.cat([mean, mean[:1]]))
-        return tuple(output[:-1] for output in self.heads(pooled))
+        given = self.heads(pooled)._asdict()
+        return tuple(given[name][:-1] for name in self.names)
 
 
 def _put(module: nn.Module, name: str, child: nn.Module) -> None:
@@ -86,9 +88,12 @@ def _put(module: nn.Module, name: str, child: nn.Module) -> None:
     setattr(module.get_submodule(parent), own, child)
 
 
-def write_graph(network: EmotionNetwork, samples: Sequence[TokenisedText], file: Path) -> None:
+def write_graph(
+    network: EmotionNetwork, names: Sequence[str], samples: Sequence[TokenisedText], file: Path
+) -> None:
     """Write the graph. The network is of no use afterwards: it is changed in place.
 
+    names: of the outputs (`inference.outputs_of`)
     samples: typical texts, from which the activations' ranges are learned
     """
     for i, encoder in enumerate(network.encoders):
@@ -111,10 +116,10 @@ def write_graph(network: EmotionNetwork, samples: Sequence[TokenisedText], file:
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         whole = Path(folder) / "float32.onnx"
         program = torch.onnx.export(
-            _Texts(network).eval(),
+            _Texts(network, names).eval(),
             tuple(example for _ in inputs),
             input_names=inputs,
-            output_names=list(Output._fields),
+            output_names=list(names),
             dynamic_shapes=(tuple(sizes for _ in inputs),),
             dynamo=True,
             verbose=False,

@@ -24,6 +24,9 @@ from models.evaluation.scores import (
 )
 
 Format = Literal["goemotions", "emobank", "tsv"]
+"""Of labelled texts: the network's own outputs are measured."""
+MessageFormat = Literal["sign", "concern", "dialogues", "groups"]
+"""Of messages: what follows from their readings is measured."""
 BINS = 15
 """Of the calibration error of the most probable label."""
 AXES = ("valence", "arousal", "dominance")

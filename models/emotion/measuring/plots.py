@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -12,6 +12,7 @@ SIDE = 420
 MARGIN = 60
 INK = "#1f2937"
 ACCENT = "#2563eb"
+SECOND = "#b45309"
 
 
 def reliability(bins: Sequence[dict[str, float]]) -> str:
@@ -33,6 +34,34 @@ def scatter(axis: str, points: Sequence[tuple[float, float]]) -> str:
         for x, y in points
     ]
     return _square(axis, "rated", "predicted", marks)
+
+
+def curves(
+    title: str,
+    across: str,
+    up: str,
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    mark: tuple[float, float] | None = None,
+) -> str:
+    """Lines through points in [0, 1], each by its name, and a mark; the diagonal is chance."""
+    marks = []
+    for place, ((name, points), colour) in enumerate(
+        zip(lines.items(), (ACCENT, SECOND), strict=False)
+    ):
+        path = " ".join(f"{_x(x)},{_y(y)}" for x, y in points)
+        top = MARGIN + SIDE - 14 - 18 * place
+        marks += [
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>',
+            f'<text x="{MARGIN + SIDE - 10}" y="{top}" text-anchor="end" fill="{colour}">'
+            f"{escape(name)}</text>",
+        ]
+    if mark is not None:
+        x, y = mark
+        marks.append(
+            f'<circle cx="{_x(x)}" cy="{_y(y)}" r="4" fill="{INK}">'
+            f"<title>{y:.1%} {escape(up)}, {x:.1%} {escape(across)}</title></circle>"
+        )
+    return _square(title, across, up, marks)
 
 
 def confusion(names: Sequence[str], table: npt.NDArray[np.int64]) -> str:

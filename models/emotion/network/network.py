@@ -26,6 +26,8 @@ class Logits(NamedTuple):
     pad: torch.Tensor  # (n, 3) valence, arousal, dominance; sigmoid gives [0, 1]
     affect: torch.Tensor  # (n, affect_width), the embedding that later heads read
     urgency: torch.Tensor  # (n,) sigmoid gives [0, 1]; only teaches the affect embedding
+    concern: torch.Tensor  # (n, 1 + kinds) any danger, then each kind; (n, 0) without that head
+    speaking: torch.Tensor  # (n, 1) that the learner speaks; (n, 0) without that head
 
 
 class AttentionFusion(nn.Module):
@@ -60,7 +62,10 @@ class Heads(nn.Module):
         affect: int,
         dropout: float,
         attention_heads: int,
+        concerns: int = 0,
+        speaking: bool = False,
     ) -> None:
+        """concerns: outputs of the head that reads danger; 0: there is none."""
         super().__init__()
         self.fusion = AttentionFusion(widths, hidden, attention_heads) if len(widths) > 1 else None
         self.trunk = nn.Sequential(
@@ -74,6 +79,8 @@ class Heads(nn.Module):
         self.pad = nn.Linear(affect, 3)
         self.urgency = nn.Linear(affect, 1)
         self.goemotions = nn.Linear(hidden, len(GOEMOTIONS))
+        self.concern = nn.Linear(hidden, concerns) if concerns else None
+        self.speaking = nn.Linear(hidden, 1) if speaking else None
 
     def forward(self, pooled: Sequence[torch.Tensor]) -> Logits:
         """E tensors (n, width_e) to the logits of every head."""
@@ -85,6 +92,8 @@ class Heads(nn.Module):
             self.pad(affect),
             affect,
             self.urgency(affect).squeeze(-1),
+            shared[:, :0] if self.concern is None else self.concern(shared),
+            shared[:, :0] if self.speaking is None else self.speaking(shared),
         )
 
 

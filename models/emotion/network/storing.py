@@ -23,6 +23,7 @@ from models.emotion.labels import GOEMOTIONS
 from models.emotion.network.encoders import Encoder
 from models.emotion.network.network import EmotionNetwork, Heads
 from models.emotion.network.wide import Wide
+from models.emotion.serving.inference import CONCERNS
 
 Tensors = dict[str, torch.Tensor]
 
@@ -67,6 +68,8 @@ def build_heads(card: EmotionCard, widths: Sequence[int]) -> Heads:
         affect=shape.affect,
         dropout=shape.dropout,
         attention_heads=shape.attention_heads,
+        concerns=CONCERNS if shape.concern else 0,
+        speaking=shape.speaking,
     )
 
 

@@ -3,7 +3,7 @@
 from models.emotion.reading import Reading
 from models.emotion.serving.errors import (
     ModelUnavailable,
-    NothingToRead,
+    NotRead,
     ReaderError,
     ReaderStopped,
     UnreadableText,
@@ -14,7 +14,7 @@ from models.emotion.serving.reader import EmotionReader
 __all__ = [
     "EmotionReader",
     "ModelUnavailable",
-    "NothingToRead",
+    "NotRead",
     "Observer",
     "ReaderError",
     "ReaderStopped",

@@ -19,7 +19,13 @@ import onnxruntime
 
 from models.emotion.artefact.artefact import Artefact, ArtefactProblem
 from models.emotion.network.wide_table import WideTable
-from models.emotion.serving.inference import Output, Raw, TokenisedText, checked
+from models.emotion.serving.inference import (
+    Output,
+    TokenisedText,
+    checked,
+    output_of,
+    outputs_of,
+)
 
 INPUT: Final = "ids_{}"
 """Name of the graph's input for an encoder, by its place: (n, length) int64."""
@@ -85,8 +91,9 @@ class RunGraph:
             raise ArtefactProblem(f"emotion.artefact: {graph}: {error}") from error
         self._inputs = [INPUT.format(i) for i in range(len(artefact.card.encoders))]
         outputs = [output.name for output in self._session.get_outputs()]
-        if [one.name for one in self._session.get_inputs()] != self._inputs or outputs != list(
-            Output._fields
+        self._outputs = outputs_of(artefact.card)
+        if [one.name for one in self._session.get_inputs()] != self._inputs or (
+            outputs != self._outputs
         ):
             raise ArtefactProblem(
                 f"emotion.artefact: {graph}: its inputs or outputs are not those of this release; "
@@ -95,7 +102,7 @@ class RunGraph:
         texts = self._session.get_inputs()[0].shape[0]
         self._most = texts if isinstance(texts, int) else TOGETHER
         self._threads = ThreadPoolExecutor(threads, "graph") if threads > 1 else None
-        self._classes = len(artefact.card.emotions)
+        self._card = artefact.card
         self._wide = WideTable(artefact) if artefact.card.shape.wide else None
 
     def __call__(self, batch: Unpadded) -> Output:
@@ -110,14 +117,18 @@ class RunGraph:
         whole = Output(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
         return checked(whole)
 
-    def _run(self, texts: Sequence[TokenisedText]) -> list[Raw]:
+    def _run(self, texts: Sequence[TokenisedText]) -> Output:
         columns = [np.array(column, dtype=np.int64) for column in zip(*texts, strict=True)]
-        rows: list[Raw] = self._session.run(None, dict(zip(self._inputs, columns, strict=True)))
-        if self._wide is not None:
-            added = np.stack([self._wide(ids) for ids in columns[0]])
-            rows[0] = rows[0] + added[:, : self._classes]
-            rows[1] = rows[1] + added[:, self._classes :]
-        return rows
+        rows = self._session.run(None, dict(zip(self._inputs, columns, strict=True)))
+        output = output_of(self._card, dict(zip(self._outputs, rows, strict=True)))
+        if self._wide is None:
+            return output
+        added = np.stack([self._wide(ids) for ids in columns[0]])
+        classes = len(self._card.emotions)
+        return output._replace(
+            emotions=output.emotions + added[:, :classes],
+            goemotions=output.goemotions + added[:, classes:],
+        )
 
 
 def _of_one_length(texts: Sequence[TokenisedText], at_most: int) -> list[list[int]]:

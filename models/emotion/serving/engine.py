@@ -24,6 +24,7 @@ from models.emotion.serving.inference import (
     empty,
 )
 from models.emotion.serving.tokenising import TokeniseTexts
+from models.emotion.serving.windows import Windows
 
 # Known-good texts of several lengths: they warm the model, and tell a failing model
 # from a failing text.
@@ -47,6 +48,8 @@ class Engine:
     length_step: lengths are padded to a multiple
     equal_lengths: whether only texts of one length, so padded, share a batch
     overlaps: whether the processor is free while the model runs, to prepare the next batch
+    languages: of the texts that taught it; others are not read
+    known: share of a text's pieces that the vocabulary has
     """
 
     tokenise: Tokenise
@@ -59,6 +62,8 @@ class Engine:
     equal_lengths: bool = False
     release_memory: Callable[[], None] = lambda: None
     overlaps: bool = True
+    languages: tuple[str, ...] = ("en",)
+    known: Callable[[TokenisedText], float] = lambda _text: 1.0
 
     def warm(self) -> None:
         """Make the first calls, which are slow. Raises what the model raises."""
@@ -88,21 +93,28 @@ def build_engine(artefact: Artefact, settings: EmotionSettings) -> Engine:
             device="cuda",
             dtype=dtype,
             max_tokens=settings.max_tokens,
+            max_windows=settings.max_windows,
             batch_tokens=settings.batch_tokens,
             encoders=settings.encoders,
         )
     # Here and not above: a machine with a GPU needs no runtime for processors.
     from models.emotion.serving.cpu import RunGraph, Unpadded  # noqa: PLC0415
 
+    tokenise = TokeniseTexts(artefact)
+    windows = Windows(
+        settings.max_tokens, settings.max_windows, artefact.card.joining, tokenise.unknown_ids
+    )
     return Engine(
-        TokeniseTexts(artefact, settings.max_tokens),
-        Unpadded,
-        RunGraph(artefact, settings.threads),
+        tokenise,
+        windows.collate(Unpadded),
+        windows.run(RunGraph(artefact, settings.threads)),
         PostReadings(artefact.card, artefact.version),
         artefact.version,
         min(settings.batch_tokens, AT_ONCE * settings.threads),
         equal_lengths=True,
         overlaps=False,
+        languages=tuple(artefact.card.languages),
+        known=tokenise.known,
     )
 
 
@@ -112,6 +124,7 @@ def network_engine(
     device: str,
     dtype: str = "float32",
     max_tokens: int,
+    max_windows: int = 1,
     batch_tokens: int,
     encoders: Sequence[str] = (),
 ) -> Engine:
@@ -119,18 +132,21 @@ def network_engine(
 
     Raises ArtefactProblem, EncoderNotFound, or torch's error for a device that is not there.
     """
-    tokenise = TokeniseTexts(artefact, max_tokens)
+    tokenise = TokeniseTexts(artefact)
+    windows = Windows(max_tokens, max_windows, artefact.card.joining, tokenise.unknown_ids)
     step = gpu.length_step(dtype)
     return Engine(
         tokenise,
-        gpu.Pad(tokenise.padding_ids, step),
-        gpu.RunNetwork(artefact, device, dtype, encoders),
+        windows.collate(gpu.Pad(tokenise.padding_ids, step)),
+        windows.run(gpu.RunNetwork(artefact, device, dtype, encoders)),
         PostReadings(artefact.card, artefact.version),
         artefact.version,
         batch_tokens,
         length_step=step,
         equal_lengths=step > 1,
         release_memory=gpu.release_memory,
+        languages=tuple(artefact.card.languages),
+        known=tokenise.known,
     )
 
 

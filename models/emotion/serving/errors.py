@@ -2,12 +2,14 @@
 
 ReaderError
 ├── UnreadableText      this text makes the model raise, while others pass: a dead letter
-├── NothingToRead       nothing can be seen in this text: it is no evidence of anything
+├── NotRead             this text is no evidence of how the learner feels; `reason` says why
 ├── ModelUnavailable    the model does not work at present: try again later
 └── ReaderStopped       the reader was stopped, or not started
 """
 
 from __future__ import annotations
+
+from schemas.topics.emotions import Unread
 
 
 class ReaderError(Exception):
@@ -21,14 +23,15 @@ class UnreadableText(ReaderError):
     """
 
 
-class NothingToRead(ReaderError):
-    """Nothing can be seen in this text (`models.judged`), and the model is not asked.
+class NotRead(ReaderError):
+    """The text says nothing that the model can read, although the model works.
 
     Asked, it would answer "neutral" with confidence: a figure that nobody has measured.
     """
 
-    def __init__(self) -> None:
-        super().__init__("nothing can be seen in this text")
+    def __init__(self, reason: Unread) -> None:
+        super().__init__(f"this text is no evidence: {reason.value}")
+        self.reason = reason
 
 
 class ModelUnavailable(ReaderError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from models.emotion.artefact.artefact import Artefact, ArtefactProblem
 from models.emotion.config import EmotionSettings
-from models.emotion.serving.inference import Output, TokenisedText, checked
+from models.emotion.serving.inference import Output, TokenisedText, checked, output_of
 
 if TYPE_CHECKING:
     import torch
@@ -102,6 +102,7 @@ class RunNetwork:
         self._network = network_of(artefact, encoders).to(self._device).eval()
         self._network.encoders.to(getattr(torch, dtype))
         self._no_gradients = torch.inference_mode
+        self._card = artefact.card
 
     def __call__(self, batch: Padded) -> Output:
         """Raises what torch raises (`torch.OutOfMemoryError` among it), and ArithmeticError."""
@@ -110,7 +111,9 @@ class RunNetwork:
                 (ids.to(self._device, non_blocking=True), mask.to(self._device, non_blocking=True))
                 for ids, mask in batch.inputs
             ]
-            return checked(Output(*(t.float().cpu().numpy() for t in self._network(moved))))
+            logits = self._network(moved)._asdict()
+            given = {name: tensor.float().cpu().numpy() for name, tensor in logits.items()}
+            return checked(output_of(self._card, given))
 
 
 def length_step(dtype: str) -> int:

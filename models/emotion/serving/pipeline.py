@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 from models.emotion.reading import Reading
 from models.emotion.serving.batching import Pool
-from models.emotion.serving.errors import ModelUnavailable, unreadable
+from models.emotion.serving.errors import ModelUnavailable, NotRead, unreadable
 from models.emotion.serving.observer import Observer
+from schemas.topics.emotions import Unread
 
 if TYPE_CHECKING:
     from models.emotion.serving.attempt import ModelRunner
@@ -67,13 +68,16 @@ class Pipeline:
         observer: Observer,
         clock: Callable[[], float],
         batches_ahead: int,
+        least_known: float,
     ) -> None:
+        """least_known: share of a text's pieces below which it is not read."""
         self._engine = engine
         self._runner = runner
         self._settle = settle
         self._observer = observer
         self._clock = clock
         self._ahead = batches_ahead
+        self._least_known = least_known
         self._changed = threading.Condition()
         self._arrived: deque[Entry] = deque()
         self._ready: deque[Prepared] = deque()
@@ -179,6 +183,10 @@ class Pipeline:
             self._tokenise(engine, entries[middle:])
             return
         for entry, tokens in zip(entries, tokenised, strict=True):
+            if engine.known(tokens) < self._least_known:
+                # The model would guess at pieces that it cannot tell apart.
+                self._settle([(entry, NotRead(Unread.NOTHING_TO_READ))])
+                continue
             entry.tokens = tokens
             longest = max(len(ids) for ids in tokens)
             step = engine.length_step

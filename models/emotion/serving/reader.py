@@ -7,21 +7,56 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.emotion.config import EmotionSettings
+from models.emotion.language import Languages
+from models.emotion.model_text import in_words
 from models.emotion.reading import Reading
 from models.emotion.serving.breaker import Breaker, BreakerState
-from models.emotion.serving.cache import ReadingCache, normalise
-from models.emotion.serving.errors import ModelUnavailable, NothingToRead, ReaderStopped
+from models.emotion.serving.errors import ModelUnavailable, NotRead, ReaderStopped
 from models.emotion.serving.observer import Observer
 from models.emotion.serving.pipeline import Entry, Outcome, Pipeline
+from models.judged import judged_copy
+from schemas.topics.emotions import Unread
 
 if TYPE_CHECKING:
     from models.emotion.serving.attempt import ModelRunner
     from models.emotion.serving.engine import Engine
+
+
+class ReadingCache:
+    """Bounded; for use from one thread. Of one model version: clear it when that changes."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._readings: OrderedDict[str, Reading] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._readings)
+
+    def get(self, text: str) -> Reading | None:
+        """The reading of a normalised text, now the most recently used."""
+        reading = self._readings.get(text)
+        if reading is not None:
+            self._readings.move_to_end(text)
+        return reading
+
+    def put(self, text: str, reading: Reading) -> None:
+        """Keep a reading, dropping the least recently used over the size."""
+        if self._size == 0:
+            return
+        self._readings[text] = reading
+        self._readings.move_to_end(text)
+        if len(self._readings) > self._size:
+            self._readings.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._readings.clear()
 
 
 def _load(settings: EmotionSettings) -> Engine:
@@ -35,7 +70,7 @@ class EmotionReader:
     """Reads emotion in texts, in batches, off the event loop.
 
     Readings complete in any order; nothing that was submitted is dropped: every future
-    ends with a Reading, UnreadableText, ModelUnavailable, or is cancelled (by its
+    ends with a Reading, NotRead, UnreadableText, ModelUnavailable, or is cancelled (by its
     owner, or by `stop`). Use it from one event loop.
 
     load: makes the engine; a test replaces single steps of it.
@@ -60,6 +95,7 @@ class EmotionReader:
         self._waiting: set[asyncio.Future[Reading]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pipeline: Pipeline | None = None
+        self._languages: Languages | None = None
         self._runner: ModelRunner | None = None
         self._status = "stopped"
         self._version = ""
@@ -91,7 +127,7 @@ class EmotionReader:
         self._loop = asyncio.get_running_loop()
         self._set_status("starting")
         try:
-            engine = await asyncio.to_thread(self._load, self._settings)
+            engine, self._languages = await asyncio.to_thread(self._loaded, self._settings)
             breaker = Breaker(self._settings.breaker_failures, self._settings.breaker_cooldown)
             self._runner = ModelRunner(
                 breaker,
@@ -107,6 +143,7 @@ class EmotionReader:
                 observer=self._observer,
                 clock=self._clock,
                 batches_ahead=self._settings.batches_ahead,
+                least_known=self._settings.least_known,
             )
             self._pipeline.start()
             await asyncio.wrap_future(self._pipeline.warmed)
@@ -130,19 +167,17 @@ class EmotionReader:
     async def submit(self, text: str) -> asyncio.Future[Reading]:
         """Accept a text, waiting while `queue_size` texts are on their way.
 
-        Raises NothingToRead for a text in which nothing can be seen, ModelUnavailable while
-        the breaker is open (see `wait_available`), and ReaderStopped.
+        Raises NotRead (or the future fails with it) for a text that is no evidence,
+        ModelUnavailable while the breaker is open (see `wait_available`), and ReaderStopped.
         """
+        normal = self._readable(text)
         self._must_accept()
         loop = asyncio.get_running_loop()
-        normal = normalise(text)
-        if not normal:
-            raise NothingToRead
         known = self._cache.get(normal)
         self._observer.cache(hit=known is not None)
         if known is not None:
             done: asyncio.Future[Reading] = loop.create_future()
-            done.set_result(known)
+            self._answer(done, known)
             return done
         await self._slots.acquire()
         try:
@@ -158,15 +193,38 @@ class EmotionReader:
         def deliver(outcome: Outcome) -> None:
             if isinstance(outcome, Reading) and outcome.version == self._version:
                 self._cache.put(normal, outcome)
-            if future.done():
-                return
-            if isinstance(outcome, Reading):
-                future.set_result(outcome)
-            else:
-                future.set_exception(outcome)
+            if not future.done():
+                self._answer(future, outcome)
 
         pipeline.submit(Entry(normal, future.cancelled, deliver))
         return future
+
+    def _readable(self, text: str) -> str:
+        """What the model is to read. Raises NotRead, whether the model works or not."""
+        if self._languages is None or self._status in {"stopped", "starting"}:
+            raise ReaderStopped("the reader is not running")
+        copy = " ".join(judged_copy(text).split())
+        if not copy:
+            raise NotRead(Unread.NOTHING_TO_READ)
+        # Before emoji are English words.
+        if not self._languages.knows(copy):
+            raise NotRead(Unread.UNSUPPORTED_LANGUAGE)
+        return in_words(copy)
+
+    def _answer(self, future: asyncio.Future[Reading], outcome: Outcome) -> None:
+        if not isinstance(outcome, Reading):
+            future.set_exception(outcome)
+        elif self._is_pasted(outcome):
+            future.set_exception(NotRead(Unread.NOT_THE_LEARNER))
+        else:
+            future.set_result(outcome)
+
+    def _is_pasted(self, reading: Reading) -> bool:
+        """Whether it is no learner's; never where it may be danger beside a pasted text."""
+        settings = self._settings
+        if reading.concern is not None and reading.concern >= settings.concern.hint_from:
+            return False
+        return reading.speaking is not None and reading.speaking < settings.least_speaking
 
     async def wait_available(self) -> None:
         """Return once the model takes texts: at once when it does, after a breaker's trial else."""
@@ -180,20 +238,26 @@ class EmotionReader:
         the model is used; the queue and the batches stay as they are.
         """
 
-        def load_and_warm() -> Engine:
-            engine = self._load(settings)
+        def load_and_warm() -> tuple[Engine, Languages]:
+            engine, languages = self._loaded(settings)
             engine.warm()
-            return engine
+            return engine, languages
 
-        engine = await asyncio.to_thread(load_and_warm)
+        engine, languages = await asyncio.to_thread(load_and_warm)
         pipeline = self._pipeline
         if pipeline is None:
             raise ReaderStopped("the reader is not running")
         pipeline.use(engine)
         self._settings = self._settings.model_copy(update={"artefact": settings.artefact})
         self._version = engine.version
+        self._languages = languages
         self._cache.clear()
         return engine.version
+
+    def _loaded(self, settings: EmotionSettings) -> tuple[Engine, Languages]:
+        """In a thread: both take their time."""
+        engine = self._load(settings)
+        return engine, Languages(engine.languages, self._settings.language)
 
     def _must_accept(self) -> Pipeline:
         if self._pipeline is None or self._status in {"stopped", "starting"}:

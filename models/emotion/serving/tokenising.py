@@ -17,10 +17,13 @@ which costs more than the texts."""
 
 
 class Tokeniser:
-    """Texts to token ids, cut at `max_tokens`; safe to call from one thread at a time."""
+    """Texts to token ids; safe to call from one thread at a time."""
 
-    def __init__(self, file: Path, max_tokens: int) -> None:
-        """file: a `tokenizer.json`. Raises ArtefactProblem where it is none."""
+    def __init__(self, file: Path, max_tokens: int | None = None) -> None:
+        """file: a `tokenizer.json`; max_tokens: what is cut behind, None: nothing.
+
+        Raises ArtefactProblem where the file is none.
+        """
         try:
             self._tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises bare Exceptions
@@ -28,28 +31,53 @@ class Tokeniser:
         padding = self._tokenizer.padding
         self.padding_id: int = padding["pad_id"] if padding else 0
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_tokens)
+        if max_tokens is None:
+            self._tokenizer.no_truncation()
+        else:
+            self._tokenizer.enable_truncation(max_tokens)
+        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        self.unknown_id: int | None = unknown and self._tokenizer.token_to_id(unknown)
 
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
-        """Token ids of each text, special tokens included: at least 2, at most `max_tokens`."""
+        """Token ids of each text, special tokens included: at least 2."""
         if len(texts) <= FEW:
             return [self._tokenizer.encode(text).ids for text in texts]
         return [e.ids for e in self._tokenizer.encode_batch_fast(list(texts))]
 
 
 class TokeniseTexts:
-    """Texts to ids, by the tokeniser of each encoder."""
+    """Texts to ids, by the tokeniser of each encoder. Nothing is cut."""
 
-    def __init__(self, artefact: Artefact, max_tokens: int) -> None:
+    def __init__(self, artefact: Artefact) -> None:
         """Raises ArtefactProblem for a tokeniser that is missing or broken."""
         places = range(len(artefact.card.encoders))
-        self._tokenisers = [Tokeniser(artefact.tokenizer(i), max_tokens) for i in places]
+        self._tokenisers = [Tokeniser(artefact.tokenizer(i)) for i in places]
 
     @property
     def padding_ids(self) -> list[int]:
         """Of each encoder."""
         return [tokeniser.padding_id for tokeniser in self._tokenisers]
 
+    @property
+    def unknown_ids(self) -> list[int | None]:
+        """Of each encoder, the id of a piece that its vocabulary lacks."""
+        return [tokeniser.unknown_id for tokeniser in self._tokenisers]
+
+    def known(self, text: TokenisedText) -> float:
+        """Share of a text's pieces that the vocabulary has: the least of the encoders'."""
+        return min(map(known_share, text, self.unknown_ids))
+
     def __call__(self, texts: Sequence[str]) -> list[TokenisedText]:
         """One entry a text, in order. Raises what the tokeniser raises at bad Unicode."""
         return list(zip(*(tokenise(texts) for tokenise in self._tokenisers), strict=True))
+
+
+def known_share(tokens: Tokens, unknown: int | None) -> float:
+    """Share of a text's pieces that its vocabulary has; 0 for no pieces.
+
+    tokens: with the two special ones; unknown: the id of an unknown piece, None where none has it
+    """
+    pieces = len(tokens) - 2
+    if pieces < 1:
+        return 0.0
+    return 1.0 if unknown is None else 1 - tokens.count(unknown) / pieces

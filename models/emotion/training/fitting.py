@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from models.emotion.artefact.artefact import Artefact
-from models.emotion.artefact.card import Calibration, CardFigures, EmotionCard
+from models.emotion.artefact.card import Band, Calibration, CardFigures, EmotionCard
+from models.emotion.config import EmotionSettings
 from models.emotion.labels import GOEMOTIONS
+from models.emotion.measuring.counterfactuals import Sentence, load_groups
 from models.emotion.measuring.figures import (
     Format,
     Labelled,
@@ -17,38 +21,96 @@ from models.emotion.measuring.figures import (
     top_label_error,
     truth_of,
 )
-from models.emotion.serving.engine import network_engine, read_all
-from models.emotion.serving.inference import Calibrated, Floats, Output, calibrate, probabilities
+from models.emotion.measuring.groups import group_figures
+from models.emotion.model_text import model_text
+from models.emotion.serving.engine import Engine, network_engine, read_all
+from models.emotion.serving.inference import (
+    Calibrated,
+    Floats,
+    Output,
+    Raw,
+    calibrate,
+    probabilities,
+)
+from models.emotion.training.authored_figures import (
+    concern_figures,
+    sign_figures,
+    speaking_figures,
+)
 from models.emotion.training.examples import Example
+from models.emotion.training.joining import fit_band, fit_joining
+from models.emotion.training.recipe import LossWeights
 from models.emotion.training.sources import SplitSource
 from models.emotion.training.thresholds import f1_at_half, fit_cuts, fit_decisive, fit_platt
 from models.evaluation.scores import f1, spearman
 
 BATCH_TOKENS = 4_096
 FOLDS = 5
+PUBLIC: Sequence[str] = ("goemotions", "forum_urgency")
+AUTHORED = ("signs", "concern", "speaking")
+"""Sources with figures of their own, by kind."""
+GROUPS = "groups (authored)"
+GROUP_SENTENCES = 5_000
+"""Of the groups' sentences, read for the card, at most."""
 SERVED = "the 41 on goemotions (dev)"
 """Figures of the head that readings carry; GoEmotions' own 28 labels have a head of their own."""
 
 
+def groups_for_card(folder: Path) -> list[Sentence]:
+    """An even sample of its sentences; none without the folder. Raises DataProblem, OSError."""
+    return load_groups(folder).sample(GROUP_SENTENCES) if folder.is_dir() else []
+
+
 def fit_card(
-    artefact: Artefact, sources: Sequence[SplitSource], phase: Callable[[str], None]
+    artefact: Artefact,
+    sources: Sequence[SplitSource],
+    weights: LossWeights,
+    phase: Callable[[str], None],
+    groups: Sequence[Sentence] = (),
 ) -> EmotionCard:
-    """The card with calibration and figures of the float32 network, from the sources' dev parts."""
+    """The card with calibration and figures of the float32 network, from the sources' dev parts.
+
+    How windows are joined comes from long texts that train. groups: what the model is to read
+    alike whoever is named; not measured without any.
+    """
+    phase("joining windows")
+    joining = fit_joining(artefact, [e for s in sources for e in s.whole], weights)
+    card = artefact.card.model_copy(update={"joining": joining})
+    artefact = replace(artefact, card=card)
     phase("calibrating")
-    card = artefact.card
     dev = [example for source in sources for example in source.dev]
     engine = network_engine(
-        artefact, device="cpu", max_tokens=card.max_tokens, batch_tokens=BATCH_TOKENS
+        artefact,
+        device="cpu",
+        max_tokens=card.max_tokens,
+        max_windows=EmotionSettings().max_windows,
+        batch_tokens=BATCH_TOKENS,
     )
-    raw = read_all(engine, [e.text for e in dev], card)
-    card = card.model_copy(update={"calibration": fit_calibration(card, dev, raw)})
-    return card.model_copy(update={"metrics": measured(card, sources, raw)})
+    raw = read_all(engine, [model_text(e.text) for e in dev], card)
+    signed = [n for n, e in enumerate(dev) if e.sign is not None]
+    band = fit_band(
+        probabilities(raw.pad[signed, 0], 1.0),
+        np.array([float(dev[n].sign or 0) for n in signed]),
+        weights.sign_band,
+    )
+    card = card.model_copy(
+        update={"calibration": fit_calibration(card, dev, raw), "neutral_band": band}
+    )
+    metrics = measured(card, sources, raw, weights.sign_band)
+    if groups:
+        phase("comparing groups")
+        metrics[GROUPS] = _of_groups(card, engine, groups)
+    return card.model_copy(update={"metrics": metrics})
 
 
 def measured(
-    card: EmotionCard, sources: Sequence[SplitSource], raw: Output
+    card: EmotionCard, sources: Sequence[SplitSource], raw: Output, around: Band
 ) -> dict[str, CardFigures]:
-    """The card's figures. raw: of all sources' dev texts, one source after the other."""
+    """The card's figures.
+
+    raw: of all sources' dev texts, one source after the other.
+    around: where a neutral band is looked for.
+    """
     found: dict[str, CardFigures] = {}
     at = 0
     for source in sources:
@@ -62,11 +124,59 @@ def measured(
         if form == "goemotions":
             found[f"{source.name} (dev)"] |= cross_fitted(source.dev, own)
             found[SERVED] = served_figures(card, source.dev, part)
+        if source.name in AUTHORED:
+            continue
         if source.name == "forum_urgency":
             found[f"{source.name} (dev)"] = _urgency_figures(source.dev, own)
         elif form is None and source.dev:
             found[f"{source.name} (dev)"] = _binary_figures(card, source.dev, part)
+    return found | _of_authored(card, sources, raw, around)
+
+
+def _of_authored(
+    card: EmotionCard, sources: Sequence[SplitSource], raw: Output, around: Band
+) -> dict[str, CardFigures]:
+    """Of the sets by kind, each with its dev part; danger on public texts, too."""
+    c = card.calibration
+    ends = np.cumsum([len(source.dev) for source in sources])
+    own = {
+        source.name: Output(*(t[end - len(source.dev) : end] for t in raw))
+        for source, end in zip(sources, ends.tolist(), strict=True)
+    }
+    danger = {
+        name: probabilities(part.concern[:, 0], c.concern_temperature, c.concern_shift)
+        for name, part in own.items()
+        if card.shape.concern
+    }
+    found: dict[str, CardFigures] = {}
+    for source in sources:
+        if not source.dev or source.name not in AUTHORED:
+            continue
+        name, part = f"{source.name} (dev, authored)", own[source.name]
+        if source.name == "signs":
+            found[name] = sign_figures(card, source.dev, part, around)
+        if source.name == "concern" and danger:
+            public: dict[str, Floats] = {one: danger[one] for one in PUBLIC if one in danger}
+            found[name] = concern_figures(danger["concern"], source.dev, public)
+        if source.name == "speaking" and card.shape.speaking:
+            speaks = probabilities(part.speaking[:, 0], c.speaking_temperature, c.speaking_shift)
+            found[name] = speaking_figures(speaks, source.dev)
     return found
+
+
+def _of_groups(card: EmotionCard, engine: Engine, groups: Sequence[Sentence]) -> CardFigures:
+    """Alarms from the operating point that is the default of serving."""
+    raw, c = read_all(engine, [model_text(one.text) for one in groups], card), card.calibration
+    danger = None
+    if card.shape.concern:
+        danger = probabilities(raw.concern[:, 0], c.concern_temperature, c.concern_shift)
+    return group_figures(
+        groups,
+        probabilities(raw.pad[:, 0], 1.0),
+        danger,
+        band=card.neutral_band,
+        concern_at=EmotionSettings().concern.at,
+    )
 
 
 def fit_calibration(card: EmotionCard, dev: Sequence[Example], raw: Output) -> Calibration:
@@ -80,16 +190,32 @@ def fit_calibration(card: EmotionCard, dev: Sequence[Example], raw: Output) -> C
     own_logits = raw.goemotions.astype(np.float64)[own_rows]
     own_truth = own_truth[own_rows]
     own, shift = fit_decisive(own_logits, own_truth)
+    concern = _fit_one(raw.concern, [e.concern for e in dev])
+    speaking = _fit_one(raw.speaking, [e.speaking for e in dev])
     cuts = probabilities(fit_cuts(logits, truth, known), temperature, served_shift)
     own_cuts = probabilities(fit_cuts(own_logits, own_truth), own, shift)
     return Calibration(
         emotions_temperature=temperature,
         goemotions_temperature=own,
+        concern_temperature=concern[0],
+        concern_shift=concern[1],
+        speaking_temperature=speaking[0],
+        speaking_shift=speaking[1],
         emotions_shift=_named((str(c) for c in card.emotions), served_shift),
         goemotions_shift=dict(zip(GOEMOTIONS, shift.tolist(), strict=True)),
         emotions_threshold=_named((str(c) for c in card.emotions), cuts),
         goemotions_threshold=_named(GOEMOTIONS, own_cuts),
     )
+
+
+def _fit_one(logits: Raw, wanted: Sequence[bool | None]) -> tuple[float, float]:
+    """Temperature and shift of a head's first output; none where nothing is known."""
+    rows = [n for n, value in enumerate(wanted) if value is not None]
+    truth = np.array([[bool(wanted[n])] for n in rows], dtype=bool).reshape(-1, 1)
+    if not logits.shape[1] or not truth.any() or truth.all():
+        return 1.0, 0.0
+    temperature, shift = fit_platt(logits[rows, :1].astype(np.float64), truth)
+    return temperature, float(shift[0])
 
 
 def cross_fitted(dev: Sequence[Example], raw: Output) -> CardFigures:

@@ -10,9 +10,11 @@ from torch.nn import functional
 
 from models.emotion.labels import GOEMOTIONS
 from models.emotion.network.network import Logits
+from models.emotion.serving.inference import CONCERNS
 from models.emotion.training.examples import Example
 from models.emotion.training.recipe import LossWeights
 from schemas.topics.emotions import Emotion
+from schemas.vocabulary import Concern
 
 UNKNOWN = float("nan")
 
@@ -27,6 +29,9 @@ class Targets(NamedTuple):
     authored: torch.Tensor  # (n,) bool
     taught_pad: torch.Tensor  # (n, 3) in [0, 1], a teacher's
     taught_goemotions: torch.Tensor  # (n, 28) in [0, 1], a teacher's
+    sign: torch.Tensor  # (n,) -1, 0, 1
+    concern: torch.Tensor  # (n, 1 + kinds) any danger, then each kind
+    speaking: torch.Tensor  # (n, 1)
 
 
 def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets:
@@ -40,6 +45,9 @@ def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets
         torch.zeros(n, dtype=torch.bool),
         torch.full((n, 3), UNKNOWN),
         torch.full((n, len(GOEMOTIONS)), UNKNOWN),
+        torch.full((n,), UNKNOWN),
+        torch.full((n, CONCERNS), UNKNOWN),
+        torch.full((n, 1), UNKNOWN),
     )
     for i, example in enumerate(examples):
         for c, emotion in enumerate(emotions):
@@ -51,6 +59,15 @@ def targets(examples: Sequence[Example], emotions: Sequence[Emotion]) -> Targets
             result.pad[i] = torch.tensor(example.pad)
         if example.urgency is not None:
             result.urgency[i] = example.urgency
+        if example.sign is not None:
+            result.sign[i] = example.sign
+        if example.concern is not None:
+            result.concern[i, 0] = example.concern
+            if example.concerns is not None or not example.concern:
+                kinds = example.concerns or ()
+                result.concern[i, 1:] = torch.tensor([float(k in kinds) for k in Concern])
+        if example.speaking is not None:
+            result.speaking[i, 0] = example.speaking
         result.authored[i] = bool(example.authored) and bool(example.emotions)
     return result
 
@@ -86,6 +103,11 @@ def loss(
     total = total + weights.taught_pad * _squared(logits.pad, target.taught_pad, variance.pad)
     soft = _binary(logits.goemotions, target.taught_goemotions)
     total = total + weights.taught_goemotions * soft
+    total = total + weights.sign * _signed(logits.pad[:, 0], target.sign, weights)
+    if logits.concern.shape[1]:
+        total = total + weights.concern * _binary(logits.concern, target.concern)
+    if logits.speaking.shape[1]:
+        total = total + weights.speaking * _binary(logits.speaking, target.speaking)
     graded = ~target.urgency.isnan()
     if graded.any():
         error = torch.sigmoid(logits.urgency[graded]) - target.urgency[graded]
@@ -96,6 +118,25 @@ def loss(
         log_order = functional.log_softmax(logits.emotions[target.authored], 1)
         total = total - weights.order * (share * log_order).sum() / len(target.authored)
     return total
+
+
+def _signed(logit: torch.Tensor, target: torch.Tensor, weights: LossWeights) -> torch.Tensor:
+    """Cross entropy of three ordered signs, whose cuts on valence are the neutral band's edges.
+
+    An ordinal regression with fixed cuts (McCullagh, 1980): it moves a valence over the edge, and
+    no further than it must. EmoBank's ratings keep their scale. (n,) each.
+    """
+    known = ~target.isnan()
+    if not known.any():
+        return logit.sum() * 0.0
+    valence = torch.sigmoid(logit[known])
+    low, high = weights.sign_band
+    above = functional.logsigmoid((valence - high) / weights.sign_width)
+    below = functional.logsigmoid((low - valence) / weights.sign_width)
+    between = torch.log((1 - above.exp() - below.exp()).clamp_min(1e-6))
+    wanted = target[known]
+    chosen = torch.where(wanted > 0, above, torch.where(wanted < 0, below, between))
+    return -chosen.sum() / target.numel()
 
 
 def _squared(logits: torch.Tensor, target: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:

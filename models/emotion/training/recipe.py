@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +30,11 @@ class LossWeights(BaseModel):
         0.0, ge=0, description="28-way cross entropy against the teacher's probabilities"
     )
     urgency: float = Field(0.1, ge=0, description="squared error over the source's variance")
+    sign: float = Field(0.0, ge=0, description="cross entropy of the three signs of valence")
+    sign_band: tuple[float, float] = Field((0.46, 0.54), description="valence that is no sign")
+    sign_width: float = Field(0.02, gt=0, description="of the slope at the band's edges")
+    concern: float = Field(0.0, ge=0, description="binary cross entropy, any danger and each kind")
+    speaking: float = Field(0.0, ge=0, description="binary cross entropy")
 
 
 class Teachers(BaseModel):
@@ -89,20 +94,30 @@ class Recipe(BaseModel):
     shape: Shape = Shape()
     wide: WidePart = WidePart()
     losses: LossWeights = LossWeights()
-    repeats: dict[str, int] = Field(
-        default_factory=dict, description="times a source is seen an epoch; 0 leaves it out"
+    repeats: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="times a source is seen an epoch, .5: half of it; 0 leaves it out",
     )
     corpus: Path = Field(CORPUS, description="folder of the authored utterances")
     corpus_dev: list[str] = Field(
         default_factory=list, description="author batches of the corpus that are kept for dev"
     )
+    identities: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        description="share of an authored set's texts that are also seen with the writer's group "
+        "named before them",
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0: every core")
+    halves: bool = Field(
+        False,
+        description="train an encoder in bfloat16 on a processor too: pays where it has AMX",
+    )
     graph: bool = Field(
         True, description="write the graph that a processor serves; a teacher needs none"
     )
     checkpoint_steps: int = Field(100, ge=1)
 
-    def repeat(self, source: str) -> int:
+    def repeat(self, source: str) -> float:
         """Times the source is seen in one epoch."""
         return self.repeats.get(source, 1)
 

@@ -15,18 +15,19 @@ from models.emotion.artefact.artefact import Artefact, load, tokenizer_name
 from models.emotion.artefact.card import LIMITS, EmotionCard
 from models.emotion.exporting.export import export
 from models.emotion.labels import EMOTIONS
-from models.emotion.network.encoders import Encoder, write_tokenizer
-from models.emotion.network.network import EmotionNetwork, Heads, Logits
-from models.emotion.network.storing import Tensors, build_heads, network_of, pack, save
+from models.emotion.model_text import model_text
+from models.emotion.network.encoders import write_tokenizer
+from models.emotion.network.network import EmotionNetwork, Logits
+from models.emotion.network.storing import network_of, pack, save
 from models.emotion.serving.gpu import Pad
 from models.emotion.serving.tokenising import Tokeniser
 from models.emotion.training.averaging import AveragedWeights, average_with, check_soup
 from models.emotion.training.distilling import Ratings, rated_by
-from models.emotion.training.examples import Example
-from models.emotion.training.fitting import fit_card
+from models.emotion.training.fitting import fit_card, groups_for_card
 from models.emotion.training.losses import Targets, Variances, loss, targets, variances
 from models.emotion.training.recipe import Recipe
 from models.emotion.training.sources import SplitSource, load_sources
+from models.emotion.training.starting import begin_at_frequencies, start
 from models.emotion.training.widening import widened
 from schemas.topics.emotions import Emotion
 
@@ -67,6 +68,7 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
     soup = [network_of(load(folder)).state_dict() for folder in recipe.soup]
     torch.manual_seed(recipe.seed)
     sources = load_sources(data, recipe)
+    groups = groups_for_card(recipe.corpus / "groups")  # a bad row is told now, not at the end
     card = new_card(recipe, sources)
     network, packaged = start(recipe, card)
     check_soup(network, soup)
@@ -91,8 +93,9 @@ def train(recipe: Recipe, data: Path, out: Path, progress: Report = lambda _: No
     tensors = pack(network, packaged)
     # Calibrated and measured as stored, rounding included.
     rounded = save(out, card, tensors)
-    fitted = save(out, fit_card(rounded, sources, progress_of(progress)), tensors)
-    artefact = export(fitted, sources, progress_of(progress)) if recipe.graph else fitted
+    phase = progress_of(progress)
+    fitted = save(out, fit_card(rounded, sources, recipe.losses, phase, groups), tensors)
+    artefact = export(fitted, sources, phase) if recipe.graph else fitted
     for intermediate in [out / CHECKPOINT, *out.glob(TAUGHT.format("*"))]:
         intermediate.unlink(missing_ok=True)
     return artefact
@@ -139,55 +142,6 @@ def _described(recipe: Recipe) -> dict[str, Any]:
     return shown
 
 
-def start(recipe: Recipe, card: EmotionCard) -> tuple[EmotionNetwork, Tensors]:
-    """The network before training, and the packaged encoders' state."""
-    encoders = [Encoder(name, recipe.hidden_dropout) for name in recipe.encoders]
-    heads = build_heads(card, [e.width for e in encoders])
-    network = EmotionNetwork(encoders, heads)
-    packaged = {
-        name: value.clone()
-        for name, value in network.state_dict().items()
-        if name.startswith("encoders.")
-    }
-    if recipe.start_from is not None:
-        continue_from(network, card, load(recipe.start_from))
-    for name, parameter in network.named_parameters():
-        is_word = "word_embeddings" in name
-        frozen = name.startswith("encoders.") and (
-            recipe.tune == "frozen" or (recipe.tune == "layers" and is_word)
-        )
-        parameter.requires_grad_(not frozen)
-    return network, packaged
-
-
-def continue_from(network: EmotionNetwork, card: EmotionCard, earlier: Artefact) -> None:
-    """Take over an artefact's weights; a class that it did not know keeps its fresh row."""
-    state = network_of(earlier).state_dict()
-    own = network.state_dict()
-    for name in ("heads.emotions.weight", "heads.emotions.bias"):
-        rows = own[name].clone()
-        for i, emotion in enumerate(card.emotions):
-            if emotion in earlier.card.emotions:
-                rows[i] = state[name][earlier.card.emotions.index(emotion)]
-        state[name] = rows
-    # The wide part is fitted anew.
-    network.load_state_dict({n: v for n, v in state.items() if not n.startswith("wide.")})
-
-
-@torch.no_grad()
-def begin_at_frequencies(heads: Heads, known: Targets) -> None:
-    """Let a fresh head answer with each label's share of the texts that know it.
-
-    Most labels are rare: from a bias of zero the first epoch teaches little but that.
-    """
-    for layer, target in ((heads.emotions, known.emotions), (heads.goemotions, known.goemotions)):
-        share = target.nanmean(0).nan_to_num(0.5).clamp(1e-3, 1 - 1e-3)
-        layer.bias.copy_(share.logit())
-    for layer, target in ((heads.pad, known.pad), (heads.urgency, known.urgency.unsqueeze(1))):
-        mean = target.nanmean(0).nan_to_num(0.5)
-        layer.bias.copy_(mean.clamp(1e-3, 1 - 1e-3).logit())
-
-
 class TrainingRun:
     """The loop. State that a checkpoint must hold lives here."""
 
@@ -209,21 +163,22 @@ class TrainingRun:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network.to(self._device)
         # Half the digits make a GPU twice as fast; few processors have units for them.
-        self._halved = recipe.tune != "frozen" and self._device.type == "cuda"
-        self._examples, self._draws = _drawn(sources, recipe)
+        self._halved = recipe.tune != "frozen" and (recipe.halves or self._device.type == "cuda")
+        self._examples = [example for source in sources for example in source.train]
+        self._shares = [(len(source.train), recipe.repeat(source.name)) for source in sources]
         self._targets = targets(self._examples, card.emotions)
         self._be_taught()
         self._variance = Variances(*(v.to(self._device) for v in variances(self._targets)))
         if recipe.start_from is None:
             begin_at_frequencies(network.heads, self._targets)
-        texts = [e.text for e in self._examples]
+        texts = [model_text(e.text) for e in self._examples]
         self._collate = Pad([one.padding_id for one in tokenisers], 1)
         self._tokens = list(zip(*(tokenise(texts) for tokenise in tokenisers), strict=True))
         self._lengths = [len(tokens[0]) for tokens in self._tokens]
         self._pooled = self._encode() if recipe.tune == "frozen" else None
         self._optimiser = _optimiser(network, recipe)
         self._average = AveragedWeights(network, recipe.averaging)
-        self._per_epoch = -(-len(self._draws) // recipe.batch_size)
+        self._per_epoch = -(-len(self._drawn(0)) // recipe.batch_size)
         self._steps = self._per_epoch * recipe.epochs
         self._step = 0
 
@@ -232,17 +187,20 @@ class TrainingRun:
         teachers = self._recipe.teachers
         if teachers.pad:
             unrated = self._targets.pad.isnan().any(1)
+            # Where its author said how the writer feels, a teacher that read it wrong is no help.
+            unrated &= self._targets.sign.isnan()
             pad = torch.stack([self._read_by(folder).pad for folder in teachers.pad]).mean(0)
             self._targets.taught_pad[unrated] = pad[unrated]
         if teachers.goemotions:
             labels = [self._read_by(folder).goemotions for folder in teachers.goemotions]
-            self._targets.taught_goemotions[:] = torch.stack(labels).mean(0)
+            unsigned = self._targets.sign.isnan()
+            self._targets.taught_goemotions[unsigned] = torch.stack(labels).mean(0)[unsigned]
 
     def _read_by(self, folder: Path) -> Ratings:
         teacher = load(folder)
         return rated_by(
             teacher,
-            [example.text for example in self._examples],
+            [model_text(example.text) for example in self._examples],
             self._checkpoint.with_name(TAUGHT.format(teacher.version)),
             device=self._device.type,
             dtype="bfloat16" if self._halved else "float32",
@@ -301,9 +259,8 @@ class TrainingRun:
     def _batches(self, epoch: int) -> Iterator[list[int]]:
         """Indices of each step's texts; depends on seed and epoch only."""
         generator = torch.Generator().manual_seed(self._recipe.seed * 1_000 + epoch)
-        drawn = [
-            self._draws[i] for i in torch.randperm(len(self._draws), generator=generator).tolist()
-        ]
+        draws = self._drawn(epoch)
+        drawn = [draws[i] for i in torch.randperm(len(draws), generator=generator).tolist()]
         size = self._recipe.batch_size
         batches: list[list[int]] = []
         for at in range(0, len(drawn), size * MEGABATCH):
@@ -311,6 +268,21 @@ class TrainingRun:
             batches += [some[i : i + size] for i in range(0, len(some), size)]
         order = torch.randperm(len(batches), generator=generator).tolist()
         return (batches[i] for i in order)
+
+    def _drawn(self, epoch: int) -> list[int]:
+        """Indices of the epoch's texts; of a source that counts .5, another half each time."""
+        generator = torch.Generator().manual_seed(self._recipe.seed)
+        draws: list[int] = []
+        first = 0
+        for texts, times in self._shares:
+            whole, part = divmod(times, 1)
+            draws += list(range(first, first + texts)) * int(whole)
+            order = torch.randperm(texts, generator=generator).tolist()
+            some = round(texts * part)
+            # One after the other, so that no text waits longer than it must.
+            draws += [first + order[(epoch * some + i) % texts] for i in range(some)]
+            first += texts
+        return draws
 
     @torch.no_grad()
     def _encode(self) -> list[torch.Tensor]:
@@ -364,17 +336,6 @@ class TrainingRun:
         torch.set_rng_state(state["random"].cpu())
         if self._device.type == "cuda" and state["random_cuda"]:
             torch.cuda.set_rng_state_all([each.cpu() for each in state["random_cuda"]])
-
-
-def _drawn(sources: Sequence[SplitSource], recipe: Recipe) -> tuple[list[Example], list[int]]:
-    """Every training text once, and the indices that an epoch draws (some repeatedly)."""
-    examples: list[Example] = []
-    draws: list[int] = []
-    for source in sources:
-        first = len(examples)
-        examples += source.train
-        draws += list(range(first, len(examples))) * recipe.repeat(source.name)
-    return examples, draws
 
 
 def _optimiser(network: EmotionNetwork, recipe: Recipe) -> torch.optim.Optimizer:

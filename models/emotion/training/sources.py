@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from models.emotion.artefact.card import TrainingSource
-from models.emotion.training import examples
+from models.emotion.training import authored, examples
 from models.emotion.training.examples import Example
 from models.emotion.training.recipe import Recipe
+from models.tutor.safety.config import SafetySettings
+from models.tutor.safety.screening import Screen
+from schemas.topics.emotions import Emotion
 
 DEV_SHARE = 0.15  # of the sources that come without a split of their own
 
@@ -24,6 +28,8 @@ class SplitSource:
     teaches: str
     train: list[Example]
     dev: list[Example]
+    whole: list[Example] = field(default_factory=list)
+    """Long texts as they were written; `train` holds parts of them."""
 
     def describe(self) -> TrainingSource:
         """For the model card."""
@@ -48,7 +54,45 @@ def load_sources(data: Path, recipe: Recipe) -> list[SplitSource]:
     found = [load(data / name) for name, load in known.items() if recipe.repeat(name)]
     if recipe.repeat("corpus") and recipe.corpus.is_dir() and list(recipe.corpus.glob("*.tsv")):
         found.append(_corpus(recipe))
-    return found
+    folders = {
+        "signs": (authored.signed, "the sign of feeling"),
+        "concern": (authored.worrying, "danger"),
+        "speaking": (authored.spoken, "who speaks"),
+    }
+    for name, (read, teaches) in folders.items():
+        if recipe.repeat(name) and (recipe.corpus / name).is_dir():
+            train, dev = authored.every(recipe.corpus / name, read)
+            if share := recipe.identities.get(name):
+                train = authored.with_identities(train, recipe.corpus / "groups", share)
+            whole = authored.whole(recipe.corpus / name) if name == "signs" else []
+            found.append(SplitSource(name, authored.LICENCE, teaches, train, dev, whole))
+    return [with_ordinary(source) for source in found]
+
+
+def with_ordinary(source: SplitSource) -> SplitSource:
+    """Public texts and utterances are learners' or people's own words, and hardly ever danger.
+
+    What the safety rules find, or whose label is grave, stays unknown: nobody has looked at it.
+    """
+    if source.name not in {"goemotions", "forum_urgency", "corpus"}:
+        return source
+    return replace(
+        source,
+        train=[_ordinary(e) for e in source.train],
+        dev=[_ordinary(e) for e in source.dev],
+    )
+
+
+def _ordinary(example: Example) -> Example:
+    grave = (
+        example.emotions.get(Emotion.DISTRESS, 0.0) > 0 or _rules().message(example.text).findings
+    )
+    return replace(example, speaking=True, concern=None if grave else False)
+
+
+@lru_cache(maxsize=1)
+def _rules() -> Screen:
+    return Screen(SafetySettings())
 
 
 def _goemotions(folder: Path) -> SplitSource:
@@ -89,7 +133,7 @@ def _corpus(recipe: Recipe) -> SplitSource:
         raise examples.DataProblem(f"{recipe.corpus}: corpus_dev: no batch {min(unknown)!r}")
     train = [e for e in every if e.authored not in recipe.corpus_dev]
     dev = [e for e in every if e.authored in recipe.corpus_dev]
-    return SplitSource("corpus", "Apache-2.0 (written for this project)", "all 41", train, dev)
+    return SplitSource("corpus", authored.LICENCE, "all 41", train, dev)
 
 
 def by_group(rows: Iterable[tuple[str, Example]]) -> tuple[list[Example], list[Example]]:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
 from models.emotion.artefact.card import EmotionCard
+from models.emotion.model_text import model_text
 from models.emotion.network.encoders import Tokens, pad
 from models.emotion.network.wide import Wide, grams
 from models.emotion.serving.tokenising import Tokeniser
@@ -27,7 +28,7 @@ def widened(
     used = [e for source in sources if recipe.repeat(source.name) for e in source.train]
     known = targets(used, card.emotions)
     return fit_wide(
-        tokenise([e.text for e in used]),
+        tokenise([model_text(e.text) for e in used]),
         torch.cat([known.emotions, known.goemotions], 1),
         recipe.shape.wide,
         recipe.wide,

@@ -75,3 +75,21 @@ def test_a_card_of_0_2_is_read(copy: Path) -> None:
     del card["graph"], card["format"]
     (copy / "card.json").write_text(json.dumps(card | {"rounding_cost": {"int8": 0.001}}))
     assert load(copy).card.graph == {}
+
+
+def test_a_card_without_a_neutral_band_has_one(copy: Path) -> None:
+    file = copy / "card.json"
+    card = json.loads(file.read_text())
+    card.pop("neutral_band", None)
+    file.write_text(json.dumps(card))
+    low, high = load(copy).card.neutral_band
+    assert 0 < low < 0.5 < high < 1
+
+
+@pytest.mark.parametrize("band", [[0.6, 0.4], [-0.1, 0.5], [0.5, 1.1], ["nan", 0.5], [0.5]])
+def test_a_card_with_what_is_no_band_is_refused(copy: Path, band: list[object]) -> None:
+    file = copy / "card.json"
+    card = json.loads(file.read_text()) | {"neutral_band": band}
+    file.write_text(json.dumps(card))
+    with pytest.raises(ArtefactProblem, match=r"card\.json.*\n?.*neutral_band"):
+        load(copy)

@@ -19,7 +19,7 @@ TEXTS = ["ok", "I do not get it at all", "thank you so much! " * 9] * 4
 
 
 def test_several_threads_read_what_one_reads(artefact: Artefact) -> None:
-    batch = Unpadded(TokeniseTexts(artefact, 128)(TEXTS))
+    batch = Unpadded(TokeniseTexts(artefact)(TEXTS))
     one, several = RunGraph(artefact, 1)(batch), RunGraph(artefact, 3)(batch)
     for first, second in zip(one, several, strict=True):
         assert np.array_equal(first, second)
@@ -52,4 +52,4 @@ def test_values_that_are_no_numbers_are_an_error(artefact: Artefact) -> None:
     assert run._wide is not None
     run._wide._bias = np.full_like(run._wide._bias, np.nan)
     with pytest.raises(ArithmeticError, match="not numbers"):
-        run(Unpadded(TokeniseTexts(artefact, 128)(["ok"])))
+        run(Unpadded(TokeniseTexts(artefact)(["ok"])))

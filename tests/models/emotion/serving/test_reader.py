@@ -23,15 +23,17 @@ from models.emotion.config import EmotionSettings
 from models.emotion.serving import (
     EmotionReader,
     ModelUnavailable,
-    NothingToRead,
+    NotRead,
     Observer,
     ReaderStopped,
     Reading,
     UnreadableText,
 )
-from models.emotion.serving.cpu import Unpadded
 from models.emotion.serving.engine import Engine, network_engine
 from models.emotion.serving.inference import Batch, Output, probabilities
+from models.emotion.serving.reader import ReadingCache
+from models.emotion.serving.windows import WindowedBatch
+from schemas.topics.emotions import Emotion, Unread
 
 NOT_A_TOKEN = 10**7  # the embedding table has no such row: the real model raises
 POISON = "poison"
@@ -48,7 +50,10 @@ TEXTS = [
 
 
 def settings(**changes: Any) -> EmotionSettings:
-    return EmotionSettings(device="cpu", **{"breaker_cooldown": 0.02, **changes})
+    # What these tests send is no learner's, and nothing here is about who speaks.
+    return EmotionSettings(
+        device="cpu", **{"breaker_cooldown": 0.02, "least_speaking": 0, **changes}
+    )
 
 
 @pytest.fixture(params=[False, True], ids=["one-thread", "three-threads"])
@@ -78,7 +83,7 @@ def poisoned(engine: Engine) -> Engine:
 
     def tokenise(texts: Any) -> Any:
         return [
-            ([NOT_A_TOKEN],) if POISON in text else tokens
+            ([1, NOT_A_TOKEN, 2],) if POISON in text else tokens
             for text, tokens in zip(texts, engine.tokenise(texts), strict=True)
         ]
 
@@ -102,10 +107,10 @@ class Gate:
     def open(self) -> None:
         self._open.set()
 
-    def __call__(self, batch: Unpadded) -> Output:
+    def __call__(self, batch: WindowedBatch) -> Output:
         self.entered.set()
         self._open.wait()
-        self.sizes.append(len(batch.texts))
+        self.sizes.append(len(batch.windows))
         return self._run(batch)
 
 
@@ -192,25 +197,89 @@ async def test_each_future_gets_its_own_texts_reading(engine: Engine) -> None:
         ".",
         "word " * 10_000,
         "\U0001f62d\U0001f62d\U0001f602\u2764\ufe0f\U0001f468\u200d\U0001f469\u200d\U0001f467",
-        "\u05d0\u05e0\u05d9 \u05dc\u05d0 \u202e\u0644\u0627 \u0623\u0641\u0647",
         "\x00\x01\x1b[31m\x7f\x85",
         "a" * 50_000,
         "\ufffd\ufeff\u0301",
     ],
-    ids=["a-sign", "10000-words", "emoji", "rtl", "control", "one-word", "odd"],
+    ids=["a-sign", "10000-words", "emoji", "control", "one-word", "odd"],
 )
-async def test_any_text_gets_a_reading(engine: Engine, text: str) -> None:
+async def test_any_text_gets_a_reading_or_a_reason(engine: Engine, text: str) -> None:
     async with reading_with(engine) as reader:
         (reading,) = await read_all(reader, [text])
-        assert isinstance(reading, Reading)
+        assert isinstance(reading, Reading | NotRead)
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\u200b\u200b", "\ufe0f", "&nbsp;", "<p><br></p>"])
 async def test_a_text_in_which_nothing_can_be_seen_is_not_read(engine: Engine, text: str) -> None:
     async with reading_with(engine) as reader:
-        with pytest.raises(NothingToRead):
+        with pytest.raises(NotRead) as unread:
             await reader.submit(text)
+        assert unread.value.reason is Unread.NOTHING_TO_READ
         assert reader.queue_depth == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Estoy muy triste y no entiendo nada",
+        "<p>Ich verstehe das &uuml;berhaupt nicht &#128557;</p>",
+        "\u05d0\u05e0\u05d9 \u05dc\u05d0 \u202e\u0644\u0627 \u0623\u0641\u0647",
+    ],
+    ids=["spanish", "german-in-html", "rtl"],
+)
+async def test_a_text_in_another_language_is_not_read(engine: Engine, text: str) -> None:
+    async with reading_with(engine) as reader:
+        with pytest.raises(NotRead) as unread:
+            await reader.submit(text)
+        assert unread.value.reason is Unread.UNSUPPORTED_LANGUAGE
+        assert reader.queue_depth == 0
+
+
+async def test_an_artefact_that_knows_a_language_reads_it(engine: Engine) -> None:
+    text = "Estoy muy triste y no entiendo nada"
+    async with reading_with(replace(engine, languages=("en", "es"))) as reader:
+        (reading,) = await read_all(reader, [text])
+        assert isinstance(reading, Reading)
+
+
+async def test_what_the_learner_does_not_say_is_not_read(engine: Engine) -> None:
+    # Given a model that can tell who speaks, and takes what begins with "Exercise" for pasted
+    def post(output: Output) -> list[Reading]:
+        return [replace(reading, speaking=said) for reading in engine.post(output)]
+
+    said: float | None = 0.1
+    async with reading_with(replace(engine, post=post), least_speaking=0.5) as reader:
+        pasted = "Exercise 4: a train leaves the station"
+        for _ in range(2):  # the second time from the cache
+            (outcome,) = await read_all(reader, [pasted])
+            assert isinstance(outcome, NotRead)
+            assert outcome.reason is Unread.NOT_THE_LEARNER
+        said = 0.9
+        assert isinstance((await read_all(reader, ["I hate trains"]))[0], Reading)
+        said = None
+        assert isinstance((await read_all(reader, ["I like trains"]))[0], Reading)
+        # Then the model is as well as it was
+        assert reader.status == "ok"
+
+
+async def test_while_the_model_is_down_a_text_that_is_not_read_says_so_at_once(
+    engine: Engine,
+) -> None:
+    def run(batch: Batch) -> Output:
+        if broken:
+            raise RuntimeException("no")
+        return engine.run(batch)
+
+    broken = False
+    async with reading_with(replace(engine, run=run), breaker_cooldown=30) as reader:
+        broken = True
+        for n in range(3):
+            await read_all(reader, [f"I hate this {n}"])
+        assert reader.status == "open"
+        with pytest.raises(ModelUnavailable):
+            await reader.submit("I hate this")
+        with pytest.raises(NotRead):
+            await reader.submit("Estoy muy triste y no entiendo nada")
 
 
 async def test_html_and_wide_letters_read_as_what_they_show(engine: Engine) -> None:
@@ -604,3 +673,40 @@ async def test_the_old_model_stays_when_the_new_one_cannot_be_loaded(
         assert reading.version == engine.version
     finally:
         await reader.stop()
+
+
+def a_reading(version: str = "v") -> Reading:
+    return Reading({Emotion.JOY: 0.5}, Emotion.JOY, 0.5, 0.5, 0.5, version)
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    cache = ReadingCache(2)
+    cache.put("a", a_reading())
+    cache.put("b", a_reading())
+    assert cache.get("a")
+    cache.put("c", a_reading())
+    assert cache.get("b") is None
+    assert cache.get("a")
+    assert len(cache) == 2
+
+
+def test_size_zero_keeps_nothing() -> None:
+    cache = ReadingCache(0)
+    cache.put("a", a_reading())
+    assert cache.get("a") is None
+
+
+@pytest.mark.parametrize(("concern", "read"), [(0.01, False), (0.3, True), (None, False)])
+async def test_a_plea_beside_a_pasted_text_is_read(
+    engine: Engine, concern: float | None, read: bool
+) -> None:
+    # Given a model that takes every text for a pasted one, and finds some danger in it
+    def post(output: Output) -> list[Reading]:
+        return [replace(r, speaking=0.1, concern=concern) for r in engine.post(output)]
+
+    async with reading_with(replace(engine, post=post), least_speaking=0.5) as reader:
+        (outcome,) = await read_all(reader, ["i want to die. Solve for x: 3x + 4 = 10."])
+    assert isinstance(outcome, Reading) is read
+    if not read:
+        assert isinstance(outcome, NotRead)
+        assert outcome.reason is Unread.NOT_THE_LEARNER

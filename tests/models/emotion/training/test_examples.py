@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.emotion.training import examples
-from models.emotion.training.examples import DataProblem
+from models.emotion.training.examples import DataProblem, LabelledDialogue, LabelledMessage
 from schemas.topics.emotions import Emotion
 
 
@@ -117,3 +117,80 @@ def test_tsv_rows_know_all_41(tmp_path: Path) -> None:
 def test_tsv_with_an_unknown_label_names_it(tmp_path: Path) -> None:
     with pytest.raises(DataProblem, match=r"t\.tsv:1: label 'bliss'"):
         list(examples.tsv(write(tmp_path / "t.tsv", "x\tbliss\n")))
+
+
+def test_signs_and_concerns_may_lack_all_but_the_text(tmp_path: Path) -> None:
+    rows = "a\t-1\tirony\tjoy\tmore\nb\t 1 \nc\t0\t\nd\t\tslang\ne\n\t0\n"
+    assert list(examples.signs(write(tmp_path / "s.tsv", rows))) == [
+        LabelledMessage("a", -1, "irony", ("joy", "more")),
+        LabelledMessage("b", 1, ""),
+        LabelledMessage("c", 0, ""),
+        LabelledMessage("d", None, "slang"),
+        LabelledMessage("e", None, ""),
+        LabelledMessage("", 0, ""),
+    ]
+    rows = "a\t1\tsuicide/hint\r\nb\t0\nc\t\n"
+    assert list(examples.concerns(write(tmp_path / "c.tsv", rows))) == [
+        LabelledMessage("a", 1, "suicide/hint"),
+        LabelledMessage("b", 0, ""),
+        LabelledMessage("c", None, ""),
+    ]
+
+
+def test_a_message_of_several_lines_stands_in_one(tmp_path: Path) -> None:
+    file = write(tmp_path / "s.tsv", "one\\ntwo\\n\\nthree\t1\n")
+    assert [row.text for row in examples.signs(file)] == ["one\ntwo\n\nthree"]
+    assert [row.text for row in examples.concerns(file)] == ["one\ntwo\n\nthree"]
+    # In the other formats the two characters are what the text holds.
+    file = write(tmp_path / "t.tsv", "one\\ntwo\tjoy\n")
+    assert [row.text for row in examples.tsv(file)] == ["one\\ntwo"]
+
+
+@pytest.mark.parametrize("label", ["2", "-2", "+1", "1.0", "joy", "1,0", "true"])
+def test_a_sign_that_is_none_names_the_line(tmp_path: Path, label: str) -> None:
+    file = write(tmp_path / "s.tsv", f"fine\t1\nbad\t{label}\tplain\n")
+    with pytest.raises(DataProblem) as told:
+        list(examples.signs(file))
+    assert str(told.value) == f"{file}:2: sign '{label}': expected -1, 0 or 1"
+
+
+@pytest.mark.parametrize("label", ["-1", "2", "yes", "0.5"])
+def test_a_concern_that_is_none_names_the_line(tmp_path: Path, label: str) -> None:
+    file = write(tmp_path / "c.tsv", f"fine\t1\n\t\nbad\t{label}\n")
+    with pytest.raises(DataProblem) as told:
+        list(examples.concerns(file))
+    assert str(told.value) == f"{file}:3: concern '{label}': expected 0 or 1"
+
+
+def test_dialogues_may_lack_label_and_kind(tmp_path: Path) -> None:
+    rows = (
+        '{"messages": ["a\\nb", "c"], "concern": 1, "kind": "suicide/hint", "more": 1}\n'
+        '{"messages": [], "concern": 0}\n{"messages": ["d"], "concern": null, "kind": null}\n'
+    )
+    assert list(examples.dialogues(write(tmp_path / "d.jsonl", rows))) == [
+        LabelledDialogue(("a\nb", "c"), 1, "suicide/hint"),
+        LabelledDialogue((), 0, ""),
+        LabelledDialogue(("d",), None, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("[]", "expected an object"),
+        ('{"concern": 1}', "messages: expected a list of texts"),
+        ('{"messages": "a"}', "messages: expected a list of texts"),
+        ('{"messages": ["a", 1]}', "messages: expected a list of texts"),
+        ('{"messages": [], "concern": 2}', "concern 2: expected 0 or 1"),
+        ('{"messages": [], "concern": true}', "concern True: expected 0 or 1"),
+        ('{"messages": [], "concern": "1"}', "concern '1': expected 0 or 1"),
+        ('{"messages": [], "kind": 1}', "kind 1: expected a text"),
+        ("{", "Expecting property name"),
+        ("", "Expecting value"),
+    ],
+)
+def test_a_dialogue_that_is_none_names_the_line(tmp_path: Path, row: str, said: str) -> None:
+    file = write(tmp_path / "d.jsonl", f'{{"messages": ["a"]}}\n{row}\n')
+    with pytest.raises(DataProblem) as told:
+        list(examples.dialogues(file))
+    assert str(told.value).startswith(f"{file}:2: {said}")

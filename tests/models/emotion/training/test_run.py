@@ -90,6 +90,20 @@ def served(artefact: Artefact, texts: list[str]) -> Output:
     return read_all(build_engine(artefact, EmotionSettings(device="cpu")), texts, artefact.card)
 
 
+def groups(data: Path) -> Path:
+    """Sentences beside the corpus, of three axes of two groups."""
+    folder = data.parent / "corpus" / "groups"
+    folder.mkdir()
+    (folder / "templates.tsv").write_text("thank you {person}\t1\t0\n")
+    (folder / "self.tsv").write_text("i am {self}, so angry\t-1\t0\n")
+    (folder / "groups.tsv").write_text(
+        "kin\tmother\tperson\tmum\nkin\tfather\tperson\tmy dad is angry\n"
+        "faith\ta\tself\tthis\nfaith\tb\tself\t This\n"
+    )
+    (folder / "dialect.tsv").write_text("1\ta\tit is a table\t0\t0\n1\tb\t'tis a table\t0\t0\n")
+    return folder
+
+
 class Interrupted(Exception):
     pass
 
@@ -98,7 +112,8 @@ def test_a_run_writes_an_artefact_that_learned_and_a_card_that_says_how(
     data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    artefact = train(recipe(data, epochs=12), data, out)
+    groups(data)
+    artefact = train(recipe(data, epochs=12, shape={"concern": True}), data, out)
     card = json.loads((out / "card.json").read_text())
     assert card["authored"] == ["fatigue", "pain"]
     assert "boredom" in card["absent"]
@@ -117,7 +132,15 @@ def test_a_run_writes_an_artefact_that_learned_and_a_card_that_says_how(
     per_class = measured["per_class"]
     assert all(per_class[label]["f1"] > 0.9 for label in SAYINGS)
     assert artefact.version == load(out).version
+    compared = card["metrics"]["groups (authored)"]
+    assert (compared["n"], compared["groups"]) == (6, 6)
+    # The texts of "faith" differ in nothing that is read.
+    assert compared["by_group"]["faith/a"]["mean_shift"] == pytest.approx(0, abs=1e-6)
+    assert abs(compared["by_group"]["kin/mother"]["mean_shift"]) > 1e-4
+    assert compared["concern_at"] == EmotionSettings().concern.at
+    assert compared["by_group"]["kin/mother"]["alarmed"] in {0.0, 1.0}
     text = (out / "card.md").read_text()
+    assert "| kin/mother | 1 | " in text
     assert artefact.version in text
     assert "fatigue, pain" in text
     assert not (out / CHECKPOINT).exists()
@@ -202,8 +225,17 @@ def test_training_goes_on_from_an_artefact_with_other_classes(data: Path, tmp_pa
     tiny = {"head_learning_rate": 1e-9, "epochs": 1}
     second = train(recipe(data, start_from=first, **tiny), data, tmp_path / "second")
     assert Emotion.FATIGUE in second.card.emotions
+    assert "groups (authored)" not in second.card.metrics  # there is no such folder
     per_class = second.card.metrics["goemotions (dev)"]["per_class"]
     assert all(per_class[label]["f1"] > 0.9 for label in SAYINGS)
+
+
+def test_a_bad_row_of_the_groups_is_told_before_training(data: Path, tmp_path: Path) -> None:
+    (groups(data) / "self.tsv").write_text("i am\t0\t0\n")
+    steps: list[Progress] = []
+    with pytest.raises(DataProblem, match=r"self\.tsv:1: text 'i am': expected one slot"):
+        train(recipe(data), data, tmp_path / "out", steps.append)
+    assert not steps
 
 
 def test_a_missing_source_is_named(tmp_path: Path) -> None:
