@@ -26,6 +26,23 @@ def auc(predicted: Floats, truth: Truth) -> float:
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
+def average_precision(predicted: Floats, truth: Truth) -> float:
+    """Precision at each threshold, weighted by the recall that it adds; NaN without positives.
+
+    Rows of one score come in together, whatever their order.
+
+    Args: predicted: (n,), any scale, more is likelier. truth: (n,).
+    Source: as Zhu (2004), and scikit-learn's average_precision_score.
+    """
+    order = np.argsort(-predicted, kind="stable")
+    score, hit = predicted[order], truth[order] > 0.5
+    if not hit.any():
+        return float("nan")
+    last = np.append(np.nonzero(np.diff(score))[0], len(score) - 1)  # of each score
+    hits = np.cumsum(hit)[last]
+    return float((np.diff(hits, prepend=0) * hits / (last + 1)).sum() / hit.sum())
+
+
 def brier(predicted: Floats, truth: Truth) -> float:
     """Mean squared error of a probability; 0 is perfect."""
     return float(((predicted - truth) ** 2).mean())

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from models.learner.behaviour.serving.config import BehaviourSettings
 from models.learner.parameters import (
@@ -25,6 +25,7 @@ from models.learner.parameters import (
 from models.learner.recommending.serving.catalogue import Catalogue, load_catalogue
 from models.learner.recommending.serving.settings import Recommending, RecommendingSettings
 from models.learner.rules import PolicyError, Rules, load_rules
+from models.words.words import Words, load
 from schemas.vocabulary import Level
 
 if TYPE_CHECKING:
@@ -134,6 +135,20 @@ class LearnerSettings(Group):
         description="days without an event after which a learner's state is deleted; whoever "
         "comes back later starts from priors",
     )
+
+    # Not a field: a deployment has one language, for the learner's state and for the tutor.
+    _words: Words = PrivateAttr(default_factory=load)
+
+    @property
+    def words(self) -> Words:
+        """In which recommendations and interventions give their reasons."""
+        return self._words
+
+    def speaking(self, words: Words) -> Self:
+        """The same settings with other words."""
+        copy = self.model_copy()
+        copy._words = words
+        return copy
 
     @model_validator(mode="after")
     def _rules_can_be_used(self) -> LearnerSettings:

@@ -2,14 +2,14 @@
 
 For each measure a numerator and a denominator, over the events that carried it:
 
-    N = sum_i v_i * 2^(-(T - t_i) / h)        D = sum_i 2^(-(T - t_i) / h)
+    N = sum_i c_i * v_i * 2^(-(T - t_i) / h)        D = sum_i c_i * 2^(-(T - t_i) / h)
 
-with T the newest event time of the learner and h the half-life; the mean is N / D
-(an exponential moving average over irregular times). When T moves by d both are
-multiplied by 2^(-d / h), which leaves the weight of each event a function of its
-own time alone: the sums do not depend on the order of arrival (to rounding, in float32), for
-events of any age. An event later than `lateness` is therefore still added, with
-the little weight it has; it is reported, not dropped.
+with T the newest event time of the learner, h the half-life, and c the share of a message
+that was read (1 for all else); the mean is N / D (an exponential moving average over irregular
+times). When T moves by d both are multiplied by 2^(-d / h), which leaves the weight of each
+event a function of itself alone: the sums do not depend on the order of arrival (to rounding,
+in float32), for events of any age. An event later than `lateness` is therefore still added,
+with the little weight it has; it is reported, not dropped.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Observation(NamedTuple):
     """Where a measure's numerator stands in the sums (twice its number), and its value."""
     emotions: tuple[tuple[int, float], ...] | None = None
     """Class index and share, summing to at most 1; None where nothing was read."""
+    weight: float = 1.0
+    """What it counts beside other events of its time: the share of a message that was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,10 @@ def observe_reading(reading: EmotionRead, time: int) -> Observation:
     """What a read message says.
 
     Probabilities of classes that may hold together can sum to more than 1; the mix
-    shares one message's weight among its classes, so they are scaled to 1 then.
+    shares one message's weight among its classes, so they are scaled to 1 then. A message
+    that was read in part weighs that part.
     """
+    weight = 1.0 if reading.coverage is None else reading.coverage
     values: tuple[tuple[int, float], ...] = ()
     if reading.pad is not None:
         values = (
@@ -149,10 +153,10 @@ def observe_reading(reading: EmotionRead, time: int) -> Observation:
             (_DOMINANCE, reading.pad.dominance),
         )
     if not reading.probabilities:
-        return Observation(time, values)
+        return Observation(time, values, weight=weight)
     scale = max(1.0, sum(reading.probabilities.values()))
     shares = tuple((CLASS_INDEX[e], p / scale) for e, p in reading.probabilities.items())
-    return Observation(time, values, shares)
+    return Observation(time, values, shares, weight)
 
 
 def add(
@@ -203,8 +207,8 @@ def _accumulate(
 ) -> tuple[float, ...]:
     left = decay(elapsed, half_life)
     total = list(sums) if left == 1.0 else [value * left for value in sums]
-    for (_, values, emotions), age in zip(observations, ages, strict=True):
-        weight = decay(age, half_life)
+    for (_, values, emotions, share_read), age in zip(observations, ages, strict=True):
+        weight = share_read * decay(age, half_life)
         for at, value in values:
             total[at] += weight * value
             total[at + 1] += weight

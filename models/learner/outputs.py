@@ -91,6 +91,7 @@ def outputs_of(
             "version": record.version,
             "updated_at": record.ingested,
             "model_status": "unavailable" if record.model_unavailable else "ok",
+            "model_reason": record.unread,
             **_figures(record, summary, decision, settings.least_emotion),
         }
     )
@@ -99,7 +100,9 @@ def outputs_of(
         **common,
         event_id=derived_id("recommendations", cause.root, user),
         version=record.version,
-        recommendations=recommendations(record.advice, decision.eligible, user, policy),
+        recommendations=recommendations(
+            record.advice, decision.eligible, user, policy, settings.words
+        ),
         decision=decision_made(record.advice, decision_id(cause), user, policy),
         follow_ups=follow_ups(record.advice, user, policy),
     )

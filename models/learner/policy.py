@@ -10,19 +10,35 @@ time, which a page's clock cannot move.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from models.learner.config import LearnerSettings, PolicySettings
 from models.learner.nets.serving.intervention import Need
 from models.learner.recommending.serving.advising import Eligible
-from models.learner.rules import Condition
+from models.learner.rules import Condition, InterventionRule
 from models.learner.state import Fact, Summary
+from models.words.words import Words
 from schemas.topics.state import Trajectory
 from schemas.vocabulary import Level
 
 _HELD: Final = {level: f"need:{level.value}" for level in Level}
 """What the net's need is called in `active`: no rule or action has a colon in its name."""
+
+
+_Holding = list[tuple[Condition, Fact]]
+"""Conditions that hold, each with its fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reasons:
+    """Conditions that hold, in words once somebody asks."""
+
+    holding: _Holding
+    words: Words = field(compare=False)
+
+    def __call__(self) -> tuple[str, ...]:
+        return tuple(in_words(condition, fact, self.words) for condition, fact in self.holding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +82,32 @@ def decide(summary: Summary, held: tuple[str, ...], settings: LearnerSettings) -
     Deciding again on the same summary with the resulting `active` gives the same decision.
     """
     before = frozenset(held)
-    policy = settings.policy
+    policy, words = settings.policy, settings.words
     facts = _Facts(summary)
     active: list[str] = []
     eligible: list[Eligible] = []
     alarm: Alarm | None = None
     for action in settings.recommending_policy.catalogue.actions:
-        grounds = _first(action.when, facts, action.name in before, policy)
-        if grounds is not None:
+        holding = _first(action.when, facts, action.name in before, policy)
+        if holding is not None:
             active.append(action.name)
-            eligible.append(Eligible(action, *grounds))
-    for intervention in settings.rules.interventions:
-        grounds = _grounds(intervention.when, facts, intervention.name in before, policy)
-        if grounds is not None:
-            active.append(intervention.name)
-            if alarm is None or intervention.level.rank > alarm.level.rank:
-                alarm = Alarm(intervention.name, intervention.level, *grounds)
+            eligible.append(Eligible(action, _confidence(holding), _Reasons(holding, words)))
+    highest: tuple[InterventionRule, _Holding] | None = None
+    for rule in settings.rules.interventions:
+        holding = _holding(rule.when, facts, rule.name in before, policy)
+        if holding is not None:
+            active.append(rule.name)
+            if highest is None or rule.level.rank > highest[0].level.rank:
+                highest = rule, holding
+    if highest is not None:
+        rule, holding = highest
+        because = _Reasons(holding, words)()
+        alarm = Alarm(rule.name, rule.level, _confidence(holding), because)
     needed = needed_level(summary.nets.need, before, settings)
     if needed is not Level.NONE and summary.nets.need is not None:
         active.append(_HELD[needed])
         if alarm is None or needed.rank > alarm.level.rank:
-            alarm = _alarm(summary.nets.need, needed)
+            alarm = _alarm(summary.nets.need, needed, words)
     return Decision(tuple(sorted(active)), tuple(eligible), alarm, needed)
 
 
@@ -105,10 +126,14 @@ def needed_level(need: Need | None, held: Collection[str], settings: LearnerSett
     return max(levels, key=lambda level: level.rank)
 
 
-def _alarm(need: Need, level: Level) -> Alarm:
+def _alarm(need: Need, level: Level, words: Words) -> Alarm:
     probability = need.at_least[level]
-    words = f"need of {level.value} help or more has probability {probability:.2f}"
-    return Alarm(_HELD[level], level, probability, (f"{words} (from {' and '.join(need.sides)})",))
+    because = words.because.need.format(
+        level=words.levels[level],
+        probability=words.number(probability, ".2f"),
+        sides=words.both([words.sides[side] for side in need.sides]),
+    )
+    return Alarm(_HELD[level], level, probability, (because,))
 
 
 def may_raise(
@@ -127,37 +152,39 @@ def _first(
     facts: Mapping[str, Fact | None],
     held: bool,
     settings: PolicySettings,
-) -> tuple[float, tuple[str, ...]] | None:
+) -> _Holding | None:
     """The first ground that holds; what only lingers counts when no other does.
 
     In this order, so that deciding again, now that it is held, names the same ground.
     """
     for lingering in (False, True)[: 1 + held]:
         for conditions in alternatives:
-            grounds = _grounds(conditions, facts, lingering, settings)
-            if grounds is not None:
-                return grounds
+            holding = _holding(conditions, facts, lingering, settings)
+            if holding is not None:
+                return holding
     return None
 
 
-def _grounds(
+def _holding(
     conditions: tuple[Condition, ...],
     facts: Mapping[str, Fact | None],
     lingering: bool,
     settings: PolicySettings,
-) -> tuple[float, tuple[str, ...]] | None:
-    """Confidence (of the least certain fact) and the facts in words; None if one does not hold."""
+) -> _Holding | None:
+    """The conditions with their facts; None if one does not hold."""
     slack = settings.hysteresis if lingering else 0.0
-    holding: list[tuple[Condition, Fact]] = []
+    holding: _Holding = []
     for condition in conditions:
         fact = facts[condition.fact]
         if fact is None or not _holds(condition, fact, slack):
             return None
         holding.append((condition, fact))
-    return (
-        min(fact.confidence for _, fact in holding),
-        tuple(_words(condition, fact) for condition, fact in holding),
-    )
+    return holding
+
+
+def _confidence(holding: _Holding) -> float:
+    """Of the least certain fact."""
+    return min(fact.confidence for _, fact in holding)
 
 
 def _holds(condition: Condition, fact: Fact, slack: float) -> bool:
@@ -171,15 +198,23 @@ def _holds(condition: Condition, fact: Fact, slack: float) -> bool:
     return fact.value > condition.above - slack * abs(condition.above)
 
 
-def _words(condition: Condition, fact: Fact) -> str:
+def in_words(condition: Condition, fact: Fact, words: Words) -> str:
     """For people: `valence 0.31 is below 0.35 (confidence 0.80)`."""
-    trust = f"(confidence {fact.confidence:.2f})"
+    because, name = words.because, words.fact_names[condition.fact]
+    confidence = words.number(fact.confidence, ".2f")
     if isinstance(fact.value, Trajectory):
-        return f"{condition.fact} is {fact.value.value} {trust}"
-    threshold, side = (
-        (condition.below, "below") if condition.below is not None else (condition.above, "above")
+        trajectory = words.trajectories[fact.value]
+        return because.heading.format(fact=name, trajectory=trajectory, confidence=confidence)
+    if condition.below is not None:
+        threshold, is_past = condition.below, fact.value < condition.below
+        text = because.below if is_past else because.was_below
+    else:
+        assert condition.above is not None  # checked when the rule was read
+        threshold, is_past = condition.above, fact.value > condition.above
+        text = because.above if is_past else because.was_above
+    return text.format(
+        fact=name,
+        value=words.number(round(fact.value, 3), "g"),
+        threshold=words.number(threshold, "g"),
+        confidence=confidence,
     )
-    assert threshold is not None  # checked when the rule was read
-    is_past = fact.value < threshold if side == "below" else fact.value > threshold
-    verb = "is" if is_past else "was lately"
-    return f"{condition.fact} {round(fact.value, 3):g} {verb} {side} {threshold:g} {trust}"

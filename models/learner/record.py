@@ -22,7 +22,7 @@ from models.learner.recommending.serving.memory import Advice
 from models.learner.seen import HASH_BYTES, HASH_BYTES_FORMAT_1, Seen, from_format_1
 from models.learner.trajectory import NO_TREND, Trend
 from schemas.topics.actions import TargetType
-from schemas.topics.emotions import Emotion
+from schemas.topics.emotions import Emotion, Unread
 from schemas.vocabulary import Level
 
 FORMAT: Final = 4
@@ -100,6 +100,8 @@ class LearnerRecord:
     """Decayed mean of the affect embeddings."""
     model_unavailable: bool = False
     """The last message was not read."""
+    unread: Unread | None = None
+    """Why it was not; None where the model was down."""
     feedback: Mapping[TargetType, int] = field(default_factory=dict)
     """How often feedback came, by what it was about."""
     active: tuple[str, ...] = ()
@@ -248,6 +250,7 @@ class LearnerRecord:
             behaviour=behaviour,
             affect=affect,
             model_unavailable=bool(flags & _UNAVAILABLE),
+            unread=Unread(tail["unread"]) if "unread" in tail else None,
             feedback={TargetType(k): n for k, n in tail.get("feedback", {}).items()},
             active=tuple(tail.get("active", ())),
             raised={Level(level): at for level, at in tail.get("raised", {}).items()},
@@ -262,6 +265,8 @@ class LearnerRecord:
         tail: dict[str, Any] = {"applied": self.applied}
         if advice_bytes:
             tail["advice"] = advice_bytes
+        if self.unread is not None:
+            tail["unread"] = self.unread
         if self.feedback:
             tail["feedback"] = {target.value: n for target, n in self.feedback.items()}
         if self.active:

@@ -1,9 +1,10 @@
 """Where valence is heading: a time-weighted linear regression, kept as decayed moments.
 
 Weighted least squares of valence v over event time t (minutes) with weights
-w_i = 2^(-(T - t_i) / h). Kept are the total weight, the sum of squared weights, the
-weighted means, and the central second moments; a point is merged by the update of
-Chan, Golub and LeVeque (1983), which does not cancel the way raw sums of t^2 do.
+w_i = c_i * 2^(-(T - t_i) / h), c the share of the message that was read. Kept are the total
+weight, the sum of squared weights, the weighted means, and the central second moments; a point
+is merged by the update of Chan, Golub and LeVeque (1983), which does not cancel the way raw sums
+of t^2 do.
 Moving the reference time T by d takes d from the mean time and multiplies the
 moments by 2^(-d / h): exact, and in any order.
 
@@ -63,9 +64,14 @@ class Trend:
             self.valence_valence * left,
         )
 
-    def plus(self, age: int, valence: float, settings: TrajectorySettings) -> Trend:
-        """With one more point, `age` milliseconds before the reference time."""
-        weight = decay(age, settings.half_life)
+    def plus(
+        self, age: int, valence: float, settings: TrajectorySettings, share: float = 1.0
+    ) -> Trend:
+        """With one more point, `age` milliseconds before the reference time.
+
+        share: what it counts beside other points of its time
+        """
+        weight = share * decay(age, settings.half_life)
         if weight < _FORGOTTEN:
             return self
         total = self.weight + weight

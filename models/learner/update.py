@@ -141,7 +141,7 @@ def apply_emotion(
 ) -> Step:
     """Add what was read in one chat message, guarded by the message's own offset.
 
-    An unavailable reading marks the state and leaves the evidence alone.
+    An unavailable reading marks the state, with its reason, and leaves the evidence alone.
 
     Raises:
         SourceUnknown: the reading does not say which chat message it is of.
@@ -159,7 +159,8 @@ def apply_emotion(
         return _retry(known, cause, settings)
     advanced = advance(known, cause, named, settings)
     if reading.status == "unavailable":
-        return _decided(replace(advanced, model_unavailable=True), cause, settings)
+        unread = replace(advanced, model_unavailable=True, unread=reading.reason)
+        return _decided(unread, cause, settings)
     timed = _times([reading.event_time + reading.clock_offset], reading, known, settings)
     observation = observe_reading(reading, timed.times[0])
     # A message says that the learner is there, and nothing else about behaviour.
@@ -167,14 +168,15 @@ def apply_emotion(
     grown = _observe(advanced, [observation], behaved, settings, messages=1)
     if reading.pad is not None and grown.evidence.newest is not None:
         age = grown.evidence.newest - observation.time
-        trend = grown.trend.plus(age, reading.pad.valence, settings.trajectory)
+        trend = grown.trend.plus(age, reading.pad.valence, settings.trajectory, observation.weight)
         grown = replace(grown, trend=trend)
     if reading.affect and grown.evidence.newest is not None:
         age = grown.evidence.newest - observation.time
-        weight = decay(age, settings.evidence.session_half_life)
+        weight = observation.weight * decay(age, settings.evidence.session_half_life)
         affect = plus(grown.affect, reading.model_version, reading.affect, weight)
         grown = replace(grown, affect=affect)
-    return _decided(replace(grown, model_unavailable=False), cause, settings, 0, timed)
+    read = replace(grown, model_unavailable=False, unread=None)
+    return _decided(read, cause, settings, 0, timed)
 
 
 def apply_feedback(

@@ -18,19 +18,16 @@ class SafetySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    help_message: str = Field(
-        "It sounds as if you are going through something really hard, and that matters more than "
-        "the lesson. I am a program and cannot help you the way a person can. Please talk to "
-        "somebody you trust now: a parent, a teacher, a school counsellor. If you or somebody "
-        "else could be in danger, call your local emergency number or a crisis line.",
+    help_message: str | None = Field(
+        None,
         min_length=1,
-        description="said at once; name your own people and numbers here",
+        description="said at once; name your own people and numbers here. null: `help.message` of "
+        "the language's file in models/words/",
     )
-    reply_message: str = Field(
-        "I would rather not go on with that answer. If something is weighing on you, please talk "
-        "to somebody you trust. Shall we look at your question from another side?",
+    reply_message: str | None = Field(
+        None,
         min_length=1,
-        description="said in place of a model's words that failed the check",
+        description="said in place of a model's words that failed the check. null: `help.reply`",
     )
     level: Level = Field(
         Level.CRITICAL, description="of the intervention where a learner's words raised it"
@@ -50,6 +47,11 @@ class SafetySettings(BaseModel):
         description="emotions that make a weak finding count",
     )
     supporting_at: Share = Field(0.4, description="sum of their probabilities, at most 1")
+    concern_named_at: Share = Field(
+        0.5,
+        description="probability from which an intervention names a kind of concern; where one "
+        "message raised it, the most probable one is named in any case",
+    )
     weak_findings: int = Field(2, ge=1, description="different ones that count without emotions")
     lexicons: tuple[Path, ...] = Field(
         (), description="more files like the packaged lexicon.toml: other languages, local words"

@@ -10,28 +10,21 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.words.words import ENGLISH, Words
+from models.words.words import load as load_words
+from schemas.vocabulary import Concern
+
 PACKAGED: Final = Path(__file__).parent / "lexicon.toml"
 
 
 class LexiconProblem(ValueError):
     """A lexicon that cannot be used."""
-
-
-class Kind(StrEnum):
-    """What a message may be about."""
-
-    SUICIDE = "suicide"
-    SELF_HARM = "self_harm"
-    ABUSE = "abuse"
-    OTHER_IN_DANGER = "other_in_danger"
-    DISTRESS = "distress"
 
 
 class _Part(BaseModel):
@@ -45,9 +38,9 @@ class _Figure(_Part):
 
 class _Entry(_Part):
     name: str = Field(pattern=r"^[a-z_]{1,40}$")
-    kind: Kind
+    kind: Concern
     pattern: str
-    why: str
+    why: str | None = None
     negatable: bool
     alone: bool = True
     at_once: bool = False
@@ -136,7 +129,7 @@ class Pattern:
     """
 
     name: str
-    kind: Kind
+    kind: Concern
     why: str
     looks_for: re.Pattern[str]
     negation: Negation | None
@@ -170,9 +163,14 @@ class Lexicon:
 
 
 @lru_cache(maxsize=4)
-def load(more: tuple[Path, ...] = ()) -> Lexicon:
-    """The packaged lexicon, with more files behind it. Raises LexiconProblem."""
-    return _together([(path, _read(path)) for path in (PACKAGED, *more)])
+def load(more: tuple[Path, ...] = (), language: str = ENGLISH) -> Lexicon:
+    """The packaged lexicon, with more files behind it.
+
+    language: of what is found, where a file does not say that itself
+
+    Raises LexiconProblem, and models.words.words' WordsProblem.
+    """
+    return _together([(path, _read(path)) for path in (PACKAGED, *more)], load_words(language))
 
 
 def _read(path: Path) -> _File:
@@ -188,7 +186,7 @@ def _read(path: Path) -> _File:
         raise LexiconProblem(f"lexicon {path}: {where}: {wrong['msg']}") from error
 
 
-def _together(files: Sequence[tuple[Path, _File]]) -> Lexicon:
+def _together(files: Sequence[tuple[Path, _File]], said: Words) -> Lexicon:
     patterns: list[Pattern] = []
     replies: list[Pattern] = []
     figures: list[re.Pattern[str]] = []
@@ -206,12 +204,16 @@ def _together(files: Sequence[tuple[Path, _File]]) -> Lexicon:
             name: _compiled(path, name, text, file.words) for name, text in file.contexts.items()
         }
         clauses, negation = _clauses(path, file), _negation(path, file)
+        # An operator's pattern may have a name of ours; its reason is its own.
+        ours = path == PACKAGED
+        why, why_not = (said.patterns, said.replies) if ours else ({}, {})
         patterns += [
-            _pattern(path, each, file.words, contexts, negation=negation, clauses=clauses)
+            _pattern(path, each, file.words, contexts, why, negation=negation, clauses=clauses)
             for each in file.patterns
         ]
         replies += [
-            _pattern(path, each, file.words, contexts, negation=negation) for each in file.replies
+            _pattern(path, each, file.words, contexts, why_not, negation=negation)
+            for each in file.replies
         ]
     slips = next(file.slips for _, file in reversed(files) if file.slips is not None)
     longest_first = sorted(phrases, key=len, reverse=True)
@@ -254,6 +256,7 @@ def _pattern(
     entry: _Entry,
     words: Mapping[str, str],
     contexts: Mapping[str, re.Pattern[str]],
+    reasons: Mapping[str, str],
     *,
     negation: Negation | None,
     clauses: Clauses | None = None,
@@ -264,10 +267,14 @@ def _pattern(
     if entry.negatable and negation is None:
         # Else a "not" would count in one language and be passed over in another, unseen.
         raise LexiconProblem(f"lexicon {path}: {entry.name}: negatable needs a [negation]")
+    # A file's own reason stands, in whatever language it is.
+    why = reasons.get(entry.name) if entry.why is None else entry.why
+    if why is None:
+        raise LexiconProblem(f"lexicon {path}: {entry.name}: why: say what it means, for people")
     return Pattern(
         name=entry.name,
         kind=entry.kind,
-        why=entry.why,
+        why=why,
         looks_for=_compiled(path, entry.name, entry.pattern, words),
         negation=negation if entry.negatable else None,
         alone=entry.alone,

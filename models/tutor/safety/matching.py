@@ -12,8 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.tutor.safety.lexicon import Clauses, Kind, Lexicon, Negation, Pattern
+from models.tutor.safety.lexicon import Clauses, Lexicon, Negation, Pattern
 from models.tutor.safety.normalise import Sentence, sentences
+from schemas.vocabulary import Concern
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Finding:
     """One thing that was found. why: for people; it holds no word of the text."""
 
     name: str
-    kind: Kind
+    kind: Concern
     why: str
     alone: bool
 
@@ -33,12 +34,14 @@ def findings(
 
     most: words of the text that are looked at, its first and last ones; all for None
     """
-    read = [without_figures(each, lexicon) for each in sentences(text, lexicon, most=most)]
-    return tuple(
-        found_by(pattern)
-        for pattern in patterns
-        if any(found(pattern, sentence) for sentence in read)
-    )
+    said: set[int] = set()
+    for sentence in sentences(text, lexicon, most=most):
+        # Most sentences match nothing; all else is looked at only where they do.
+        matched = [n for n, each in enumerate(patterns) if each.looks_for.search(sentence.text)]
+        if matched:
+            read = without_figures(sentence, lexicon)
+            said.update(n for n in matched if found(patterns[n], read))
+    return tuple(found_by(patterns[n]) for n in sorted(said))
 
 
 def found_by(pattern: Pattern) -> Finding:

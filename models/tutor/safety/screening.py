@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import exp
 from typing import Final
 
 from models.judged import judged_part
 from models.tutor.safety.config import SafetySettings
-from models.tutor.safety.lexicon import Pattern, load
+from models.tutor.safety.lexicon import Pattern
+from models.tutor.safety.lexicon import load as load_lexicon
 from models.tutor.safety.matching import Finding, findings, found, found_by, without_figures
 from models.tutor.safety.normalise import (
     NOTHING,
@@ -24,6 +26,8 @@ from models.tutor.safety.normalise import (
     lowered,
     portions,
 )
+from models.words.words import ENGLISH, load
+from schemas.topics.concerns import ConcernRead, Evidence
 from schemas.topics.emotions import Emotion
 from schemas.vocabulary import Level
 
@@ -57,16 +61,24 @@ class Screening:
 
 
 class Screen:
-    """Looks at messages and at replies. Reads its lexicon once. Raises LexiconProblem."""
+    """Looks at messages and at replies. Reads its lexicon once.
 
-    def __init__(self, settings: SafetySettings) -> None:
+    language: of the reasons, and of what is said where the settings say nothing else
+
+    Raises LexiconProblem, and models.words.words' WordsProblem.
+    """
+
+    def __init__(self, settings: SafetySettings, language: str = ENGLISH) -> None:
         self._settings = settings
-        self.lexicon: Final = load(settings.lexicons)
+        self._words = load(language)
+        self.lexicon: Final = load_lexicon(settings.lexicons, language)
+        self.help_message: Final = settings.help_message or self._words.help.message
+        self._reply_message = settings.reply_message or self._words.help.reply
 
     def message(self, text: str, emotions: Mapping[Emotion, float] | None = None) -> Screening:
         """A learner's message. emotions: as they were read in it, empty while they are not."""
         read = emotions or {}
-        settings = self._settings
+        settings, words = self._settings, self._words
         found = findings(text, self.lexicon.patterns, self.lexicon, most=settings.words)
         felt, support = self._felt(read), self._support(read)
         certain = any(finding.alone for finding in found)
@@ -74,9 +86,12 @@ class Screen:
         supported = weak > 0 and support >= settings.supporting_at
         alarm = certain or supported or weak >= settings.weak_findings or bool(felt)
         because = [finding.why for finding in found]
-        because += [f"{emotion.replace('_', ' ')} was read in it" for emotion in felt]
+        because += [
+            words.safety.felt.format(emotion=words.emotions[emotion].replace("_", " "))
+            for emotion in felt
+        ]
         if supported and not certain:
-            because.append("the feelings read in it agree")
+            because.append(words.safety.feelings_agree)
         sources = [settings.lexicon_confidence] if certain or weak else []
         sources += [read[emotion] for emotion in felt]
         sources += [support] if supported else []
@@ -85,7 +100,31 @@ class Screen:
             because,
             alarm=alarm,
             confidence=max(sources, default=0.0),
-            said=settings.help_message,
+            said=self.help_message,
+            level=settings.level,
+        )
+
+    def concern(self, read: ConcernRead) -> Screening:
+        """What the emotion model reads as danger; an alarm in any case.
+
+        confidence: the message's probability; of several, 1 - exp(-weight): the probability that
+        at least one of them is for a person, were they independent
+        """
+        settings, words = self._settings, self._words
+        alone = read.from_ is Evidence.MESSAGE
+        named = [kind for kind, p in read.kinds.items() if p >= settings.concern_named_at]
+        # Of several messages the kinds are the last one's, which may be about nothing.
+        if alone and read.kinds and not named:
+            named = [max(read.kinds, key=lambda kind: read.kinds[kind])]
+        about = [words.concerns[kind] for kind in named] or [words.safety.unnamed]
+        text = words.safety.message if alone else words.safety.messages
+        together = 0.0 if read.weight is None else 1.0 - exp(-read.weight)
+        return _screening(
+            (),
+            [text.format(concern=concern) for concern in about],
+            alarm=True,
+            confidence=max(read.probability, together),
+            said=self.help_message,
             level=settings.level,
         )
 
@@ -117,7 +156,7 @@ class Screen:
             [finding.why for finding in found],
             alarm=bool(found),
             confidence=settings.lexicon_confidence,
-            said=settings.reply_message,
+            said=self._reply_message,
             level=settings.reply_level,
         )
 

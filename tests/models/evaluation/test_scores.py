@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.evaluation.scores import (
     auc,
+    average_precision,
     brier,
     calibration_error,
     calibration_error_of_counts,
@@ -41,6 +42,16 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(rows):
 
     assert found == pytest.approx(np.mean(pairs)) if pairs else math.isnan(found)
     assert auc(predicted, truth.astype(float)) == pytest.approx(found, nan_ok=True)
+
+
+@given(ROWS)
+def test_average_precision_is_the_mean_precision_where_each_positive_comes_in(rows):
+    predicted, truth = columns(rows)
+    precisions = [truth[predicted >= p].mean() for p in predicted[truth].tolist()]
+    found = average_precision(predicted, truth)
+
+    assert found == pytest.approx(np.mean(precisions)) if precisions else math.isnan(found)
+    assert average_precision(predicted, truth.astype(float)) == pytest.approx(found, nan_ok=True)
 
 
 def test_squared_errors():

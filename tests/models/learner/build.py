@@ -14,7 +14,7 @@ from models.learner.recommending.serving.settings import RecommendingSettings
 from models.learner.trajectory import Trend
 from models.learner.update import Position, Step, apply_emotion, apply_interactions
 from schemas.topics.actions import FeedbackReceived
-from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.emotions import PAD, Emotion, EmotionRead, Unread
 from schemas.topics.interactions import Interaction, InteractionsReceived
 from schemas.topics.operations import ErasureRequested
 
@@ -73,6 +73,9 @@ def reading(
     chat: str | None = None,
     probabilities: dict[Emotion, float] | None = None,
     status: str = "ok",
+    reason: Unread | None = None,
+    coverage: float | None = None,
+    affect: tuple[float, ...] = (),
 ) -> EmotionRead:
     chat = chat or f"chat-{offset}"
     is_read = status == "ok"
@@ -86,6 +89,9 @@ def reading(
         source_partition=3,
         source_offset=offset,
         status=status,
+        reason=reason,
+        coverage=coverage,
+        affect=affect,
         probabilities=(probabilities or {Emotion.NEUTRAL: 1.0}) if is_read else {},
         pad=PAD(valence=valence, arousal=0.5, dominance=0.5) if is_read else None,
     )

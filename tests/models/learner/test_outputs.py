@@ -15,6 +15,7 @@ from models.learner.outputs import Outputs
 from models.learner.record import LearnerRecord
 from models.learner.state import summarise
 from models.learner.update import Step, apply_emotion
+from models.words.words import load
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Source
 from tests.models.learner.build import (
@@ -152,3 +153,42 @@ reason = "an edge"
 
     assert outputs(step).state.valence.value == 0.7
     assert [one.level.value for one in outputs(step).interventions] == ["mild"]
+
+
+def test_reasons_are_in_the_deployments_language() -> None:
+    german = SETTINGS.speaking(load("de"))
+    first, second = (
+        reading(n, valence=0.1, probabilities={Emotion.FRUSTRATION: 0.9}) for n in range(2)
+    )
+    before = apply_emotion(None, first, SETTINGS).record
+
+    told, spoken = (outputs(apply_emotion(before, second, by)) for by in (SETTINGS, german))
+
+    assert [one.because for one in told.interventions] == [
+        ("emotions.frustration 0.9 is above 0.4 (confidence 0.67)",
+         "valence 0.1 is below 0.4 (confidence 0.67)"),
+    ]  # fmt: skip
+    assert [one.because for one in spoken.interventions] == [
+        ("der Anteil von Frustration liegt mit 0,9 über 0,4 (Konfidenz 0,67)",
+         "die Stimmung liegt mit 0,1 unter 0,4 (Konfidenz 0,67)"),
+    ]  # fmt: skip
+    suggested = spoken.recommendations.recommendations
+    assert suggested
+    for one in suggested:
+        assert one.because[0].startswith("der Anteil von Frustration liegt mit 0,9 über ")
+        assert one.because[-1].startswith("erwarteter Nutzen: 0,")
+    # All else is the same: a deployment may change its language at any time.
+    assert spoken.state == told.state
+    assert [one.id for one in suggested] == [one.id for one in told.recommendations.recommendations]
+
+
+def test_an_intervention_is_told_again_in_the_words_in_which_it_was_raised() -> None:
+    events = [reading(n, valence=0.1, probabilities={Emotion.FRUSTRATION: 0.9}) for n in range(2)]
+    raised = fold(events)
+    assert outputs(raised).interventions
+
+    again = apply_emotion(raised.record, events[-1], SETTINGS.speaking(load("de")))
+
+    assert again.record == raised.record
+    assert outputs(again).interventions == outputs(raised).interventions
+    assert outputs(again).recommendations.decision == outputs(raised).recommendations.decision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from models.learner.behaviour.serving.record import NO_BEHAVIOUR
 from models.learner.config import GapSettings, LearnerSettings, PolicySettings
 from models.learner.nets.serving.intervention import Need
 from models.learner.nets.serving.reading import NetReading
-from models.learner.policy import decide, may_raise, needed_level
+from models.learner.policy import decide, in_words, may_raise, needed_level
+from models.learner.rules import FACTS, TRAJECTORY_FACT, Condition
 from models.learner.state import Fact, LongTermAffect, Summary
 from models.learner.trajectory import Called
+from models.words.words import ENGLISH, languages, load
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Source, Trajectory
 from schemas.vocabulary import Level
@@ -166,18 +169,18 @@ def test_any_ground_makes_an_action_eligible_and_the_first_that_holds_says_why(
 
     decision = decide(summary(0.3), (), settings)
 
-    assert [(one.action.name, one.because) for one in decision.eligible] == [
+    assert [(one.action.name, one.reasons()) for one in decision.eligible] == [
         ("a", ("valence 0.3 is below 0.4 (confidence 0.90)",))
     ]
     assert "a" in decision.active
     assert "b" not in decision.active
     # Held, it says the same: a ground that only lingers does not take the place of one
     # that holds. It counts where none does.
-    assert decide(summary(0.21), ("a",), settings).eligible[0].because == (
+    assert decide(summary(0.21), ("a",), settings).eligible[0].reasons() == (
         "valence 0.21 is below 0.4 (confidence 0.90)",
     )
     assert decide(summary(0.52), (), settings).eligible == ()
-    assert decide(summary(0.52), ("a",), settings).eligible[0].because == (
+    assert decide(summary(0.52), ("a",), settings).eligible[0].reasons() == (
         "valence 0.52 was lately below 0.5 (confidence 0.90)",
     )
 
@@ -208,6 +211,30 @@ def test_because_says_the_facts_and_confidence_is_the_least(tmp_path: Path) -> N
         "trajectory is declining (confidence 0.80)",
         "activity.hints 3 is above 2 (confidence 0.80)",
     )
+
+
+def test_a_need_says_what_the_net_looked_at_in_the_deployments_language() -> None:
+    seen = Need({**dict.fromkeys(Level, 0.0), Level.MODERATE: 0.517}, 4.0, ("text", "behaviour"))
+    state = replace(summary(), nets=NetReading(None, seen))
+
+    alarms = [decide(state, (), by).alarm for by in (SETTINGS, SETTINGS.speaking(load("de")))]
+
+    assert [alarm.because for alarm in alarms if alarm is not None] == [
+        ("need of moderate help or more has probability 0.52 (from text and behaviour)",),
+        ("Hilfebedarf ab Stufe „mittel“: Wahrscheinlichkeit 0,52 (aus Texten und dem Verhalten)",),
+    ]
+
+
+@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("fact", sorted(FACTS))
+def test_every_fact_has_words_in_every_language(language: str, fact: str) -> None:
+    words = load(language)
+    is_class = fact == TRAJECTORY_FACT
+    for value in Trajectory if is_class else (0.25, 0.75):
+        asks = {"is_any": (value,)} if is_class else {"above": 0.5}
+        said = in_words(Condition(fact=fact, **asks), Fact(value, 0.9), words)
+        assert words.number(0.9, ".2f") in said
+        assert not set("{}_") & set(said) or language == ENGLISH
 
 
 def test_a_gap_covers_its_level_and_those_below() -> None:

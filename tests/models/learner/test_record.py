@@ -25,6 +25,7 @@ from models.learner.record import (
 from models.learner.seen import HASH_BYTES, EventId, Kind, Seen
 from models.learner.trajectory import Trend
 from schemas.topics.actions import TargetType
+from schemas.topics.emotions import Unread
 from schemas.vocabulary import Level
 from tests.models.learner.build import NOW, SETTINGS, batch, fold, interaction, reading
 
@@ -80,6 +81,7 @@ records = st.builds(
     evidence=evidences,
     trend=trends,
     model_unavailable=st.booleans(),
+    unread=st.none() | st.sampled_from(Unread),
     feedback=st.dictionaries(st.sampled_from(TargetType), COUNTS),
     active=st.lists(TEXTS, max_size=4).map(tuple),
     raised=st.dictionaries(st.sampled_from(Level), TIMES),

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.learner.evidence import EMOTION_WEIGHT, Measure
 from models.learner.guards import may_forget
 from models.learner.record import FORMAT, PREVIOUS, Header, LearnerRecord, header_of
 from models.learner.seen import EventId, Kind
@@ -27,7 +28,7 @@ from models.learner.update import (
     derived_id,
 )
 from schemas.topics.actions import TargetType
-from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.emotions import PAD, Emotion, EmotionRead, Unread
 from schemas.topics.state import Source, UserState
 from tests.models.learner.build import (
     NOW,
@@ -136,6 +137,88 @@ def test_an_unavailable_reading_marks_the_state_and_leaves_the_evidence() -> Non
     assert record(gone).seen.unseen([EventId(Kind.MESSAGE, "chat-1")]) == []
     statuses = [outputs(step).state.model_status for step in (gone, clicked, back)]
     assert statuses == ["unavailable", "unavailable", "ok"]
+
+
+@pytest.mark.parametrize("reason", Unread)
+def test_ten_messages_that_cannot_be_read_leave_what_was_known(reason: Unread) -> None:
+    # Given five angry messages
+    minute = 60_000
+    angry = [
+        reading(n, valence=0.1, time=NOW + n * minute, probabilities={Emotion.ANGER: 0.9})
+        for n in range(5)
+    ]
+    # When ten follow that are no evidence
+    unread = [
+        reading(5 + n, status="unavailable", reason=reason, time=NOW + (5 + n) * minute)
+        for n in range(10)
+    ]
+    before, after = outputs(fold(angry)).state, outputs(fold([*angry, *unread])).state
+    # Then the state is as it was, and says why it has not heard of them
+    for name in ("valence", "arousal", "dominance", "emotions", "trajectory", "activity"):
+        assert getattr(after, name) == getattr(before, name), name
+    assert (after.model_status, after.model_reason) == ("unavailable", reason)
+    # And as it would be without them, once something comes that is evidence
+    late = batch([interaction("a", NOW + 20 * minute)], ingest=NOW + 20 * minute)
+    with_them = outputs(fold([*angry, *unread, late])).state
+    without = outputs(fold([*angry, late])).state
+    assert with_them.valence == without.valence
+    assert with_them.valence.confidence < before.valence.confidence
+    assert with_them.model_reason is reason
+    # And a message that is read takes the reason away
+    back = outputs(fold([*angry, *unread, late, reading(15, time=NOW + 21 * minute)])).state
+    assert (back.model_status, back.model_reason) == ("ok", None)
+
+
+def test_a_model_that_is_down_is_no_reason() -> None:
+    unread = reading(0, status="unavailable", reason=Unread.NOTHING_TO_READ)
+    state = outputs(fold([unread, reading(1, status="unavailable")])).state
+    assert (state.model_status, state.model_reason) == ("unavailable", None)
+
+
+def test_a_reason_is_sent_again_with_the_state_and_goes_with_the_learner() -> None:
+    unread = reading(0, status="unavailable", reason=Unread.UNSUPPORTED_LANGUAGE)
+    first = apply_emotion(None, unread, SETTINGS)
+    kept = LearnerRecord.from_bytes(record(first).to_bytes())
+    again = apply_emotion(kept, unread, SETTINGS)
+    assert again.effect is Effect.REDELIVERY
+    assert outputs(again).state.model_reason is Unread.UNSUPPORTED_LANGUAGE
+    gone = apply_erasure(kept, erasure(), at(0, "erasures"), SETTINGS)
+    assert record(gone).unread is None
+    assert b"unsupported" not in record(gone).to_bytes()
+
+
+@given(st.floats(0.01, 1), st.floats(0, 1), st.floats(0, 1))
+def test_a_message_that_was_read_in_part_weighs_that_part(
+    coverage: float, first: float, second: float
+) -> None:
+    whole = reading(0, valence=first, affect=(1.0,) * 16)
+    part = reading(1, valence=second, coverage=coverage, affect=(0.0,) * 16)
+    known = record(fold([whole, part]))
+    assert known.evidence.weight(Measure.VALENCE) == pytest.approx(1 + coverage)
+    mean = (first + coverage * second) / (1 + coverage)
+    assert known.evidence.mean(Measure.VALENCE) == pytest.approx(mean, abs=1e-6)
+    assert known.evidence.session[EMOTION_WEIGHT] == pytest.approx(1 + coverage)
+    assert known.trend.weight == pytest.approx(1 + coverage)
+    assert known.trend.valence == pytest.approx(mean)
+    assert known.affect is not None
+    assert known.affect.values() == pytest.approx(1 / (1 + coverage), abs=1e-3)
+
+
+def test_a_message_of_which_nothing_was_read_adds_nothing() -> None:
+    before = record(fold([reading(0, valence=0.1, affect=(1.0,) * 16)]))
+    nothing = reading(1, valence=0.9, coverage=0.0, affect=(0.0,) * 16)
+    after = record(apply_emotion(before, nothing, SETTINGS))
+    assert (after.evidence.session, after.evidence.long) == (
+        before.evidence.session, before.evidence.long,
+    )  # fmt: skip
+    assert (after.trend, after.affect) == (before.trend, before.affect)
+    # And it weighs nothing where it is the first
+    alone = outputs(fold([reading(0, valence=0.9, coverage=0.0, affect=(0.0,) * 16)])).state
+    assert alone.valence.source is Source.PRIOR
+
+
+def test_a_record_from_before_coverage_was_told_counts_whole() -> None:
+    assert record(fold([reading(0, valence=0.2)])).evidence.weight(Measure.VALENCE) == 1.0
 
 
 def test_feedback_is_counted_once_and_says_nothing_of_the_learner() -> None:

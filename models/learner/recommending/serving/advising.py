@@ -6,7 +6,7 @@ refused that another candidate could replace, and no place is left free for a ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from models.learner.recommending.serving.catalogue import Action
@@ -31,6 +31,7 @@ from models.learner.recommending.serving.memory import (
     unshare,
 )
 from models.learner.recommending.serving.settings import Recommending
+from models.words.words import Words
 from schemas.figures import rounded
 from schemas.topics.actions import Candidate, DecisionMade, FollowUp, Recommendation, ShownVariant
 
@@ -42,7 +43,8 @@ class Eligible:
     action: Action
     confidence: float
     """Of the least certain fact."""
-    because: tuple[str, ...]
+    reasons: Callable[[], tuple[str, ...]]
+    """The facts in words: few of those that are eligible are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,9 @@ def advise(
 
 
 def recommendations(
-    advice: Advice, eligible: Sequence[Eligible], user_id: str, policy: Recommending
+    advice: Advice, eligible: Sequence[Eligible], user_id: str, policy: Recommending, words: Words
 ) -> tuple[Recommendation, ...]:
-    """What the page should show now, best first."""
+    """What the page should show now, best first, with reasons in `words`."""
     current = advice.current
     if current is None:
         return ()
@@ -100,7 +102,7 @@ def recommendations(
             action=found.action.action,
             parameters=found.action.parameters,
             confidence=rounded(found.confidence),
-            because=(*found.because, _words(shown)),
+            because=(*found.reasons(), _in_words(shown, words)),
             variant=found.action.name,
             propensity=unshare(shown.chance),
             policy_version=current.policy.hex(),
@@ -239,8 +241,9 @@ def _rate(eligible: Eligible, advice: Advice, x: Vector, now: int, policy: Recom
     return _Rating(eligible, expected.mean, believe(expected, advice, action.key, now, policy))
 
 
-def _words(shown: Shown) -> str:
+def _in_words(shown: Shown, words: Words) -> str:
+    because = words.because
     if shown.explored:
-        return "tried in place of another, to learn whether it helps"
-    where = "after this learner's answers" if shown.personal else "before this learner answered"
-    return f"expected to help: {unshare(shown.expected):.2f}, {where}"
+        return because.explored
+    text = because.expected_after if shown.personal else because.expected_before
+    return text.format(expected=words.number(unshare(shown.expected), ".2f"))

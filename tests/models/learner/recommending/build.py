@@ -19,8 +19,10 @@ from models.learner.recommending.serving.expectations import LearnedPolicy
 from models.learner.recommending.serving.learning import answer
 from models.learner.recommending.serving.memory import Advice
 from models.learner.recommending.serving.settings import Recommending, RecommendingSettings
+from models.words.words import load
 
 NOW = 1_790_000_000_000
+WORDS = load()
 MINUTE = 60_000
 NOTHING_KNOWN = dict[str, float]().get
 OUTCOMES: list[dict[str, Any]] = [
@@ -64,7 +66,7 @@ def policy(
 
 def eligible(of: Recommending, *names: str) -> list[Eligible]:
     return [
-        Eligible(action, 0.9, ("because",))
+        Eligible(action, 0.9, lambda: ("because",))
         for action in of.catalogue.actions
         if not names or action.name in names
     ]
@@ -105,7 +107,7 @@ class Learner:
         made = decision_made(self.advice, identity, self.name, of)
         assert made is not None
         shown: list[Answered] = []
-        for one in recommendations(self.advice, eligible(of), self.name, of):
+        for one in recommendations(self.advice, eligible(of), self.name, of, WORDS):
             assert one.variant is not None
             outcomes: tuple[str, ...] = ()
             if self._rng.random() < answers:

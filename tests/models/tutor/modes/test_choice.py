@@ -10,12 +10,14 @@ from models.tutor.modes.config import MODES, ModeSettings
 from models.tutor.modes.problem import is_a_try, states_a_problem, tries
 from models.tutor.modes.signs import Signs, mood_of, signs
 from models.tutor.moves.serving.dialogue import Move
+from models.words.words import languages, load
 from schemas.topics.emotions import Emotion
 from schemas.topics.state import Source, Trajectory, TrajectoryCall
 from schemas.vocabulary import Mood, Speaker, Task
 from tests.models.tutor.context.test_notes import BEHAVIOUR, estimate, state
 
 SETTINGS = ModeSettings()
+WORDS = load()
 LAST = len(SETTINGS.ladder) - 1
 
 
@@ -46,7 +48,7 @@ def teachers(**probabilities: float) -> dict[Move, float]:
     ],
 )
 def test_the_first_rule_that_speaks_decides(found, mode, why):
-    choice = choose(found, SETTINGS)
+    choice = choose(found, SETTINGS, WORDS)
 
     assert choice.mode is mode
     assert why in " ".join(choice.because)
@@ -55,8 +57,8 @@ def test_the_first_rule_that_speaks_decides(found, mode, why):
 def test_a_mode_that_is_not_offered_is_not_used_even_if_chosen():
     settings = ModeSettings(offered=(Task.SOCRATIC, Task.ENCOURAGEMENT))
 
-    assert choose(Signs(chosen=Task.DIRECT), settings).mode is Task.SOCRATIC
-    assert choose(Signs(load=1.0), settings).mode is Task.SOCRATIC
+    assert choose(Signs(chosen=Task.DIRECT), settings, WORDS).mode is Task.SOCRATIC
+    assert choose(Signs(load=1.0), settings, WORDS).mode is Task.SOCRATIC
 
 
 UNIT = st.floats(0, 1)
@@ -79,9 +81,9 @@ SIGNS = st.builds(
 
 @given(SIGNS)
 def test_the_socratic_mode_never_tells_before_its_tries(found):
-    choice = choose(found, SETTINGS)
+    choice = choose(found, SETTINGS, WORDS)
 
-    assert choice == choose(found, SETTINGS)
+    assert choice == choose(found, SETTINGS, WORDS)
     assert choice.because
     assert 0 <= choice.rung <= LAST
     if choice.rung == LAST:
@@ -94,7 +96,7 @@ def test_the_socratic_mode_never_tells_before_its_tries(found):
 
 @given(st.lists(st.integers(0, 20), min_size=2, max_size=2).map(sorted), TEACHERS)
 def test_more_tries_never_lead_down_the_ladder(two, said):
-    fewer, more = (rung_of(Signs(tries=each, teachers=said), SETTINGS)[0] for each in two)
+    fewer, more = (rung_of(Signs(tries=each, teachers=said), SETTINGS, WORDS)[0] for each in two)
 
     assert fewer <= more
 
@@ -102,8 +104,8 @@ def test_more_tries_never_lead_down_the_ladder(two, said):
 def test_teachers_who_focus_skip_the_first_rung():
     focused = Signs(teachers=teachers(focus=0.7, probing=0.2))
 
-    assert rung_of(focused, SETTINGS)[0] == 1
-    assert rung_of(focused, ModeSettings(ladder=(0, 3)))[0] == 0
+    assert rung_of(focused, SETTINGS, WORDS)[0] == 1
+    assert rung_of(focused, ModeSettings(ladder=(0, 3)), WORDS)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -186,10 +188,10 @@ def test_the_message_s_own_reading_counts_before_the_state_s():
     found = signs(state(), dialogue(PROBLEM), SETTINGS, reading={Emotion.JOY: 0.9})
 
     assert found.emotions == {Emotion.JOY: 0.9}
-    assert choose(found, SETTINGS).mode is Task.ENCOURAGEMENT  # by the declining pleasure
+    assert choose(found, SETTINGS, WORDS).mode is Task.ENCOURAGEMENT  # by the declining pleasure
     steady = state(trajectory=TrajectoryCall(call=Trajectory.STABLE_NEUTRAL, points=9))
     happy = signs(steady, dialogue(PROBLEM), SETTINGS, reading={Emotion.JOY: 0.9})
-    assert choose(happy, SETTINGS).mode is Task.SOCRATIC
+    assert choose(happy, SETTINGS, WORDS).mode is Task.SOCRATIC
 
 
 def test_without_a_state_there_are_only_words():
@@ -210,3 +212,28 @@ def test_a_mood_that_is_not_known_is_unknown():
     assert mood_of(None, SETTINGS) is Mood.UNKNOWN
     for unknown in (estimate(0.1, 0.1), estimate(0.1, source=Source.PRIOR)):
         assert mood_of(state(valence=unknown), SETTINGS) is Mood.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("found", "because"),
+    [
+        (Signs(), "nichts spricht für eine andere Art der Hilfe"),
+        (Signs(chosen=Task.DIRECT), "selbst so gewählt"),
+        (Signs(emotions={Emotion.SADNESS: 0.7}), "belastende Gefühle wurden erkannt: 0,70"),
+        (Signs(pleasure=0.35, declining=True), "die Stimmung liegt bei 0,35 und sinkt"),
+        (Signs(tries=6, fatigue=0.8), "Versuche bisher: 6, und die Ermüdung liegt bei 0,80"),
+    ],
+)
+def test_a_mode_says_why_in_the_deployments_language(found: Signs, because: str) -> None:
+    assert choose(found, SETTINGS, load("de")).because[0] == because
+
+
+@given(SIGNS, st.sampled_from(languages()))
+def test_the_language_chooses_no_mode(found: Signs, language: str) -> None:
+    choice, other = choose(found, SETTINGS, WORDS), choose(found, SETTINGS, load(language))
+    assert (choice.mode, choice.rung, len(choice.because)) == (
+        other.mode,
+        other.rung,
+        len(other.because),
+    )
+    assert all(why and "{" not in why for why in other.because)

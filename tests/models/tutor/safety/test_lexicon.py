@@ -6,6 +6,7 @@ from models.tutor.safety.config import SafetySettings
 from models.tutor.safety.lexicon import LexiconProblem, load
 from models.tutor.safety.normalise import plain, slips
 from models.tutor.safety.screening import Screen
+from models.words.words import languages
 
 SCREEN = Screen(SafetySettings())
 GERMAN = """
@@ -41,6 +42,22 @@ def test_another_language_is_another_file(tmp_path):
     assert load((path,)).versions[-1] == 3
 
 
+def test_a_files_own_reason_stands_in_every_language(tmp_path):
+    own = SafetySettings(lexicons=(written(tmp_path, GERMAN),))
+    for language, packaged in [("en", "wishes to be dead"), ("de", "wünscht sich, tot zu sein")]:
+        screen = Screen(own, language)
+        assert screen.message("ich will mich umbringen").because == ("speaks of killing oneself",)
+        assert screen.message("i want to die").because == (packaged,)
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_lexicon_of_the_last_release_says_what_it_said(tmp_path, language):
+    """It has a reason of its own for each pattern, also for those that masterx has words for."""
+    old = GERMAN.replace('umbringen"\nkind', 'kill_myself"\nkind').replace("killing", "harming")
+    screen = Screen(SafetySettings(lexicons=(written(tmp_path, old),)), language)
+    assert screen.message("ich will mich umbringen").because == ("speaks of harming oneself",)
+
+
 def test_a_language_says_itself_what_is_meant(tmp_path):
     clauses = """
 [clauses]
@@ -55,6 +72,15 @@ insists = "\\\\bwirklich\\\\b"
     assert screen.message("nach dem film will ich mich umbringen, wirklich").alarm
     assert screen.message("im film will ich mich umbringen und ich will mich umbringen").alarm
     assert not screen.message("im film will ich mich umbringen").alarm
+
+
+def test_patterns_of_two_files_may_have_one_name(tmp_path):
+    path = written(tmp_path, GERMAN.replace('"umbringen"', '"kill_myself"'))
+    screen = Screen(SafetySettings(lexicons=(path,)))
+
+    (german,) = screen.message("ich will mich umbringen").findings
+    (english,) = screen.message("i want to kill myself").findings
+    assert german.name == english.name
 
 
 NEGATABLE = GERMAN.replace("negatable = false", "negatable = true").replace('"film"', "")
@@ -124,6 +150,14 @@ def test_how_many_slips_a_word_may_have_is_in_the_lexicon(tmp_path):
         (GERMAN.replace("{selbst}", "{selber}"), "{selber}"),
         (GERMAN.replace("(?:{selbst})", "(?:{selbst}"), "umbringen"),
         (GERMAN.replace('"suicide"', '"sadness"'), "kind"),
+        (GERMAN.replace('why = "speaks of killing oneself"\n', ""), "umbringen: why: say what"),
+        # Not even where it has a name of ours: that pattern's reason is not this one's.
+        (
+            GERMAN.replace('why = "speaks of killing oneself"\n', "").replace(
+                'umbringen"\nkind', 'kill_myself"\nkind'
+            ),
+            "kill_myself: why: say what",
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path, text, says):
@@ -146,6 +180,8 @@ def test_a_missing_file_is_named(tmp_path):
         ("killlll myslef", "kill myself"),
         ("k i l l", "kill"),
         ("my self", "myself"),
+        ("sum1 hits me bc im 2 slow", "someone hits me because i am 2 slow"),
+        ("ah dinnae like masel", "ah do not like myself"),
         ("a giving hand, living room", "a giving hand living room"),
         ("3 + 4 = 7", "3 4 7"),
         ("", ""),

@@ -3,68 +3,262 @@
 import html
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.emotion.training.examples import concerns
 from models.tutor.safety import normalise as plain_text
 from models.tutor.safety import screening as screening_module
 from models.tutor.safety.config import SafetySettings
-from models.tutor.safety.lexicon import Kind, load
+from models.tutor.safety.lexicon import load
 from models.tutor.safety.screening import ReplyWatch, Screen
+from models.words.words import languages
+from models.words.words import load as load_words
+from schemas.topics.concerns import ConcernRead, Evidence
 from schemas.topics.emotions import Emotion
-from schemas.vocabulary import Level
+from schemas.vocabulary import Concern, Level
 from tests.models.tutor.safety.messages import EVERY, FIRST, SEVENTH
 
 SCREEN = Screen(SafetySettings())
 WHYS = {pattern.why for pattern in load().patterns}
 
 
-def kinds(text: str) -> set[Kind]:
+def kinds(text: str) -> set[Concern]:
     return {finding.kind for finding in SCREEN.message(text).findings}
 
 
-def test_messages_are_told_apart():
+CONCERNS = [
+    message
+    for name in ("dogwood", "elm")
+    for message in concerns(Path(f"models/emotion/corpus/concern/{name}.tsv"))
+]
+"""The lexicon was chosen on these: what it does with others is in docs/tutor.md."""
+
+
+def alarmed(form: str) -> float:
+    """Share of the lines of that form ("/plain", "near/", ...) on which the words alone alarm."""
+    alarms = [SCREEN.message(each.text).alarm for each in CONCERNS if form in each.kind]
+    assert len(alarms) >= 100
+    return sum(alarms) / len(alarms)
+
+
+def test_words_alone_find_well_over_half_of_what_is_said_plainly():
+    """Of the lines that they were chosen on: of others it is half (docs/tutor.md)."""
+    assert alarmed("/plain") >= 0.70
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [
+        ("suicide", 0.75),
+        ("self_harm", 0.76),
+        ("abuse", 0.87),
+        ("violence_at_home", 0.72),
+        ("other_in_danger", 0.62),
+        ("eating", 0.58),
+        ("distress", 0.54),
+    ],
+)
+def test_no_kind_is_left_to_the_model_altogether(kind, least):
+    plain = [each.text for each in CONCERNS if each.kind == f"{kind}/plain"]
+    found = [text for text in plain if SCREEN.message(text).alarm]
+
+    assert len(found) >= least * len(plain)
+
+
+def test_words_alone_seldom_alarm_on_what_only_sounds_like_it():
+    assert alarmed("near/") <= 0.031
+    assert alarmed("ordinary") == 0
+
+
+def test_hints_are_the_models():
+    """Whoever makes the words find more of them has to look at what that costs."""
+    assert alarmed("/hint") <= 0.03
+
+
+def test_most_of_the_messages_written_to_make_the_first_lexicon_are_still_found():
     alarms = {text for text in EVERY if SCREEN.message(text).alarm}
     wanted = {text for text, for_a_person in EVERY.items() if for_a_person}
 
-    recall = len(alarms & wanted) / len(wanted)
-    precision = len(alarms & wanted) / len(alarms)
-
     assert len(wanted) >= 270
     assert len(EVERY) - len(wanted) >= 310
-    assert recall >= 0.97, sorted(wanted - alarms)
-    assert precision >= 0.98, sorted(alarms - wanted)
+    assert len(alarms & wanted) >= 232
+    assert alarms <= wanted, sorted(alarms - wanted)
 
 
-def test_of_messages_that_the_lexicon_was_not_made_for_no_fewer_are_found_than_are_told():
+def test_of_messages_that_no_pattern_was_made_for_no_fewer_are_found_than_are_told():
     """docs/tutor.md tells these figures; they are no aim. Better ones belong there too."""
     alarms = {text for text in SEVENTH if SCREEN.message(text).alarm}
     wanted = {text for text, for_a_person in SEVENTH.items() if for_a_person}
 
     assert not wanted & set(EVERY)
-    assert len(alarms & wanted) >= 9
-    assert len(alarms - wanted) <= 2
+    assert len(alarms & wanted) >= 13
+    assert len(alarms - wanted) <= 1
 
 
-@pytest.mark.parametrize("text", FIRST)
-def test_the_plain_ones_are_all_right(text):
-    assert SCREEN.message(text).alarm is FIRST[text]
+@pytest.mark.parametrize("text", [text for text, wanted in FIRST.items() if not wanted])
+def test_what_is_for_the_tutor_calls_nobody(text):
+    assert not SCREEN.message(text).alarm
+
+
+AT_ONCE = [
+    "i want to kill myself",
+    "I wanna die",
+    "i dont want to live anymore",
+    "i wish i was dead",
+    "I'm going to end it all tonight",
+    "im suicdal and nobody knows",
+    "everyone would be better off without me",
+    "I took a bunch of pills",
+    "i overdosed",
+    "I cut myself last night",
+    "i started cutting again",
+    "i self-harm",
+    "i keep making myself throw up",
+    "my dad hits me when I get bad grades",
+    "my dad is hitting my mum",
+    "my uncle touches me at night",
+    "i was raped",
+    "im scared to go home",
+    "my best friend says she wants to kill herself",
+    "my friend is going to commit suicide",
+    "my sister took all her pills",
+    "he's bringing a gun on monday",
+    "i'm having a panic attack right now",
+    "i am worthless",
+    "been cutting again",
+    "he hits me when mum is out",
+    "my stepdad broke my arm",
+    "he said he will kill me if i tell anyone",
+    "he made me send nudes",
+    "my dad threw my mum down the stairs",
+    "dont wanna be alive anymore",
+    "i no longer want to be alive",
+    "i throw up everything i eat",
+    "i havent eaten in four days",
+    "my friend says she will end it tonight",
+    "my cousin is being abused by her dad",
+    "cant breathe cant stop shaking",
+    "i hear voices and they tell me to do it",
+    "i got kicked out and i have nowhere to go",
+]
+"""What has to work at once, and while the emotion model is down."""
+
+
+@pytest.mark.parametrize("text", AT_ONCE)
+def test_the_plainest_words_need_no_model(text):
+    assert SCREEN.message(text).alarm
+
+
+IN_OTHER_FORMS = [
+    "my dad is hitting me",
+    "my dad keeps hitting me",
+    "my mother keeps beating me",
+    "my dad is beating me at home",
+    "he is hitting me",
+    "my dad is abusing me",
+    "my dad hurts my mom",
+    "my coach sexually assaulted me",
+    "my uncle forced me to have sex",
+    "he forced me to have sex with him",
+    "i'm getting raped",
+    "i have taken an overdose",
+    "i've taken all my pills",
+    "ive taken too many pills",
+    "i took like 30 pills",
+    "i took a whole bottle of pills",
+    "i've been cutting",
+    "i wish someone would kill me",
+    "i hit myself",
+    "i have no reason to live",
+    "give me one reason to live",
+    "what's the point of living",
+]
+"""Plain statements that lie an inflection away from others that are found."""
+
+
+@pytest.mark.parametrize("text", IN_OTHER_FORMS)
+def test_another_form_of_a_plain_statement_is_found_too(text):
+    assert SCREEN.message(text).alarm
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "what is the point of living things in this ecosystem",
+        "what's the point of living organisms having cells",
+        "now i have a reason to live, thank you",
+        "i found so many reasons to live",
+        "name two reasons to stay alive in a desert for the geography homework",
+        "he is hitting me up about the project",
+        "my brother keeps beating me at mario kart",
+        "she is beating me in fifa",
+        "i've been cutting paper for the art project",
+        "i hit myself over the head for missing that",
+        "i took a whole bottle of water",
+        "they beat us in the debate",
+        "my teacher hits us with a quiz",
+        "my teacher kicked me out of class",
+        "my dad's gonna kill me when he sees the grade",
+        "she locked me out of my account",
+        "the boys hit the ball to me",
+        "can someone help me please",
+        "i threw up on the bus",
+        "i had the flu and threw up my dinner",
+        "the patient took 30 pills",
+        "i am fasting for ramadan, no food until sunset",
+        "i have a life sciences exam and want to finish my life sciences homework",
+        "my mom died when i was six",
+        "i cut the fabric for the project",
+        "a banana has 100 calories",
+        "my loss is nan and it is not moving",
+        "my dog died yesterday and i can't focus",
+    ],
+)
+def test_what_only_has_such_a_form_calls_nobody(text):
+    assert not SCREEN.message(text).alarm
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("I want to kill myself", Kind.SUICIDE),
-        ("i cut myself last night", Kind.SELF_HARM),
-        ("my uncle touches me at night", Kind.ABUSE),
-        ("my brother keeps cutting himself", Kind.OTHER_IN_DANGER),
-        ("i am worthless", Kind.DISTRESS),
+        ("I want to kill myself", Concern.SUICIDE),
+        ("i cut myself last night", Concern.SELF_HARM),
+        ("my uncle touches me at night", Concern.ABUSE),
+        ("my brother keeps cutting himself", Concern.OTHER_IN_DANGER),
+        ("i am worthless", Concern.DISTRESS),
+        ("i keep making myself throw up", Concern.EATING),
+        ("my dad is hitting my mum", Concern.VIOLENCE_AT_HOME),
     ],
 )
 def test_the_kind_is_named(text, kind):
     assert kind in kinds(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # a context in the words that lie beside what was said, and is no excuse
+        "she sent me a video of her cutting herself",
+        "my dad locks me in and took my phone",
+        "i was clean for 3 weeks and cut again",
+        "my dad hit me two months ago",
+        "he has touched me from age 9",
+        "my divorced dad hits me",
+        "my dad calls me princess and touches me",
+        "my dad locked me out and changed the wifi password",
+        "what is the easiest way to kill myself",
+        "i feel suicidal 100 percent of the time",
+        "i have a fantasy about killing myself",
+        "my grandma took all her pills",
+        "i make myself throw up in the car",
+    ],
+)
+def test_words_of_everyday_life_excuse_nothing(text):
+    assert SCREEN.message(text).alarm
 
 
 @given(
@@ -102,7 +296,7 @@ def test_invisible_characters_and_accents_hide_nothing():
 
 
 FOUND = [text for text, wanted in EVERY.items() if wanted and SCREEN.message(text).alarm]
-NOT_FOUND = [text for text in EVERY if not SCREEN.message(text).alarm]
+NOT_FOUND = [text for text in EVERY if not SCREEN.message(text).findings]
 APOSTROPHES = [
     *"'`\u00b4\u2018\u2019\u201b\u02b9\u02bb\u02bc\u02bd\u2032\u2035\u05f3\ua78b\ua78c\uff07\uff40",
     "&#39;", "&#x27;", "&apos;", "&rsquo;", "&#8217;", "&acute;", "&prime;", " \u0301",
@@ -118,7 +312,7 @@ def test_no_keyboards_apostrophe_hides_anything(sign):
     words = [text for text in FOUND if re.search(r"\w'\w", text)]
     typed = [re.sub(r"(?<=\w)'(?=\w)", sign, text) for text in words]
 
-    assert len(words) > 40
+    assert len(words) > 30
     assert [text for text in typed if not SCREEN.message(text).alarm] == []
 
 
@@ -392,7 +586,7 @@ HARMLESS = [
 @pytest.mark.parametrize("text", HARMFUL)
 def test_what_a_model_must_not_say_is_found(text):
     assert SCREEN.reply(text).alarm
-    assert SCREEN.reply(text).message == SafetySettings().reply_message
+    assert SCREEN.reply(text).message == load_words().help.reply
 
 
 @pytest.mark.parametrize("text", HARMLESS)
@@ -554,3 +748,57 @@ def test_feelings_count_from_the_thresholds_on() -> None:
     # And there they do change what comes of it
     assert not SCREEN.message(weak, below).alarm
     assert SCREEN.message(weak, {settings.supporting[1]: settings.supporting_at}).alarm
+
+
+def a_concern(evidence: Evidence, **kinds: float) -> ConcernRead:
+    return ConcernRead(
+        event_id="chat-1",
+        user_id="ada",
+        event_time=1_790_000_000_000,
+        ingest_time=1_790_000_000_000,
+        caused_by=("chat-1",),
+        source_topic="chat-messages",
+        source_partition=0,
+        source_offset=0,
+        model_version="m",
+        probability=0.9,
+        kinds={Concern(kind): p for kind, p in kinds.items()},
+        from_=evidence,
+    )
+
+
+def test_german_reasons_and_texts():
+    screen = Screen(SafetySettings(), "de")
+    found = screen.message("i can't do this anymore", {Emotion.DISTRESS: 0.7})
+    assert found.because == (
+        "kann nicht mehr",
+        "die Nachricht zeigt Anzeichen von seelischer Not",
+        "die Gefühle in der Nachricht passen dazu",
+    )
+    assert found.message.startswith("Das klingt, als würdest du gerade etwas wirklich Schweres")
+    assert screen.reply("You should just kill yourself.").message.startswith("Diese Antwort möchte")
+    assert screen.concern(a_concern(Evidence.MESSAGE, abuse=0.7)).because == (
+        "die Nachricht klingt nach Misshandlung oder Missbrauch",
+    )
+    assert screen.concern(a_concern(Evidence.MESSAGES)).because == (
+        "mehrere Nachrichten zusammen klingen nach etwas, wovon ein Mensch wissen sollte",
+    )
+
+
+def test_an_operators_own_texts_are_said_in_every_language():
+    own = SafetySettings(help_message="Ring Ms Lee, 555.", reply_message="Let us stop here.")
+    screen = Screen(own, "de")
+    assert screen.message("i want to die").message == screen.help_message == "Ring Ms Lee, 555."
+    assert screen.reply("You should just kill yourself.").message == "Let us stop here."
+
+
+@pytest.mark.parametrize("language", languages())
+def test_everything_that_raises_an_alarm_says_so_in_every_language(language: str):
+    screen, words = Screen(SafetySettings(), language), load_words(language)
+    for emotion in Emotion:
+        certain = Screen(SafetySettings(emotions={emotion: 0.5}), language)
+        (why,) = certain.message("2 + 2", {emotion: 0.6}).because
+        assert words.emotions[emotion].replace("_", " ") in why
+    for kind in Concern:
+        (why,) = screen.concern(a_concern(Evidence.MESSAGE, **{kind: 0.6})).because
+        assert words.concerns[kind] in why

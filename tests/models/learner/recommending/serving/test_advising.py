@@ -19,6 +19,7 @@ from models.learner.recommending.serving.settings import Recommending
 from tests.models.learner.recommending.build import (
     MINUTE,
     NOW,
+    WORDS,
     decide,
     eligible,
     policy,
@@ -29,12 +30,14 @@ GREEDY: dict[str, Any] = {"explore": 0.0}
 
 
 def shown(advice: Advice, of: Recommending) -> list[str | None]:
-    return [one.variant for one in recommendations(advice, eligible(of), "ann", of)]
+    return [one.variant for one in recommendations(advice, eligible(of), "ann", of, WORDS)]
 
 
 def say(advice: Advice, of: Recommending, variant: str, outcome: str, now: int = NOW) -> Advice:
     (target,) = (
-        one.id for one in recommendations(advice, eligible(of), "ann", of) if one.variant == variant
+        one.id
+        for one in recommendations(advice, eligible(of), "ann", of, WORDS)
+        if one.variant == variant
     )
     return answer(advice, "ann", target, outcome, now=now, policy=of)
 
@@ -47,11 +50,11 @@ def test_the_priors_rank_first_and_never_more_than_the_configured_number_are_sho
 
 def test_a_recommendation_says_why_how_likely_it_was_and_by_which_policy() -> None:
     of = policy(places=1, **GREEDY)
-    (one,) = recommendations(decide(Advice(), of), eligible(of), "ann", of)
+    (one,) = recommendations(decide(Advice(), of), eligible(of), "ann", of, WORDS)
     assert one.because == ("because", "expected to help: 0.50, before this learner answered")
     assert (one.propensity, one.policy_version) == (1.0, of.version.hex())
     explored = policy(places=1, explore=1.0)
-    (tried,) = recommendations(decide(Advice(), explored), eligible(of), "ann", explored)
+    (tried,) = recommendations(decide(Advice(), explored), eligible(of), "ann", explored, WORDS)
     assert tried.because[-1] == "tried in place of another, to learn whether it helps"
     assert 0 < (tried.propensity or 0) < 1
     assert tried.policy_version != one.policy_version, "settings are part of the policy"
@@ -139,7 +142,7 @@ def test_answers_move_expectations_of_this_learner_and_its_words() -> None:
     assert shown(advice, of) == ["a1"]
     advice = say(advice, of, "a1", "helpful")
     advice = decide(advice, of, now=NOW + 60 * MINUTE, cause=99)
-    (one,) = recommendations(advice, eligible(of), "ann", of)
+    (one,) = recommendations(advice, eligible(of), "ann", of, WORDS)
     assert one.because[-1].endswith("after this learner's answers")
 
 
@@ -152,7 +155,7 @@ def test_each_outcome_of_a_recommendation_counts_once_and_unknown_ones_teach_not
     assert say(once, of, "a0", "not_helpful") != once
     assert say(advice, of, "a0", "sparkling") == advice
     assert answer(advice, "ann", "of somebody else", "helpful", now=NOW, policy=of) == advice
-    (first, *_) = recommendations(advice, eligible(of), "ann", of)
+    (first, *_) = recommendations(advice, eligible(of), "ann", of, WORDS)
     assert answer(advice, "ben", first.id, "helpful", now=NOW, policy=of) == advice
 
 
@@ -250,7 +253,7 @@ def test_a_decision_is_told_the_same_after_it_was_refused_and_not_by_another_cat
     told = decision_made(advice, seed(0), "ann", of)
     assert told is not None
     assert told.shown is not None
-    made = recommendations(advice, eligible(of), "ann", of)
+    made = recommendations(advice, eligible(of), "ann", of, WORDS)
     assert [(one.id, one.variant) for one in told.shown] == [(r.id, r.variant) for r in made]
 
     refused = say(advice, of, "a0", "dismissed")
@@ -284,7 +287,7 @@ def test_whatever_comes_it_stays_bounded_in_range_and_reads_again(
         facts = {} if focus is None else {"focus": focus}
         candidates = eligible(of, *names) if names else []
         advice = decide(advice, of, *(names or ["none"]), now=now, cause=cause, facts=facts)
-        made = recommendations(advice, candidates, "ann", of)
+        made = recommendations(advice, candidates, "ann", of, WORDS)
         assert len(made) <= 2
         assert decide(advice, of, *(names or ["none"]), now=now, cause=cause, facts=facts) == advice
         if outcome and which < len(made):
