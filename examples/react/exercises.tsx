@@ -2,58 +2,27 @@
 import { type FormEvent, useEffect, useState } from "react";
 import type { Exercise } from "@masterx/sdk";
 import { useMLPersonalization } from "@masterx/sdk/react";
+import { fill, number, words } from "./words/index.ts";
 
 interface Task {
-  readonly id: string;
-  readonly question: string;
-  /** As a learner may write it, without spaces. */
+  readonly id: keyof typeof words.tasks;
+  /** As a learner may write it, without spaces and with a decimal point. */
   readonly answers: readonly string[];
-  readonly hints: readonly string[];
 }
 
 /** What there is to solve, from easy to hard. */
 const LEVELS: readonly (readonly Task[])[] = [
   [
-    {
-      id: "half-of-8",
-      question: "What is a half of 8?",
-      answers: ["4"],
-      hints: ["Share 8 apples with a friend."],
-    },
-    {
-      id: "quarter-of-12",
-      question: "What is a quarter of 12?",
-      answers: ["3"],
-      hints: ["A quarter is a half of a half.", "A half of 12 is 6."],
-    },
+    { id: "half-of-8", answers: ["4"] },
+    { id: "quarter-of-12", answers: ["3"] },
   ],
   [
-    {
-      id: "half-plus-quarter",
-      question: "What is 1/2 + 1/4?",
-      answers: ["3/4", "0.75"],
-      hints: ["Write both with the same denominator.", "1/2 is 2/4."],
-    },
-    {
-      id: "third-of-half",
-      question: "What is a third of 1/2?",
-      answers: ["1/6"],
-      hints: ["Of means times.", "Multiply above, and below."],
-    },
+    { id: "half-plus-quarter", answers: ["3/4", "0.75"] },
+    { id: "third-of-half", answers: ["1/6"] },
   ],
   [
-    {
-      id: "two-thirds-minus",
-      question: "What is 2/3 − 1/4?",
-      answers: ["5/12"],
-      hints: ["Which number do 3 and 4 both divide?", "2/3 is 8/12."],
-    },
-    {
-      id: "divide",
-      question: "What is 3/4 ÷ 1/2?",
-      answers: ["3/2", "6/4", "1.5", "11/2"],
-      hints: ["How often does 1/2 go into 3/4?", "Multiply by 2/1."],
-    },
+    { id: "two-thirds-minus", answers: ["5/12"] },
+    { id: "divide", answers: ["3/2", "6/4", "1.5", "11/2"] },
   ],
 ];
 
@@ -65,14 +34,14 @@ export function Exercises({ level }: { level: number }) {
   const next = (): void => setNow({ solved: solved + 1, chosen: level });
   return (
     <section>
-      <h2>Exercises</h2>
+      <h2>{words.exercises.heading}</h2>
       <p data-mx-when="progress">
-        {solved} solved <progress value={solved % 5} max={5} />
+        {fill(words.exercises.solved, { count: number(solved) })}{" "}
+        <progress value={solved % 5} max={5} />
       </p>
       <One key={solved} task={task} done={next} />
       <p className="quiet" data-mx-optional>
-        A fraction is a number of equal parts of a whole. The number below says into how many parts
-        it was cut, the number above how many of them there are.
+        {words.exercises.explained}
       </p>
       <p className="confetti" data-mx-decoration data-mx-distraction aria-hidden="true">
         ½ ¼ ¾ ⅓ ⅔ ⅛
@@ -83,10 +52,11 @@ export function Exercises({ level }: { level: number }) {
 
 function One({ task, done }: { task: Task; done: () => void }) {
   const { client, isPersonalizationActive } = useMLPersonalization();
+  const { question, hints } = words.tasks[task.id];
   const [exercise, setExercise] = useState<Exercise>();
   const [text, setText] = useState("");
-  const [hints, setHints] = useState(0);
-  const [said, setSaid] = useState("");
+  const [given, setGiven] = useState(0);
+  const [said, setSaid] = useState<"right" | "wrong">();
   const right = said === "right";
 
   useEffect(() => {
@@ -95,23 +65,23 @@ function One({ task, done }: { task: Task; done: () => void }) {
     const begun = client()?.exercise({
       problemId: task.id,
       skill: "fractions",
-      hintTotal: task.hints.length,
+      hintTotal: hints.length,
     });
     setExercise((there) => there ?? begun);
-  }, [client, isPersonalizationActive, task]);
+  }, [client, isPersonalizationActive, task, hints]);
 
   const check = (event: FormEvent): void => {
     event.preventDefault();
     if (right) return done();
-    const correct = task.answers.includes(text.replace(/\s/g, ""));
+    const correct = task.answers.includes(text.replace(/\s/g, "").replace(",", "."));
     exercise?.attempt(correct);
     if (correct) exercise?.finish();
-    setSaid(correct ? "right" : "Not yet. Try again, or take a hint.");
+    setSaid(correct ? "right" : "wrong");
   };
   return (
     <form onSubmit={check} data-mx-ignore>
       <label data-mx-cue>
-        {task.question}
+        {question}
         <input
           value={text}
           onChange={(event) => setText(event.target.value)}
@@ -119,24 +89,24 @@ function One({ task, done }: { task: Task; done: () => void }) {
           inputMode="text"
         />
       </label>
-      <button>{right ? "Next" : "Check"}</button>
-      {hints < task.hints.length && !right && (
+      <button>{right ? words.exercises.next : words.exercises.check}</button>
+      {given < hints.length && !right && (
         <button
           type="button"
           onClick={() => {
             exercise?.hint();
-            setHints(hints + 1);
+            setGiven(given + 1);
           }}
         >
-          Hint
+          {words.exercises.hint}
         </button>
       )}
       <ul>
-        {task.hints.slice(0, hints).map((hint) => (
+        {hints.slice(0, given).map((hint) => (
           <li key={hint}>{hint}</li>
         ))}
       </ul>
-      <output className={right ? "right" : "wrong"}>{right ? "Right!" : said}</output>
+      <output className={said}>{said && words.exercises[said]}</output>
     </form>
   );
 }

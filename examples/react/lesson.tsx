@@ -11,6 +11,9 @@ import { capture } from "@masterx/sdk/capture";
 import { MLPersonalizationProvider, useMLPersonalization } from "@masterx/sdk/react";
 import { Exercises } from "./exercises.tsx";
 import { Advice, Chat, State } from "./side.tsx";
+import { fill, language, minutes, sdk, words } from "./words/index.ts";
+
+const notice = { ...sdk.notice, actions: { ...sdk.notice.actions, ...words.handled } };
 
 /** What the handlers of the page do to it. */
 interface Lesson {
@@ -43,15 +46,15 @@ function App({ token, userId }: { token: string; userId: string }) {
       userId={userId}
       getToken={async () => token}
       enableRealTimeAdaptation
-      adapt={(client) => createAdaptation(client, { handlers: handlers ?? {} })}
+      adapt={(client) => createAdaptation(client, { handlers: handlers ?? {}, notice })}
       capture={capture}
     >
       <Top />
       {lesson.break && (
         <section className="break" role="status">
-          <p>How about a break of {lesson.break.minutes} minutes?</p>
-          <button onClick={() => answer(true)}>Take a break</button>
-          <button onClick={() => answer(false)}>Not now</button>
+          <p>{fill(words.pause.offer, { time: minutes(lesson.break.minutes) })}</p>
+          <button onClick={() => answer(true)}>{words.pause.take}</button>
+          <button onClick={() => answer(false)}>{words.pause.later}</button>
         </section>
       )}
       <main>
@@ -69,13 +72,13 @@ function Top() {
   const { setConsent } = useMLPersonalization();
   return (
     <header>
-      <h1>Fractions</h1>
+      <h1>{words.heading}</h1>
       <label>
         <input
           type="checkbox"
           onChange={(event) => setConsent(event.target.checked ? "granted" : "denied")}
         />{" "}
-        masterx may read what I do and write here
+        {words.consent}
       </label>
     </header>
   );
@@ -91,12 +94,12 @@ function Login() {
   };
   return (
     <form className="login" onSubmit={login}>
-      <h1>A lesson with masterx</h1>
+      <h1>{words.title}</h1>
       <label>
-        Paste a token (<code>masterx token demo</code>)
+        {words.login.paste} (<code>masterx token demo</code>)
         <input value={token} onChange={(event) => setToken(event.target.value.trim())} />
       </label>
-      <button>Begin</button>
+      <button>{words.login.begin}</button>
     </form>
   );
 }
@@ -112,6 +115,8 @@ function subject(token: string): string {
   }
 }
 
+document.documentElement.lang = language;
+document.title = words.title;
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
     <Login />

@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PAGES = fileURLToPath(new URL("../../app/gateway/pages/", import.meta.url));
 const EXAMPLE = fileURLToPath(new URL("../../examples/react/", import.meta.url));
 /** Entry points of the package. What several use is a chunk: there is one core. */
-const ENTRIES = ["index", "react/index", "capture/index", "adapt/index"];
+const ENTRIES = ["index", "react/index", "capture/index", "adapt/index", "words/en", "words/de"];
 const { version } = JSON.parse(await readFile(`${ROOT}package.json`, "utf8"));
 
 /** @param entry a file, or the text of a module */
@@ -70,7 +70,10 @@ export async function example() {
       {
         name: "example",
         setup({ onResolve, onLoad }) {
-          const parts = new Map([...sdk, ["adapt.css", `${ROOT}src/adapt/adapt.css`]]);
+          const languages = ["words/en", "words/de"];
+          const words = languages.map((name) => [name, `${ROOT}src/${name}.ts`]);
+          const style = ["adapt.css", `${ROOT}src/adapt/adapt.css`];
+          const parts = new Map([...sdk, ...words, style]);
           onResolve({ filter: /^@masterx\/sdk\/./ }, ({ path }) => ({
             path: parts.get(path.slice("@masterx/sdk/".length)),
           }));

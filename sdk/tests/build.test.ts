@@ -42,9 +42,22 @@ for (const [part, most] of Object.entries(PARTS))
     const size = gzipped(text) - gzipped((await bundle(ONLY, options)).text);
     t.diagnostic(`${part}: ${size} bytes gzipped beyond the core, of ${most}`);
     assert.ok(size <= most, `${size} bytes gzipped, above ${most}`);
-    const allowed = new RegExp(`^(src/(index|adapt/actions)\\.ts|src/(core|${part})/|<stdin>$)`);
+    const shared = "src/(index|adapt/actions|words/en)\\.ts";
+    const allowed = new RegExp(`^(${shared}|src/(core|${part})/|<stdin>$)`);
     for (const input of inputs) assert.match(input, allowed);
   });
+
+test("a language is where it is imported, and brings nothing but its texts", async (t) => {
+  for (const name of await readdir("src/words")) {
+    const { text, inputs } = await bundle(`src/words/${name}`, { minify: true });
+    t.diagnostic(`words/${name}: ${gzipped(text)} bytes gzipped`);
+    assert.deepEqual(inputs, [`src/words/${name}`]);
+    const alone = `import "./src/words/${name}";\n`;
+    assert.equal((await bundle(alone, { minify: true, logLevel: "error" })).text.trim(), "");
+    const { exports } = JSON.parse(await readFile("package.json", "utf8")) as { exports: object };
+    assert.ok(`./words/${name.replace(".ts", "")}` in exports, `package.json exports no ${name}`);
+  }
+});
 
 test("an import that uses nothing leaves nothing", async () => {
   const { text } = await bundle('import "./src/index.ts";\n', { minify: true, logLevel: "error" });

@@ -1,12 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Client, ClientOptions } from "../src/core/api.ts";
-import { LOGOUT_FLUSH, RESUME_WITHIN, createClient } from "../src/core/client.ts";
+import { LOGOUT_FLUSH, createClient } from "../src/core/client.ts";
+import { RESUME_WITHIN } from "../src/core/pushes.ts";
 import { Ids } from "../src/core/ids.ts";
 import { HIDDEN_FOR } from "../src/core/presence.ts";
 import { EVENT_AGE, MOST_BYTES, MOST_ENTRIES, Outbox, SENT_BEFORE } from "../src/core/outbox.ts";
 import { ERROR_REACTIONS } from "../src/core/problems.ts";
-import { DATABASE, type Entry, type Loaded, WriteAhead } from "../src/core/write_ahead.ts";
+import {
+  DATABASE,
+  type Entry,
+  type Loaded,
+  OPEN_TIMEOUT,
+  WriteAhead,
+} from "../src/core/write_ahead.ts";
 import { type Tab, World, eventsOf, settled, shared, token } from "./world.ts";
 
 const click = { interactionType: "click", elementId: "next" };
@@ -928,6 +935,7 @@ test("where an earlier page stood counts for ten minutes, in its epoch, until it
   ];
   for (const change of cases) {
     const world = new World();
+    world.gateway.serverTime = () => world.now;
     const client = open(world);
     await world.advance(50);
     world.gateway.push("intervention", { id: "i-1", level: "mild" });
@@ -947,6 +955,65 @@ test("where an earlier page stood counts for ten minutes, in its epoch, until it
     );
     next.close();
   }
+});
+
+test("a page goes on where an earlier one stood, whose device's clock was set meanwhile", async () => {
+  for (const day of [86_400_000, -86_400_000]) {
+    const world = new World();
+    world.gateway.serverTime = () => world.now;
+    const tab = world.tab();
+    const first = open(world, {}, tab);
+    await world.advance(50);
+    world.skew = day;
+    world.gateway.push("intervention", { id: "i-1", level: "mild" });
+    await world.advance(50);
+    assert.equal(first.interventions.get().length, 1);
+    tab.kill();
+    world.skew = 0;
+    world.gateway.push("intervention", { id: "i-2", level: "mild" });
+    const next = open(world);
+    await world.advance(100);
+    assert.deepEqual(
+      next.interventions.get().map(({ id }) => id),
+      ["i-2"],
+    );
+    next.close();
+  }
+});
+
+test("a page that is shown before its disk has answered still goes on where an earlier one stood", async (t) => {
+  const world = new World();
+  const tab = world.tab();
+  open(world, {}, tab);
+  await world.advance(50);
+  tab.kill();
+  world.gateway.push("intervention", { id: "i-1", level: "mild" });
+  let hand = (): void => {};
+  const { place } = WriteAhead.prototype;
+  t.mock.method(WriteAhead.prototype, "place", async function (this: WriteAhead) {
+    const stored = await place.call(this);
+    await new Promise<void>((go) => (hand = go));
+    return stored;
+  });
+  const after = world.tab();
+  const next = open(world, {}, after);
+  after.page("return"); // browsers fire `pageshow` once a page has loaded
+  await world.advance(100);
+  hand();
+  await world.advance(100);
+  assert.equal(next.interventions.get().length, 1);
+  next.close();
+});
+
+test("a disk that hangs keeps no page from its line", async (t) => {
+  const world = new World();
+  t.mock.method(WriteAhead.prototype, "place", () => new Promise(() => {}));
+  const client = open(world);
+  await world.advance(100);
+  assert.equal(world.gateway.sockets.size, 0);
+  await world.advance(OPEN_TIMEOUT);
+  assert.equal(world.gateway.sockets.size, 1);
+  client.close();
 });
 
 test("a tab that is hidden for a minute closes its socket, and opens it for what it records", async () => {

@@ -287,12 +287,12 @@ test("replies that are kept are bounded", () => {
 test("pushes count once and in order, none while resuming", () => {
   const pushes = new Pushes();
   const hello = { type: "hello", epoch: "e", offset: 5, limits: {} as never } as const;
-  assert.equal(pushes.hello(hello), undefined);
+  assert.equal(pushes.hello(hello, 0), undefined);
   assert.deepEqual(
     [6, 6, 5, 8].map((offset) => pushes.take({ epoch: "e", offset })),
     [true, false, false, true],
   );
-  assert.deepEqual(pushes.hello({ ...hello, offset: 12 }), {
+  assert.deepEqual(pushes.hello({ ...hello, offset: 12 }, 0), {
     type: "resume",
     epoch: "e",
     offset: 8,

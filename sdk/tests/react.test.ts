@@ -52,6 +52,13 @@ test("a prior, an absent figure and a source nobody knows have no number", () =>
   assert.deepEqual([focusLevel, learningStyle], [undefined, {}]);
 });
 
+test("a message that was not read says why, unless emotions are off", () => {
+  const state = { ...STATE, modelReason: "unsupported_language" as const };
+  assert.equal(learnerState(state, ALL).unread, "unsupported_language");
+  assert.equal(learnerState(state, "emotionalAnalysis").unread, undefined);
+  assert.equal(learnerState(STATE, ALL).unread, undefined);
+});
+
 test("a state is frozen, all of it", () => {
   const walk = (one: unknown): void => {
     if (typeof one !== "object" || !one) return;

@@ -142,6 +142,7 @@ class Classroom:
         self.pushed: list[tuple[PushKind, str]] = []
         self.pushed_at: dict[str, float] = {}
         self.pushing: asyncio.Task[None] | None = None
+        self._pushed_enough = asyncio.Event()
         self._profile = str(folder / "learner")
         self._watching = str(folder / "follower")
         self._names = itertools.count()
@@ -198,8 +199,8 @@ class Classroom:
         await asyncio.gather(*(in_tab(tab) for tab in list(self.tabs)))
 
     async def push(self, pusher: Pusher) -> None:
-        """Interventions and replies, until cancelled."""
-        while True:
+        """Interventions and replies, until `end_pushing`."""
+        while not self._pushed_enough.is_set():
             kind = self.chance.choice([PushKind.INTERVENTION, PushKind.TUTOR_REPLY])
             name = f"{kind}-{next(self._numbers)}"
             body = (
@@ -217,6 +218,16 @@ class Classroom:
             self.pushed.append((kind, name))
             self.pushed_at[name] = asyncio.get_running_loop().time()
             await asyncio.sleep(self.chance.uniform(0.05, 0.6))
+
+    async def end_pushing(self) -> None:
+        """After the push under way, if there is one.
+
+        It is not cancelled: up to Python 3.11 `asyncio.wait_for`, by which redis-py sends, drops a
+        cancellation that comes as it ends.
+        """
+        self._pushed_enough.set()
+        if self.pushing is not None:
+            await self.pushing
 
     async def during(self, fault: Fault) -> None:
         """Let a fault happen while events are recorded, and mend it."""
@@ -354,9 +365,7 @@ class Classroom:
             for tab in self.tabs:
                 while not await self.driver.evaluate(tab, "lesson.flush(5000)"):
                     pass
-        assert self.pushing is not None
-        self.pushing.cancel()
-        await asyncio.wait({self.pushing})
+        await self.end_pushing()
         wanted = len(self.pushed)
         with suppress(TimeoutError):
             async with asyncio.timeout(20):
@@ -445,8 +454,7 @@ async def classroom(
         try:
             yield room
         finally:
-            room.pushing.cancel()
-            await asyncio.wait({room.pushing})
+            await room.end_pushing()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 /** Says what was changed on the page, why, and offers to undo it. */
 import { same } from "../core/observable.ts";
 import type { Recommendation } from "../core/wire.gen.ts";
+import { notice as english } from "../words/en.ts";
 import type { Adaptation } from "./actions.ts";
 
 export interface NoticeTexts {
@@ -13,30 +14,14 @@ export interface NoticeTexts {
   readonly actions: Readonly<Record<string, string>>;
 }
 
-const ENGLISH: NoticeTexts = {
-  changed: "This page was adapted:",
-  undo: "Undo",
-  undone: "Undone",
-  why: "Why?",
-  close: "Close",
-  actions: {
-    lower_information_density: "it shows less at a time",
-    reduce_visual_complexity: "it looks simpler",
-    slow_animation: "it moves more slowly",
-    enlarge_targets: "buttons are larger",
-    soften_interface: "it is larger and calmer",
-    attention_cues: "what matters stands out",
-    reduce_distractions: "distractions are hidden",
-  },
-};
-
 /** @returns what removes it */
 export function notice(
   adaptation: Adaptation,
   root: HTMLElement,
   texts: Partial<NoticeTexts> = {},
 ): () => void {
-  const words = { ...ENGLISH, ...texts, actions: { ...ENGLISH.actions, ...texts.actions } };
+  const actions = { ...english.actions, ...texts.actions };
+  const words: NoticeTexts = { ...english, ...texts, actions };
   const page = root.ownerDocument;
   const box = page.createElement("div");
   box.className = "mx-notice";

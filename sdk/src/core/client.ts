@@ -4,7 +4,7 @@ import type { DropReason, Stats } from "./books.ts";
 import { type Consent, ConsentGate } from "./consent.ts";
 import { Answer, type Reply } from "./conversation.ts";
 import { asEntry } from "./entry.ts";
-import { type Environment, browser } from "./environment.ts";
+import { type Environment, type Timer, browser } from "./environment.ts";
 import { type Exercise, type ExerciseOptions, exercise } from "./exercise.ts";
 import { Following } from "./feed.ts";
 import { Ids } from "./ids.ts";
@@ -17,14 +17,12 @@ import type { Receipt } from "./receipts.ts";
 import { Sender } from "./sender.ts";
 import { type Settled, Tabs } from "./tabs.ts";
 import type { Ack, Feedback, Hello, Interaction, Recommendation } from "./wire.gen.ts";
-import { type Entry, type Kind, type Loaded, WriteAhead } from "./write_ahead.ts";
+import { type Entry, type Kind, type Loaded, OPEN_TIMEOUT, WriteAhead } from "./write_ahead.ts";
 
 /** The largest event that is taken before `hello` names the server's bound, bytes. */
 const LARGEST = 262_144;
 /** Milliseconds that logout tries to send. */
 export const LOGOUT_FLUSH = 2_000;
-/** Milliseconds within which a page goes on where an earlier one of the learner stood. */
-export const RESUME_WITHIN = 600_000;
 /** Feedback on recommendations that is remembered, so that each outcome goes once. */
 const REMEMBERED = 1_000;
 
@@ -56,6 +54,8 @@ class LearnerClient implements Client {
   readonly #idle = new Set<() => void>();
   readonly #presence: Presence;
   #largest = LARGEST;
+  /** Whether the line may begin: it is known where an earlier page stood. */
+  #placed = false;
   #loading = false;
   #more = false;
   #leaving: Promise<void> | undefined;
@@ -74,10 +74,11 @@ class LearnerClient implements Client {
         smaller: () => this.#sender.smaller(),
         hello: (hello) => this.#hello(hello),
         answer: (frame) => this.#answer(frame),
-        applied: ({ epoch, offset }) =>
-          void this.#log.write({
-            place: { scope: this.#scope, id: "place", epoch, offset, at: env.now() },
-          }),
+        applied: ({ epoch, offset }) => {
+          // Not by the device's clock: once it is set, the next page would not go on from here.
+          const at = this.#following.serverNow;
+          void this.#log.write({ place: { scope: this.#scope, id: "place", epoch, offset, at } });
+        },
         reply: (text) => {
           for (const answer of this.#answers) if (answer.take(text)) break;
         },
@@ -123,7 +124,8 @@ class LearnerClient implements Client {
         parked: () => {},
       },
     });
-    this.#presence = new Presence(env, link, {
+    const placed = { pause: () => link.pause(), resume: () => this.#placed && link.resume() };
+    this.#presence = new Presence(env, placed, {
       hidden: () => {
         this.#sender.hurry();
         this.#tabs.release();
@@ -364,10 +366,16 @@ class LearnerClient implements Client {
 
   /** Connect, and take the pushes from where an earlier page of this learner stood. */
   async #goOn(): Promise<void> {
-    const place = await this.#log.place();
+    // A page that has just been shown would connect without it, and a disk may hang.
+    let timer: Timer;
+    const late = new Promise<undefined>((go) => {
+      timer = this.#env.setTimeout(() => go(undefined), OPEN_TIMEOUT);
+    });
+    const place = await Promise.race([this.#log.place(), late]);
+    this.#env.clearTimeout(timer!);
     if (this.#closed || this.#leaving || !this.#consent.open) return;
-    if (place && Math.abs(this.#env.now() - place.at) < RESUME_WITHIN)
-      this.#following.restore(place);
+    if (place) this.#following.restore(place);
+    this.#placed = true;
     this.#following.link.start();
   }
 

@@ -5,7 +5,7 @@ import { type ConnectionStatus, Link } from "./link.ts";
 import type { Frame } from "./socket.ts";
 import { type Observable, Source } from "./observable.ts";
 import { Problems, type Problem } from "./problems.ts";
-import { type Place, Pushes } from "./pushes.ts";
+import { type Left, type Place, Pushes } from "./pushes.ts";
 import { Replies, type ReplyText } from "./replies.ts";
 import { type GetToken, Tokens } from "./tokens.ts";
 import type {
@@ -74,6 +74,8 @@ export class Following implements Followed {
   readonly #pushes = new Pushes();
   readonly #threads = new Replies();
   readonly #line: LineEvents | undefined;
+  /** What `hello` said of the server's clock, and when, by `elapsed`. */
+  #told: { time: number; at: number } | undefined;
   #pinged: { id: string; sent: number } | undefined;
 
   constructor(options: FeedOptions, line?: LineEvents) {
@@ -129,8 +131,17 @@ export class Following implements Followed {
     this.#line?.applied(place); // after it: a page that dies in between gets it again
   }
 
+  /**
+   * UTC milliseconds by the server's clock, counted by `elapsed` since the last `hello`: setting the
+   * device's clock does not move it. Where no `hello` said it, by the device's.
+   */
+  get serverNow(): number {
+    const { time, at } = this.#told ?? { time: this.#env.now(), at: this.#env.elapsed() };
+    return Math.round(time + this.#env.elapsed() - at);
+  }
+
   /** Go on where an earlier page of this learner stood. Before the first connection. */
-  restore(place: Place): void {
+  restore(place: Left): void {
     this.#pushes.restore(place);
   }
 
@@ -161,12 +172,14 @@ export class Following implements Followed {
 
   #hello(hello: Hello, via: number): void {
     const known = this.#pushes.place !== undefined;
+    const { serverTime } = hello;
+    if (serverTime !== undefined) this.#told = { time: serverTime, at: this.#env.elapsed() };
     if (this.link.byRest && known) {
       // It does not know our place any more, or it would have gone on from there.
       this.#pushes.resumed({ ...hello, type: "resumed", recovered: false });
       this.#stand(hello);
     } else {
-      const resume = this.#pushes.hello(hello);
+      const resume = this.#pushes.hello(hello, this.serverNow);
       if (resume && !this.link.byRest) this.link.send(JSON.stringify(resume));
       if (!known) this.#stand(hello);
       this.#line?.applied(this.#pushes.place!);

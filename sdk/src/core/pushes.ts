@@ -6,9 +6,18 @@ export interface Place {
   readonly offset: number;
 }
 
+/** Where an earlier page of the learner stood. */
+export interface Left extends Place {
+  /** When, by the server's clock, UTC milliseconds. */
+  readonly at: number;
+}
+
+/** Milliseconds within which a page goes on where an earlier one of the learner stood. */
+export const RESUME_WITHIN = 600_000;
+
 export class Pushes {
   #place: Place | undefined;
-  #before: Place | undefined;
+  #before: Left | undefined;
   #resuming = false;
 
   /** Of the last push that was applied; undefined before the first `hello`. */
@@ -17,16 +26,17 @@ export class Pushes {
   }
 
   /** Where an earlier page of this learner stood: go on from there, if nothing came yet. */
-  restore(place: Place): void {
-    this.#before = place;
+  restore(left: Left): void {
+    this.#before = left;
   }
 
   /**
    * A connection begins.
    *
+   * @param now by the server's clock, UTC milliseconds
    * @returns what to send before anything else; undefined if `hello` holds where things stand
    */
-  hello(frame: Hello): Resume | undefined {
+  hello(frame: Hello, now: number): Resume | undefined {
     if (this.#place) {
       this.#resuming = true;
       return { type: "resume", ...this.#place };
@@ -36,9 +46,10 @@ export class Pushes {
     this.#before = undefined;
     this.#place = { epoch, offset };
     if (before?.epoch !== epoch || before.offset >= offset) return undefined;
-    this.#place = before;
+    if (Math.abs(now - before.at) >= RESUME_WITHIN) return undefined;
+    this.#place = { epoch, offset: before.offset };
     this.#resuming = true;
-    return { type: "resume", ...before };
+    return { type: "resume", ...this.#place };
   }
 
   /** @returns whether its state and recommendations replace ours */

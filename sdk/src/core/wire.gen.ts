@@ -90,6 +90,10 @@ export type Source = "measured" | "derived" | "prior";
  */
 export type Trajectory = "improving" | "declining" | "stable_positive" | "stable_neutral" | "stable_negative";
 /**
+ * Why a message was not read although the model worked.
+ */
+export type Unread = "unsupported_language" | "nothing_to_read" | "not_the_learner";
+/**
  * What a reply is.
  */
 export type ReplyStatus = "answered" | "superseded" | "unavailable" | "off" | "human_help";
@@ -511,6 +515,10 @@ export interface UserState {
    * absent in `user_state_update`: `hello`, `resumed` and the profile have it
    */
   longTerm?: LongTerm;
+  /**
+   * why the last message was not read; absent where it was, or the model was down
+   */
+  modelReason?: Unread;
   /**
    * ok, or unavailable: the last message was not read and is not in the state; simulated: the SDK's testing gateway made the state up, of nobody
    */

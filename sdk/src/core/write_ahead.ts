@@ -46,7 +46,7 @@ export interface StoredPlace {
   readonly id: "place";
   readonly epoch: string;
   readonly offset: number;
-  /** When, by the device's clock, UTC milliseconds. */
+  /** When, by the server's clock, UTC milliseconds. */
   readonly at: number;
 }
 

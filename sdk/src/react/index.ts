@@ -5,6 +5,6 @@ export type { MLPersonalizationProviderProps } from "./provider.ts";
 export { useMLPersonalization, useUserState } from "./hooks.ts";
 export type { Personalization, PersonalizationOptions } from "./hooks.ts";
 export { describeFigure } from "./state.ts";
-export type { Features, Figure, FigureName, LearnerState } from "./state.ts";
+export type { Features, Figure, FigureName, FigureTexts, LearnerState } from "./state.ts";
 export type { HostOptions } from "./learners.ts";
 export type { AdaptOutcome, Adaptation } from "../adapt/actions.ts";

@@ -1,6 +1,7 @@
 /** The learner's state as a page shows it: what is not known has no number. */
 import { isVisual } from "../adapt/actions.ts";
-import type { Estimate, Recommendation, Trajectory, UserState } from "../core/wire.gen.ts";
+import type { Estimate, Recommendation, Trajectory, Unread, UserState } from "../core/wire.gen.ts";
+import { type Words, figures } from "../words/en.ts";
 
 /**
  * A figure. `prior` says nothing about the learner, so it has no value: an average of others
@@ -40,6 +41,8 @@ export interface LearnerState {
   /** Share of each emotion in what the learner wrote. */
   readonly emotions: Readonly<Record<string, number>>;
   readonly trajectory: Trajectory | undefined;
+  /** Why the last message is not in the state, where masterx could not read it. */
+  readonly unread: Unread | undefined;
   readonly figures: Readonly<Record<FigureName, Figure>>;
   /** UTC milliseconds: a state does not fade by itself. */
   readonly updatedAt: number;
@@ -94,6 +97,7 @@ export function learnerState(state: UserState, off: Off): LearnerState {
     ),
     emotions: emotional ? Object.freeze({ ...state.emotions }) : NONE,
     trajectory: emotional ? state.trajectory?.call : undefined,
+    unread: emotional ? state.modelReason : undefined,
     figures: Object.freeze(figures),
     updatedAt: state.updatedAt,
   });
@@ -114,10 +118,20 @@ export function offered(all: readonly Recommendation[], off: Off): readonly Reco
   return Object.freeze(all.filter((one) => isOffered(one, off)));
 }
 
-/** A figure in words, for example "72%, measured, confidence 48%". */
-export function describeFigure({ source, value, confidence }: Figure): string {
-  if (value === undefined) return "not known yet";
-  return `${share(value)}, ${source}, confidence ${share(confidence)}`;
-}
+/** What `describeFigure` says, by language: `figures` of `@masterx/sdk/words/...`. */
+export type FigureTexts = Words["figures"];
 
-const share = (value: number): string => `${Math.round(value * 100)}%`;
+/**
+ * A figure in words, for example "72%, measured, confidence 48%".
+ *
+ * @param words default: English
+ */
+export function describeFigure(
+  { source, value, confidence }: Figure,
+  words: FigureTexts = figures,
+): string {
+  if (value === undefined) return words.unknown;
+  const share = (one: number): string => one.toLocaleString(words.locale, { style: "percent" });
+  const said = { value: share(value), source: words[source], confidence: share(confidence) };
+  return words.known.replace(/{(\w+)}/g, (_, name: keyof typeof said) => said[name]);
+}

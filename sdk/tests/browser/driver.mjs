@@ -25,8 +25,9 @@ const steps = {
   async serve(options) {
     return (await serve(options)).url;
   },
-  async launch({ profile }) {
-    browsers.set(profile, await launch(profile));
+  /** `flags` are Chromium's own, such as `--accept-lang=de`. */
+  async launch({ profile, flags }) {
+    browsers.set(profile, await launch(profile, flags));
   },
   /** A new page; what its script passes to `told` is said as an event. */
   async open({ browser, page: name, url, before }) {

@@ -76,4 +76,6 @@ Object.assign(globalThis, {
   apply: () => last.applyRecommendation({ action: "slow_animation" } as never),
   logout: () => (last.client() as Client).logout(),
   stats: (): Stats | undefined => last.stats(),
+  /** Asked of the client: nothing on the page reads it. */
+  phase: () => last.client()?.connection.get().phase,
 });
