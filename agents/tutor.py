@@ -1,4 +1,6 @@
-"""chat-messages, emotions, tutor-requests, feedback, erasures -> the tutor -> its replies, alarms.
+"""chat-messages, emotions, concerns, tutor-requests, feedback, erasures -> the tutor.
+
+It sends its replies and calls for people.
 
 A reply takes seconds. Each record is worked on in a task of its own, and acknowledged in the
 order of offsets by the window, which also bounds how many there are. Chat messages, and what was
@@ -29,6 +31,7 @@ from agents.runtime.ports import DeadLetters, Outbox, SourceRecord
 from agents.runtime.retrying import Fatal
 from agents.runtime.topics import (
     CHAT,
+    CONCERNS,
     EMOTIONS,
     FEEDBACK,
     INTERVENTIONS,
@@ -38,11 +41,12 @@ from agents.runtime.topics import (
 from schemas.base import Derived, now_ms
 from schemas.topics.actions import FeedbackReceived, InterventionRaised, TargetType
 from schemas.topics.chat import ChatReceived
+from schemas.topics.concerns import ConcernRead
 from schemas.topics.emotions import EmotionRead
 from schemas.topics.operations import ErasureRequested
 from schemas.topics.tutor import TutorReplied, TutorRequested
 
-_HEARD: Final = (CHAT, EMOTIONS)
+_HEARD: Final = (CHAT, EMOTIONS, CONCERNS)
 
 _LOOK_AGAIN: Final = 1.0
 """Seconds between two looks for requests that are due (no judgement about a person)."""
@@ -86,6 +90,10 @@ class Tutor(Protocol):
 
     async def give_up(self, request: TutorRequested, send: Send) -> None:
         """End a request that cannot be worked on."""
+        ...
+
+    async def concern(self, read: ConcernRead, send: Send) -> None:
+        """The emotion model reads danger in a message: tell people, and help in a reply's place."""
         ...
 
     async def due(self, under_way: int) -> list[TutorRequested]:
@@ -223,19 +231,24 @@ class TutorAgent:
         if topic == TUTOR_REQUESTS:
             request = envelope.read(TutorRequested, source)
             return request.reply_id, self._reply(request, source)
-        if topic == CHAT:
-            chat = envelope.read(ChatReceived, source)
-            send = partial(self._send, source)
-            return place, self._hearer.hear(chat, source.partition, source.offset, send)
-        if topic == EMOTIONS:
-            reading = envelope.read(EmotionRead, source)
-            return place, self._hearer.feel(reading, partial(self._send, source))
+        if topic in _HEARD:
+            return place, self._hear(topic, source)
         if topic == FEEDBACK:
             feedback = envelope.read(FeedbackReceived, source)
             if feedback.target_type is not TargetType.REPLY:
                 return None
             return place, self._tutor.rate(feedback)
         return place, self._tutor.forget(envelope.read(ErasureRequested, source))
+
+    def _hear(self, topic: str, source: SourceRecord) -> Coroutine[Any, Any, None]:
+        """What passes without a request. Raises DecodeError."""
+        send = partial(self._send, source)
+        if topic == CHAT:
+            chat = envelope.read(ChatReceived, source)
+            return self._hearer.hear(chat, source.partition, source.offset, send)
+        if topic == CONCERNS:
+            return self._tutor.concern(envelope.read(ConcernRead, source), send)
+        return self._hearer.feel(envelope.read(EmotionRead, source), send)
 
     async def _or_dead_letter(self, source: SourceRecord, work: Coroutine[Any, Any, None]) -> None:
         """Work on a record; one at which that fails must not come again for ever."""

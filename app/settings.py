@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.kafka.settings import MOST_FETCH_PAUSE, KafkaSettings
@@ -27,6 +27,7 @@ from app.redis.settings import RedisSettings
 from app.tutor.config import TutorSettings
 from models.emotion.config import EmotionSettings
 from models.learner.config import LearnerSettings
+from models.words.words import ENGLISH, Words, load
 
 __all__ = [
     "DEVELOPMENT_SECRET",
@@ -262,6 +263,11 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["development", "production"] = "development"
+    language: str = Field(
+        ENGLISH,
+        description="of what masterx says by itself to learners and teachers: the name of a file "
+        "in models/words/",
+    )
     data_dir: Path = Field(
         Path("data"), description="folder of labelled data sets, for `train` only"
     )
@@ -289,6 +295,22 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment with the files that it names."""
         return init_settings, SecretFiles(settings_cls)
+
+    @field_validator("language")
+    @classmethod
+    def _has_words(cls, language: str) -> str:
+        load(language)
+        return language
+
+    @field_validator("learner")
+    @classmethod
+    def _speaks(cls, learner: LearnerSettings, info: ValidationInfo) -> LearnerSettings:
+        return learner.speaking(load(info.data.get("language", ENGLISH)))
+
+    @property
+    def words(self) -> Words:
+        """What masterx says by itself, in the deployment's language."""
+        return load(self.language)
 
     @model_validator(mode="after")
     def _what_is_embedded_has_no_tls(self) -> Settings:

@@ -66,6 +66,8 @@ ALLOWED: Final = (
         (f"{_TUTOR}.replies.conversation_prefetch:_TURN", "10000"),
         (f"{_TUTOR}.replies.replying:_LEASE", "30.0"),
         (f"{_TUTOR}.replies.reply_stream:_PATIENCE", "2.0"),
+        (f"{_TUTOR}.replies.helping:_PATIENCE", "2.0"),
+        (f"{_TUTOR}.replies.helping:_CLAIMS", "5"),
         (f"{_TUTOR}.replies.chat_text_cache:_POLL_MS", "500"),
     ),
     *_allow(

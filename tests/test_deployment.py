@@ -24,7 +24,7 @@ from app.local.environment import child_environment, environment
 from app.local.programs import programs
 from app.settings import EmbeddedSettings, GatewaySettings, Settings
 from app.worker.role import roles
-from models.emotion.measuring.figures import Format
+from models.emotion.measuring.figures import Format, MessageFormat
 from schemas.vocabulary import Role as AuthRole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,7 +141,7 @@ def test_the_command_line_knows_every_role():
     told = CliRunner().invoke(cli, ["worker", "--help"]).output
     assert all(role in told for role in roles())
     assert {role.value for role in TokenRole} == {role.value for role in AuthRole}
-    assert {one.value for one in DataFormat} == set(get_args(Format))
+    assert {one.value for one in DataFormat} == {*get_args(Format), *get_args(MessageFormat)}
 
 
 def test_locks_pin_by_hash_and_name_no_address():

@@ -41,7 +41,8 @@ class Release:
         return {
             name: value.replace(str(ROOT), str(self.root))
             for name, value in variables.items()
-            if not name.startswith(PREFIX) or name in self.variables
+            if not name.startswith(PREFIX)
+            or (name in self.variables and value != "null")  # what is null now may not have been
         } | {"PYTHONPATH": str(self.root)}
 
 

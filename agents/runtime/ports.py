@@ -95,7 +95,7 @@ class EmotionSource(Protocol):
     async def submit(self, text: str) -> Future[Reading]:
         """Queue one text; waits while the queue is full.
 
-        Raises NothingToRead where nothing can be seen in the text, and
+        Raises NotRead (or the future fails with it) where the text is no evidence, and
         ModelUnavailable (or the future fails with it) while the model is down;
         the future fails with another error when this text cannot be read.
         """

@@ -154,7 +154,7 @@ def with_changes(settings: Settings, file: Path) -> LearnerSettings:
         )
     merged = _merged(settings.learner.model_dump(exclude_unset=True), tables)
     try:
-        return LearnerSettings.model_validate(merged)
+        return LearnerSettings.model_validate(merged).speaking(settings.words)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(["learner", *map(str, first["loc"])])

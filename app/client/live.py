@@ -21,6 +21,11 @@ _BEHAVIOUR = {
     "engagement": "engagement",
     "fatigue": "fatigue",
 }
+_UNREAD = {
+    "unsupported_language": "not read, in a language that masterx does not know",
+    "nothing_to_read": "not read, nothing in it to read",
+    "not_the_learner": "not read, it looks pasted",
+}
 _NAME = 14
 """Characters of the longest name of a row."""
 
@@ -79,7 +84,8 @@ class View:
             because = ", ".join(self.intervention["because"])
             yield "intervention", f"{self.intervention['level']}: {because}"
         if state.get("modelStatus", "ok") != "ok":
-            yield "model", "unavailable: the last message is not in the state"
+            why = _UNREAD.get(state.get("modelReason", ""), "unavailable")
+            yield "model", f"{why}: the last message is not in the state"
 
 
 def _table() -> Table:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from agents.runtime.topics import (
     CHAT,
+    CONCERNS,
     DEAD_LETTERS,
     EMOTIONS,
     ERASURES,
@@ -27,6 +28,7 @@ from app.settings import KafkaSettings, Settings
 from schemas.base import Message
 from schemas.topics.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
 from schemas.topics.chat import ChatReceived
+from schemas.topics.concerns import ConcernRead
 from schemas.topics.emotions import EmotionRead
 from schemas.topics.interactions import InteractionsReceived
 from schemas.topics.operations import DeadLetter, ErasureRequested
@@ -80,6 +82,12 @@ def catalogue(settings: KafkaSettings) -> tuple[Topic, ...]:
         Topic(FEEDBACK, FeedbackReceived, "What came of a suggestion", keep),
         Topic(ERASURES, ErasureRequested, "Learners to be forgotten", keep),
         Topic(EMOTIONS, EmotionRead, "What the model read in each chat message", keep),
+        Topic(
+            CONCERNS,
+            ConcernRead,
+            "Messages that a person should know of; without text",
+            settings.chat_days,
+        ),
         Topic(USER_STATE, UserState, "Each learner's latest state", None, compacted=True),
         Topic(RECOMMENDATIONS, RecommendationsMade, "Adaptive-UI suggestions", keep),
         Topic(INTERVENTIONS, InterventionRaised, "Reasons to step in", keep),

@@ -1,7 +1,7 @@
 """Erasing a learner: everywhere we can reach at once, by the workers for the rest.
 
 1. `ErasureRequested` on topic `erasures`: the learner worker replaces its record by a
-   marker, push, history and tutor erase again, each in the order of its own stream.
+   marker; push, history, tutor and emotion erase again, each in the order of its own stream.
 2. A tombstone on `user-state`, so that compaction drops the states there.
 3. Push log, replies and history are deleted here too: they do not wait for a worker that is down.
 4. When the learner worker has passed the request, a second tombstone: it may have sent

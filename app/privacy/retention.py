@@ -53,7 +53,7 @@ class Kept:
 
 def _kafka() -> Iterator[Kept]:
     with_text = {topics.CHAT, topics.TUTOR_REPLIES, topics.DEAD_LETTERS}
-    chat_days = {topics.CHAT, topics.TUTOR_REPLIES}
+    chat_days = {topics.CHAT, topics.TUTOR_REPLIES, topics.CONCERNS}
     compacted = {topics.USER_STATE, topics.LEARNER_CHANGELOG}
     # The affect embedding of a text follows from the text.
     derived = {topics.EMOTIONS, topics.LEARNER_CHANGELOG}

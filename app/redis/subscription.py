@@ -27,6 +27,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from app.process.concurrency import end
 from app.redis.client import primary
 
 log = structlog.get_logger(__name__)
@@ -157,8 +158,7 @@ class Subscription:
         self._closed = True
         self._tried.set()
         if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.wait({self._reader})
+            await end(self._reader)
         while not self._heard.empty():
             self._heard.get_nowait()
         self._heard.put_nowait(None)
@@ -235,9 +235,7 @@ class Subscription:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(*tasks)
 
     async def _until_other_primary(self, server: str) -> None:
         # Asked by another connection: with RESP2 one that subscribes answers nothing but pings.

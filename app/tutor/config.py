@@ -278,6 +278,12 @@ class HearingSettings(_Group):
         gt=0,
         description="seconds after such a message in which the tutor says nothing unasked",
     )
+    raised: int = Field(
+        1_000,
+        ge=1,
+        description="recent messages that called for a person, remembered by a worker, so that each"
+        " calls once and none is answered with a lesson",
+    )
 
 
 class LocalSettings(_Group):

@@ -17,6 +17,7 @@ from agents.runtime import metrics
 from agents.runtime.in_flight import InFlight
 from agents.runtime.retrying import Waits
 from app.kafka.admin import committed_offsets
+from app.process.concurrency import end
 from app.process.exits import Exit
 from app.redis.heartbeats import Beat, RoleState
 from app.settings import Settings
@@ -81,8 +82,7 @@ class WorkerHealth:
         trace: TracebackType | None,
     ) -> None:
         if self._offsets is not None:
-            self._offsets.cancel()
-            await asyncio.wait({self._offsets})
+            await end(self._offsets)
 
     def follow(self, app: Any) -> None:
         """Watch this Faust app's consumer."""

@@ -23,6 +23,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from agents.runtime import metrics
+from app.process.concurrency import end
 from app.process.exits import end_now
 from app.process.status_server import Answer, StatusServer
 from app.redis.client import connect
@@ -71,8 +72,7 @@ class Status:
         trace: TracebackType | None,
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await end(self._task)
         if self._server is not None:
             self._server.close()
         try:

@@ -10,6 +10,7 @@ from agents.runtime.in_flight import InFlight
 from agents.runtime.retrying import Waits
 from agents.runtime.topics import (
     CHAT,
+    CONCERNS,
     EMOTIONS,
     ERASURES,
     FEEDBACK,
@@ -22,6 +23,7 @@ from agents.runtime.topics import (
 from schemas.base import Message
 from schemas.topics.actions import FeedbackReceived, InterventionRaised, RecommendationsMade
 from schemas.topics.chat import ChatReceived
+from schemas.topics.concerns import ConcernRead
 from schemas.topics.emotions import EmotionRead
 from schemas.topics.interactions import InteractionsReceived
 from schemas.topics.operations import ErasureRequested
@@ -32,6 +34,7 @@ MODELS: dict[str, type[Message]] = {
     CHAT: ChatReceived,
     INTERACTIONS: InteractionsReceived,
     EMOTIONS: EmotionRead,
+    CONCERNS: ConcernRead,
     FEEDBACK: FeedbackReceived,
     ERASURES: ErasureRequested,
     USER_STATE: UserState,
@@ -142,6 +145,8 @@ def message(topic: str, user: str, n: int, **fields: object) -> Message:
         "trajectory": {"points": 0},
         "activity": {"interactions": n, "messages": 0},
     }
+    if topic == CONCERNS:
+        common |= {"modelVersion": "m", "probability": 0.75, "from": "message"}
     if topic == TUTOR_REPLIES:
         common["status"] = "answered"
     if topic == RECOMMENDATIONS:

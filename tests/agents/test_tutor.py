@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agents.runtime.in_flight import InFlight
-from agents.runtime.topics import CHAT, EMOTIONS, ERASURES, FEEDBACK, TUTOR_REQUESTS
+from agents.runtime.topics import CHAT, CONCERNS, EMOTIONS, ERASURES, FEEDBACK, TUTOR_REQUESTS
 from agents.tutor import Send, TutorAgent, Unsent
 from app.tutor.prompt.reply_contract import Worded
 from app.tutor.replies.messages import final_reply
 from schemas.base import Derived
 from schemas.topics.actions import FeedbackReceived
 from schemas.topics.chat import ChatReceived
+from schemas.topics.concerns import ConcernRead
 from schemas.topics.emotions import EmotionRead
 from schemas.topics.operations import ErasureRequested
 from schemas.topics.tutor import ReplyStatus, TutorRequested
@@ -40,6 +41,9 @@ class Desk:
 
     async def feel(self, reading: EmotionRead, send: Send) -> None:
         self.noted.append(("feel", reading.event_id))
+
+    async def concern(self, read: ConcernRead, send: Send) -> None:
+        self.noted.append(("concern", read.event_id))
 
     async def give_up(self, request: TutorRequested, send: Send) -> None:
         self.noted.append(("give up", request.reply_id))
@@ -154,13 +158,15 @@ async def test_each_topic_goes_where_it_belongs(agent: TutorAgent, desk: Desk, a
         around.event(FEEDBACK, "ada", message(FEEDBACK, "ada", 3, targetType="reply")),
         around.event(ERASURES, "ada", message(ERASURES, "ada", 4)),
         around.event(EMOTIONS, "ada", message(EMOTIONS, "ada", 5)),
+        around.event(CONCERNS, "ada", message(CONCERNS, "ada", 6)),
     )
     await stream.close()
     assert sorted(desk.noted) == [
-        ("feel", f"{EMOTIONS}-ada-5"), ("forget", f"{ERASURES}-ada-4"), ("hear", f"{CHAT}-ada-1"),
+        ("concern", f"{CONCERNS}-ada-6"), ("feel", f"{EMOTIONS}-ada-5"),
+        ("forget", f"{ERASURES}-ada-4"), ("hear", f"{CHAT}-ada-1"),
         ("rate", f"{FEEDBACK}-ada-3"),
     ]  # fmt: skip
-    assert len(around.acknowledged) == 5
+    assert len(around.acknowledged) == 6
 
 
 async def test_poison_among_others_costs_only_itself(agent: TutorAgent, around: Around):
@@ -226,14 +232,16 @@ async def test_messages_are_heard_while_requests_take_every_place(desk: Desk, ar
     stream = Stream(agent)
     stream.put(*(around.event(TUTOR_REQUESTS, "ada", one) for one in requests))
     stream.put(around.event(CHAT, "eve", message(CHAT, "eve", 1)))
-    await until(lambda: around.positions == [(CHAT, 0)])
+    stream.put(around.event(CONCERNS, "eve", message(CONCERNS, "eve", 1)))
+    await until(lambda: around.positions == [(CHAT, 0), (CONCERNS, 0)])
     assert ("hear", f"{CHAT}-eve-1") in desk.noted
+    assert ("concern", f"{CONCERNS}-eve-1") in desk.noted
     assert len(narrow) == 2
-    assert narrow.acknowledged == 1, "who watches over the worker sees that it goes on"
+    assert narrow.acknowledged == 2, "who watches over the worker sees that it goes on"
     for request in requests:
         desk.may_end[request.reply_id].set()
     await stream.close()
-    assert len(around.acknowledged) == 10
+    assert len(around.acknowledged) == 11
 
 
 async def test_what_was_put_off_is_tried_when_it_is_due(agent: TutorAgent, desk: Desk):

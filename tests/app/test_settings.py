@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.settings import DEVELOPMENT_SECRET, Settings
+from models.learner.config import LearnerSettings
+from models.words.words import load
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
@@ -79,6 +81,23 @@ def test_a_record_must_outlive_what_it_guards_against(monkeypatch, name: str):
     assert f"learner.{name.lower()} must be above 11" in refused(
         monkeypatch, KAFKA__RETENTION_DAYS="3", KAFKA__CHAT_DAYS="10"
     )
+
+
+def test_a_language_without_words_is_refused_and_those_that_there_are_named(monkeypatch):
+    told = refused(monkeypatch, LANGUAGE="tlh")
+    assert "language" in told
+    assert "no words in 'tlh': take one of de, en, or write models/words/tlh.toml" in told
+
+
+def test_the_language_reaches_the_learner_and_the_tutor(monkeypatch):
+    assert (Settings().words, Settings().learner.words) == (load("en"), load("en"))
+    monkeypatch.setenv("MASTERX_LANGUAGE", "de")
+    monkeypatch.setenv("MASTERX_LEARNER__POLICY__HYSTERESIS", "0.2")
+    assert (Settings().words, Settings().learner.words) == (load("de"), load("de"))
+    assert Settings(learner=LearnerSettings()).learner.words == load("de")
+    assert Settings(language="en").learner.words == load("en")
+    # No settings of one deployment leak into those of another.
+    assert LearnerSettings().words == load("en")
 
 
 def test_a_field_that_does_not_exist_is_named(monkeypatch):

@@ -14,6 +14,7 @@ from typing import Any
 
 from agents.runtime.topics import (
     CHAT,
+    CONCERNS,
     EMOTIONS,
     ERASURES,
     FEEDBACK,
@@ -33,6 +34,7 @@ TOPICS = (
     CHAT,
     INTERACTIONS,
     EMOTIONS,
+    CONCERNS,
     FEEDBACK,
     ERASURES,
     USER_STATE,

@@ -29,6 +29,8 @@ MEASURES = (
 
 SUM_TOLERANCE = 1e-5
 """Sums are kept in float32; one event more or less shows far above this."""
+LEAST_NORMAL = 2.0**-126
+"""Below it float32 has fewer digits: what is of days ago has decayed to that in a session."""
 STEP = 1e-4
 """States have four decimals; shares are rounded together and move by less than a step. The
 records are compared as exactly as they are kept."""
@@ -268,7 +270,8 @@ def check_record(user: str, want: Expected, record: LearnerRecord, decays: Decay
             wrong.append(f"{user}: {name} is {is_!r}, must be {must!r}")
 
     def near(name: str, is_: float, must: float, scale: float = 0.0) -> None:
-        if not isclose(is_, must, rel_tol=SUM_TOLERANCE, abs_tol=SUM_TOLERANCE * scale):
+        least = max(SUM_TOLERANCE * scale, LEAST_NORMAL)
+        if not isclose(is_, must, rel_tol=SUM_TOLERANCE, abs_tol=least):
             wrong.append(f"{user}: {name} is {is_!r}, must be {must!r}")
 
     evidence = record.evidence

@@ -30,11 +30,13 @@ from agents.runtime.in_flight import Acknowledgeable, InFlight
 from agents.runtime.ports import Outbox
 from agents.runtime.topics import EMOTIONS, LEARNER_CHANGELOG, USER_STATE
 from app.kafka.producer import Producer
+from app.kafka.topics import logical
 from app.settings import get_settings
 from app.worker import putting_away, running
 from app.worker.process import run
 from app.worker.role import Agent, Builder, Parts, Role, chosen, stateless
 from models.emotion.config import EmotionSettings
+from models.emotion.hints import Hints
 from models.emotion.reading import Reading
 from tests.crash.reader import HashReader
 
@@ -160,6 +162,8 @@ async def emotion_without_model(parts: Parts) -> AsyncIterator[Agent]:
         dead_letters=parts.dead_letters,
         window=parts.window,
         settings=parts.settings.emotion,
+        hints=Hints(parts.settings.emotion.concern),
+        logical=partial(logical, parts.settings),
     )
     yield stateless(parts, agent.run)
 
@@ -185,7 +189,7 @@ async def emotion_with_model(parts: Parts) -> AsyncIterator[Agent]:
         needle = " ".join(map(str, engine.tokenise([words])[0][0][1:-1]))
 
         def run(batch: Any) -> Any:
-            rows = [" ".join(map(str, text[0])) for text in batch.texts]
+            rows = [" ".join(map(str, text[0])) for text in batch.batch.texts]
             if any(needle in row for row in rows):
                 raise RuntimeError("as the test wants")
             return engine.run(batch)

@@ -11,7 +11,8 @@ from schemas.topics.actions import (
     TargetType,
 )
 from schemas.topics.chat import ChatReceived
-from schemas.topics.emotions import PAD, Emotion, EmotionRead
+from schemas.topics.concerns import ConcernRead, Evidence
+from schemas.topics.emotions import PAD, Emotion, EmotionRead, Unread
 from schemas.topics.interactions import (
     ContextData,
     Interaction,
@@ -31,7 +32,7 @@ from schemas.topics.tutor import (
     TutorReplied,
     TutorRequested,
 )
-from schemas.vocabulary import Level
+from schemas.vocabulary import Concern, Level
 from schemas.wire.client import ChatMessage, Feedback, InteractionBatch, Ping, Resume
 from schemas.wire.errors import ErrorCode
 from schemas.wire.rest import (
@@ -120,6 +121,7 @@ FULL_STATE = UserState(
         attempts=1.2,
     ),
     model_status="unavailable",
+    model_reason=Unread.UNSUPPORTED_LANGUAGE,
 )
 LIMITS = Limits(
     max_message_bytes=65_536,
@@ -158,12 +160,23 @@ _ALL: tuple[Message, ...] = (
     ErasureRequested(**EVENT),
     ErasureRequested(**EVENT, requested_by="Zoë 学"),
     EmotionRead(**EVENT, status="unavailable"),
+    EmotionRead(**EVENT, status="unavailable", reason=Unread.NOT_THE_LEARNER),
     EmotionRead(
         **DERIVED,
         model_version="2026-01",
         probabilities={Emotion.JOY: 1.0, Emotion.AWE: 0.0},
         top=Emotion.JOY,
+        coverage=0.75,
         pad=PAD(valence=0.9, arousal=0.5, dominance=0.5),
+    ),
+    ConcernRead(**DERIVED, model_version="m", probability=0.75, from_=Evidence.MESSAGE),
+    ConcernRead(
+        **DERIVED,
+        model_version="m",
+        probability=0.25,
+        kinds={Concern.ABUSE: 0.25, Concern.DISTRESS: 0.125},
+        from_=Evidence.MESSAGES,
+        weight=1.5,
     ),
     BARE_STATE,
     FULL_STATE,

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.context import fail, load_settings, writing, writing_into
 from app.cli.learned import evaluating, training
+from app.cli.learned.emotion_tables import show
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from app.settings import Settings
-    from models.emotion.measuring.evaluation import Evaluation
-    from models.emotion.measuring.figures import Labelled
+    from models.emotion.measuring.evaluation import Evaluation, MessageEvaluation
 
 
 class DataFormat(StrEnum):
-    """How a labelled file is laid out (`figures.Format`; a test compares them)."""
+    """How the data are laid out (`figures.Format`, `MessageFormat`; a test compares them)."""
 
     GOEMOTIONS = "goemotions"
     EMOBANK = "emobank"
     TSV = "tsv"
+    SIGN = "sign"
+    CONCERN = "concern"
+    DIALOGUES = "dialogues"
+    GROUPS = "groups"
 
 
 @training.command("emotion")
@@ -79,35 +81,109 @@ def train(
 
 @evaluating.command("emotion")
 def evaluate(
-    data: Annotated[Path, typer.Option(help="the labelled file")],
+    data: Annotated[Path, typer.Option(help="the labelled file; of groups, a folder")],
     data_format: Annotated[
         DataFormat, typer.Option("--format", help="its layout")
     ] = DataFormat.GOEMOTIONS,
     predictions: Annotated[Path | None, typer.Option(help="write JSON lines, one a row")] = None,
     plot: Annotated[Path | None, typer.Option(help="folder for the pictures")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+    band: Annotated[
+        str,
+        typer.Option(
+            metavar="LOW,HIGH",
+            help="valence that is no sign, for sign, concern and groups; default: the artefact's",
+        ),
+    ] = "",
+    concern_at: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="probability of concern from which one message raises an alarm, for sign, "
+            "concern, dialogues and groups; default: setting emotion.concern.at",
+        ),
+    ] = None,
+    words_alone: Annotated[
+        bool,
+        typer.Option(
+            "--words-alone",
+            help="of concern: the tutor's lexicon without the model, as while that is down",
+        ),
+    ] = False,
 ) -> None:
     """Measure the trained artefact on a labelled file, or predict an unlabelled one."""
+    if words_alone and data_format is not DataFormat.CONCERN:
+        fail("--words-alone: only with --format concern", status=2)
+    if words_alone and (band or concern_at is not None or plot is not None):
+        fail("--words-alone: not with --band, --concern-at or --plot", status=2)
     settings = load_settings()
     from models.emotion.artefact.artefact import ArtefactProblem
     from models.emotion.measuring.evaluation import evaluate as measure
+    from models.emotion.measuring.evaluation import evaluate_messages as measure_messages
+    from models.emotion.serving.errors import ModelUnavailable
     from models.emotion.training.examples import DataProblem
+    from models.tutor.safety.lexicon import LexiconProblem
 
+    outcome: Evaluation | MessageEvaluation
     try:
         with writing_into(plot), writing(predictions):
-            outcome = measure(
-                data, data_format.value, settings.emotion, predictions=predictions, plot=plot
-            )
-    except (DataProblem, ArtefactProblem) as error:
+            match data_format.value:
+                case "sign" | "concern" | "dialogues" | "groups" as form:
+                    if form == "dialogues" and band:
+                        fail("--band: only with --format sign, concern or groups", status=2)
+                    outcome = measure_messages(
+                        data,
+                        form,
+                        settings.emotion,
+                        settings.tutor.safety,
+                        band=_band(band),
+                        concern_at=concern_at,
+                        predictions=predictions,
+                        plot=plot,
+                        words_alone=words_alone,
+                    )
+                case form:
+                    if band or concern_at is not None:
+                        fail(
+                            "--band, --concern-at: only with --format sign, concern, dialogues or "
+                            "groups",
+                            status=2,
+                        )
+                    outcome = measure(
+                        data, form, settings.emotion, predictions=predictions, plot=plot
+                    )
+    except (DataProblem, ArtefactProblem, LexiconProblem, ModelUnavailable) as error:
         fail(str(error))
     if as_json:
         import orjson
 
         typer.echo(orjson.dumps(outcome.figures.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
-        _show(outcome)
+        show(outcome)
     if plot is not None and not outcome.pictures:
-        typer.echo("nothing labelled: no pictures", err=True)
+        typer.echo(_WITHOUT_PICTURES.get(data_format, "nothing labelled: no pictures"), err=True)
+
+
+_WITHOUT_PICTURES = {
+    DataFormat.SIGN: "--plot: there are no pictures of --format sign",
+    DataFormat.DIALOGUES: "--plot: there are no pictures of --format dialogues",
+    DataFormat.GROUPS: "--plot: there are no pictures of --format groups",
+    DataFormat.CONCERN: "no picture: it needs labels of both kinds, and a model that says concern",
+}
+
+
+def _band(text: str) -> tuple[float, float] | None:
+    """None for an empty one. Ends the command with status 2 for what is no band."""
+    if not text:
+        return None
+    from models.emotion.artefact.card import checked_band
+
+    try:
+        low, high = map(float, text.split(","))
+        return checked_band((low, high))
+    except ValueError:
+        fail(f"--band {text!r}: expected LOW,HIGH, with 0 <= LOW <= HIGH <= 1", status=2)
 
 
 models = typer.Typer(help="Trained models that are served.", no_args_is_help=True)
@@ -191,58 +267,6 @@ def _read_by(settings: Settings) -> dict[str, str]:
     nets = settings.learner.nets
     cards = [load(folder).card for folder in (nets.readiness, nets.intervention) if folder]
     return {card.name: card.emotion_version for card in cards if card.emotion_version}
-
-
-def _show(outcome: Evaluation) -> None:
-    for name, value in outcome.figures.as_json().items():
-        if name == "per_class" or value is None:
-            continue
-        if isinstance(value, dict):
-            for part, figure in value.items():
-                typer.echo(f"{name}.{part}: {figure:.4f}")
-        else:
-            typer.echo(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
-    if outcome.labelled is not None and len(outcome.labelled.truth):
-        _show_labelled(outcome.labelled, outcome.figures.per_class or {})
-    for picture in outcome.pictures:
-        typer.echo(f"picture: {picture}")
-
-
-def _show_labelled(part: Labelled, per_class: dict[str, dict[str, Any]]) -> None:
-    from models.emotion.measuring.evaluation import confusions
-
-    typer.echo("\nreliability of the most probable label:")
-    _table(
-        ("confidence", "accuracy", "n"),
-        [
-            (
-                f"{b['confidence']:.3f}",
-                f"{b['accuracy']:.3f}",
-                f"{b['share'] * len(part.truth):.0f}",
-            )
-            for b in part.reliability
-        ],
-    )
-    typer.echo(
-        "\nclasses, and what most probable label was read instead (texts); a text of several "
-        "classes counts for each:"
-    )
-    rows = []
-    for name, confused in confusions(part).items():
-        of = per_class[name]
-        scores = (f"{of[figure]:.3f}" for figure in ("precision", "recall", "f1"))
-        read = ", ".join(f"{label} {texts}" for label, texts in confused.instead)
-        rows.append((name, str(of["support"]), *scores, str(confused.first), read))
-    _table(("class", "n", "precision", "recall", "f1", "first", "read instead"), rows)
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Columns as wide as their cells, whatever the terminal: to be read, and to be piped."""
-    lines = [header, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        typer.echo("  " + "  ".join(cells).rstrip())
 
 
 def register(app: typer.Typer) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final
 
 from app.gateway.delivery.feed import Feed, LogReader, frame
-from app.process.keyed_lock import KeyedLock
+from app.process.concurrency import KeyedLock, end
 from app.redis.push_log import Latest, PushLog
 from app.redis.subscription import Reconnected, StoredPush, Subscription
 
@@ -44,9 +43,7 @@ class Delivery:
         if self._announcing:
             await asyncio.wait(self._announcing, timeout=_ANNOUNCE_WITHIN)
         if self._listener is not None:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
+            await end(self._listener)
         if self._subscription is not None:
             await self._subscription.close()
 

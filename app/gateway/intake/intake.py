@@ -33,7 +33,7 @@ from app.gateway.intake.events import Batch, Plan, Submission, plan
 from app.gateway.intake.refusal import Refusal
 from app.gateway.intake.retries import AcceptedEarlier, RetryMemory
 from app.gateway.process import metrics
-from app.process.keyed_lock import KeyedLock
+from app.process.concurrency import KeyedLock
 from app.settings import Settings
 from schemas.base import now_ms
 from schemas.vocabulary import Role

@@ -51,6 +51,8 @@ from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
 from models.tutor.providers.evidence import Situation
 from models.tutor.safety.screening import Screen, Screening
+from models.words.words import Words
+from schemas.topics.concerns import ConcernRead
 from schemas.topics.emotions import Emotion
 from schemas.topics.tutor import Latency, ReplyStatus, RequestKind, TokenUsage, TutorRequested
 from schemas.vocabulary import Mood, Speaker, Task
@@ -59,15 +61,20 @@ from schemas.vocabulary import Mood, Speaker, Task
 class Composer:
     """Finds the words (`app.tutor.prompt.reply_contract.ReplyContract`). One for each process.
 
+    words: of the reasons, and of what is said without a model
+
     Raises models.tutor's TemplateProblem, TokenizerProblem, LexiconProblem and BudgetTooSmall
     (all ValueErrors) for settings that cannot be used.
     """
 
-    def __init__(self, settings: TutorSettings, router: Router, layers: LayerOutcomes) -> None:
+    def __init__(
+        self, settings: TutorSettings, router: Router, layers: LayerOutcomes, words: Words
+    ) -> None:
         self._settings = settings
+        self._words = words
         self._router = router
         self._layers = layers
-        self._screen = Screen(settings.safety)
+        self._screen = Screen(settings.safety, words.language)
         context = settings.context
         self._templates = load(context.templates, rungs=len(settings.modes.ladder))
         self._count = counter(context.tokenizer, context.tokenizer_margin)
@@ -76,6 +83,10 @@ class Composer:
     def danger(self, text: str, reading: Mapping[Emotion, float]) -> Danger | None:
         """Whether a message is for a person rather than a model."""
         return _danger(self._screen.message(text, reading))
+
+    def concern(self, read: ConcernRead) -> Danger:
+        """What the emotion model reads as danger in a message, in plain words."""
+        return _as_danger(self._screen.concern(read))
 
     def feelings_count(self, reading: Mapping[Emotion, float]) -> bool:
         """Whether `danger` of any message may be another with this reading than without one."""
@@ -159,7 +170,7 @@ class Composer:
             chosen=None if asked.mode is None else Task(asked.mode),
             before=Task(before.mode) if before.mode in MODES else None,
         )
-        return choose(found, modes)
+        return choose(found, modes, self._words)
 
     def _prompt(self, asked: Asked, situation: Situation, rung: int) -> Prompt:
         context, request, before = self._settings.context, asked.request, asked.conversation
@@ -192,7 +203,7 @@ class Composer:
         system = instructions(
             material.situation.task,
             self._templates,
-            OperatorText(self._settings.safety.help_message),
+            OperatorText(self._screen.help_message),
             occasion=material.occasion,
             rung=material.rung,
         )
@@ -249,6 +260,10 @@ def _turns(prompt: Sequence[PromptTurn]) -> tuple[PromptMessage, ...]:
 def _danger(screening: Screening) -> Danger | None:
     if not screening.alarm:
         return None
+    return _as_danger(screening)
+
+
+def _as_danger(screening: Screening) -> Danger:
     return Danger(screening.message, screening.level, screening.confidence, screening.because)
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from app.tutor.providers.router_types import Listener
 from app.tutor.replies.conversations import Conversation
 from models.tutor.context.material import Said, Summary
+from schemas.topics.concerns import ConcernRead
 from schemas.topics.emotions import Emotion
 from schemas.topics.tutor import Latency, ReplyMode, ReplyStatus, TokenUsage, TutorRequested
 from schemas.vocabulary import Level
@@ -77,6 +78,10 @@ class ReplyContract(Protocol):
 
     def danger(self, text: str, reading: Mapping[Emotion, float]) -> Danger | None:
         """Whether a message is for a person rather than a model."""
+        ...
+
+    def concern(self, read: ConcernRead) -> Danger:
+        """What the emotion model reads as danger in a message, in plain words."""
         ...
 
     def feelings_count(self, reading: Mapping[Emotion, float]) -> bool:

@@ -45,7 +45,7 @@ from app.tutor.replies.ledger_scripts import (
 )
 from app.tutor.store import AREA
 from schemas.base import DecodeError
-from schemas.topics.tutor import TutorRequested
+from schemas.topics.tutor import TutorReplied, TutorRequested
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +104,7 @@ class Ledger:
         self._talk_ttl = int(replies.conversation_ttl * 1000)
         self._scripts: dict[str, AsyncScript] = {}
 
-    async def claim(self, request: TutorRequested) -> Claim | Finished:
+    async def claim(self, request: TutorRequested | TutorReplied) -> Claim | Finished:
         """Take the request from whoever had it. Raises ClaimLost for an erased learner."""
         found = await self._run(
             CLAIM, request.user_id, request.reply_id, request.ingest_time, request.reply_id

@@ -10,7 +10,6 @@ from models.ids import derived_id, reply_id
 from schemas.base import Derived, Event
 from schemas.figures import rounded
 from schemas.topics.actions import InterventionRaised
-from schemas.topics.chat import ChatReceived
 from schemas.topics.tutor import ReplyStatus, RequestKind, TutorReplied, TutorRequested
 
 
@@ -26,11 +25,17 @@ def intervention(danger: Danger, event: Event) -> InterventionRaised:
     )
 
 
-def human_help(danger: Danger, chat: ChatReceived) -> TutorReplied:
-    """What is said to a message that is for a person."""
-    reply = reply_id(chat.event_id, chat.user_id)
+def human_help(danger: Danger, event: Event, *, answered: bool = False) -> TutorReplied:
+    """What is said to a message that is for a person; by the id of the reply to that message.
+
+    event: the chat message, or what was read in it, which has its id
+    answered: that reply is out, and this one follows it, by an id of its own
+    """
+    reply = reply_id(event.event_id, event.user_id)
+    if answered:
+        reply = derived_id("help", reply, event.user_id)
     return TutorReplied(
-        **_derived(chat, reply),
+        **_derived(event, reply),
         kind=RequestKind.CHAT,
         reply_id=reply,
         status=ReplyStatus.HUMAN_HELP,
@@ -40,13 +45,13 @@ def human_help(danger: Danger, chat: ChatReceived) -> TutorReplied:
     )
 
 
-def notice(request: TutorRequested, reason: str, until: int) -> TutorReplied:
-    """That there is no answer now; tried again until `until` (ms)."""
+def notice(request: TutorRequested, because: str, until: int) -> TutorReplied:
+    """That there is no answer now, and why; tried again until `until` (ms)."""
     return TutorReplied(
         **_same(request, derived_id("unavailable", request.reply_id, request.user_id)),
         status=ReplyStatus.UNAVAILABLE,
         final=False,
-        because=(f"no answer now: {reason}",),
+        because=(because,),
         retry_until=until,
     )
 

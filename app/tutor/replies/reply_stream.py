@@ -20,7 +20,7 @@ from agents.runtime.ports import NewPush, PushKind, PushLogWriter
 from agents.runtime.retrying import StoreError
 from app.tutor.replies.ledger import Claim, Ledger
 from models.ids import derived_id
-from schemas.topics.tutor import ReplyFields, ReplyStatus, TutorRequested
+from schemas.topics.tutor import ReplyFields, ReplyStatus, TutorReplied, TutorRequested
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ class ReplyStream:
 
     def __init__(
         self,
-        request: TutorRequested,
+        request: TutorRequested | TutorReplied,
         claim: Claim,
         ledger: Ledger,
         pushes: PushLogWriter,

@@ -27,7 +27,7 @@ from agents.runtime.ports import PushLogWriter
 from agents.runtime.retrying import StoreError, Waits, until_stored
 from agents.runtime.topics import CHAT
 from agents.tutor import Send
-from app.process.keyed_lock import KeyedLock
+from app.process.concurrency import KeyedLock, end
 from app.redis.client import errors_told_apart
 from app.tutor.config import ReplySettings
 from app.tutor.metrics import FEEDBACK, LOST, PUT_OFF, REPLIES
@@ -35,6 +35,7 @@ from app.tutor.prompt.reply_contract import Asked, ReplyContract, Worded
 from app.tutor.providers.errors import NoAnswer, Reason, StoreDown
 from app.tutor.replies.chat_text_cache import ChatTextCache, TextUnreachable
 from app.tutor.replies.conversations import Conversations, encoded
+from app.tutor.replies.helping import Helping
 from app.tutor.replies.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
 from app.tutor.replies.messages import final_reply, notice
 from app.tutor.replies.reply_stream import ReplyStream
@@ -42,8 +43,10 @@ from app.tutor.screening.proactive_mute import ProactiveMute
 from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.usage.budget import Budgets
 from models.tutor.context.material import Said
+from models.words.words import Words
 from schemas.base import now_ms
 from schemas.topics.actions import FeedbackReceived
+from schemas.topics.concerns import ConcernRead
 from schemas.topics.operations import ErasureRequested
 from schemas.topics.tutor import ReplyMode, ReplyStatus, RequestKind, TutorReplied, TutorRequested
 from schemas.vocabulary import Speaker
@@ -80,6 +83,7 @@ class Replying:
 
     Args:
         deadline: seconds that an answer may take.
+        says: why there is no answer, in the deployment's language.
         waits: counts the stores that are waited for.
     """
 
@@ -95,6 +99,7 @@ class Replying:
         quiet: ProactiveMute,
         hearing: SafetyScreening,
         words: ReplyContract,
+        says: Words,
         pushes: PushLogWriter,
         waits: Waits,
     ) -> None:
@@ -107,12 +112,14 @@ class Replying:
         self._quiet = quiet
         self._hearing = hearing
         self._words = words
+        self._says = says
         self._pushes = pushes
         self._waits = waits
         self._lanes = KeyedLock()
         self._waiting_here: Counter[str] = Counter()
         self._under_way: dict[asyncio.Timeout, TutorRequested] = {}
         self._folding: dict[asyncio.Task[None], TutorRequested] = {}
+        self._helping = Helping(hearing, ledger, pushes, self._under_way, self._insist)
 
     # -- what the agent calls --------------------------------------------------------------
 
@@ -143,6 +150,10 @@ class Replying:
             if not self._waiting_here[user]:
                 del self._waiting_here[user]
 
+    async def concern(self, read: ConcernRead, send: Send) -> None:
+        """Danger was read in a message: tell people, and help in a reply's place."""
+        await self._helping.concern(read, send)
+
     async def due(self, under_way: int) -> list[TutorRequested]:
         """Requests that were put off and are to be tried now, beside so many under way."""
         room = self._settings.retried_at_once - under_way
@@ -169,14 +180,14 @@ class Replying:
     async def forget(self, erasure: ErasureRequested) -> None:
         """Remove what is remembered of a learner."""
         self._texts.forget(erasure.user_id)
+        self._hearing.forget(erasure.user_id)
         await self._insist(partial(self._ledger.forget, erasure.user_id, erasure.ingest_time))
         # Nothing of it can be claimed from here on; what is under way must bring nothing back.
         for limit, request in self._under_way.items():
             if _is_before(request, erasure) and not limit.expired():
                 limit.reschedule(0.0)
-        for task, request in self._folding.items():
-            if _is_before(request, erasure):
-                task.cancel()
+        folding = self._folding.items()
+        await end(*(task for task, request in folding if _is_before(request, erasure)))
         await self._insist(partial(self._budgets.forget, erasure.user_id))
         await self._insist(partial(self._quiet.forget, erasure.user_id))
 
@@ -186,7 +197,7 @@ class Replying:
             case = await self._open(request, send, asyncio.get_running_loop().time())
             if case is not None:
                 await self._close_earlier(case)
-                await self._finish(case, _none("it cannot be answered"))
+                await self._finish(case, _none(self._says.unanswered.impossible))
         except (ClaimLost, ClaimGone):
             LOST.inc()
 
@@ -233,7 +244,7 @@ class Replying:
         """The words; None where the request was put off."""
         request = case.request
         if now_ms() > self._ends(request):
-            return _none("it came too late")
+            return _none(self._says.unanswered.too_late)
         try:
             instead = await self._read(case)
             if instead is not None:
@@ -256,10 +267,9 @@ class Replying:
             return await self._unasked(case)
         chat = await self._texts.of(request)
         if chat is None:
-            return _none("the message is no longer kept")
-        danger = await self._hearing.danger(chat, request.reading)
+            return _none(self._says.unanswered.not_kept)
+        danger = await self._hearing.asked(chat, request.reading, case.send)
         if danger is not None:
-            await self._hearing.call(danger, chat, case.send)
             return Worded(ReplyStatus.HUMAN_HELP, danger.message, danger.because)
         case.mode = chat.reply_mode
         case.said = Said(Speaker.STUDENT, chat.text, chat.ingest_time, chat.event_id)
@@ -269,15 +279,15 @@ class Replying:
         """Whether nothing is to be said about an intervention. Raises TextUnreachable."""
         request = case.request
         if await self._insist(partial(self._quiet.holds, request.user_id)):
-            return _none("a person was called")
+            return _none(self._says.unanswered.person_called)
         if request.source_topic != CHAT:
             return None
         chat = await self._texts.of(request)
         if chat is None:
-            return _none("the message is no longer kept")
+            return _none(self._says.unanswered.not_kept)
         # Where it is heard a person is called; here it matters only that no model speaks.
-        if await self._hearing.danger(chat, request.reading) is not None:
-            return _none("it is for a person")
+        if await self._hearing.known(chat, request.reading) is not None:
+            return _none(self._says.unanswered.for_a_person)
         return None
 
     async def _asked(self, case: _Case) -> Worded:
@@ -296,22 +306,23 @@ class Replying:
 
     async def _without(self, case: _Case, reason: str, retry_after: float | None) -> Worded | None:
         """There is no answer now: put it off, or end it."""
-        request, tries = case.request, case.claim.tries
+        request, tries, says = case.request, case.claim.tries, self._says.unanswered
         # Half an answer that nobody goes on with must not stay where it was shown.
         await self._insist(case.showing.withdraw)
         if reason == Reason.OFF:
-            return Worded(ReplyStatus.OFF, "", ("no provider is set up",))
+            return Worded(ReplyStatus.OFF, "", (says.off,))
         wait = min(
             max(self._settings.retry_first * 2**tries, retry_after or 0.0),
             self._settings.retry_longest,
         )
         due = now_ms() + int(wait * 1000)
         if reason == Reason.BUDGET or due >= self._ends(request):
-            return _none(f"no answer in time: {reason}")
+            return _none(says.too_slow.format(cause=self._says.causes[reason]))
         PUT_OFF.labels(reason).inc()
         if tries == 0 and request.kind is RequestKind.CHAT:
             # Before it is parked: who is killed between the two tells it again, by the same id.
-            await case.send(notice(request, reason, self._ends(request)))
+            because = says.later.format(cause=self._says.causes[reason])
+            await case.send(notice(request, because, self._ends(request)))
         await self._insist(partial(self._ledger.park, case.claim, request, due))
         return None
 
@@ -359,9 +370,7 @@ class Replying:
 
     async def close(self) -> None:
         """End what goes on beside the stream."""
-        for task in self._folding:
-            task.cancel()
-        await asyncio.gather(*self._folding, return_exceptions=True)
+        await end(*self._folding)
 
     async def _tell(self, reply: bytes, request: TutorRequested, send: Send) -> None:
         if reply:

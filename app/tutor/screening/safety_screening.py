@@ -9,7 +9,9 @@ known as the same.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -24,9 +26,20 @@ from app.tutor.replies.messages import human_help, intervention
 from app.tutor.screening.proactive_mute import ProactiveMute
 from schemas.base import Event, now_ms
 from schemas.topics.chat import ChatReceived
+from schemas.topics.concerns import ConcernRead
 from schemas.topics.emotions import Emotion, EmotionRead
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Raised:
+    """A message that called for a person. told: by a concern, and people know of it."""
+
+    user_id: str
+    danger: Danger
+    by_concern: bool
+    told: bool = False
 
 
 class SafetyScreening:
@@ -53,6 +66,7 @@ class SafetyScreening:
         self._words = words
         self._quiet = quiet
         self._waits = waits
+        self._raised: OrderedDict[str, _Raised] = OrderedDict()
 
     async def hear(self, chat: ChatReceived, partition: int, offset: int, send: Send) -> None:
         """A message passes."""
@@ -76,6 +90,54 @@ class SafetyScreening:
         if danger is not None and await self.danger(chat, {}) is None:
             await self._help(danger, chat, send)
 
+    async def concern(self, read: ConcernRead, send: Send) -> Danger | None:
+        """The emotion model reads danger in a message: people are told, if they are not yet.
+
+        Returns what is for the learner; None where this worker remembers that the words or the
+        feelings have raised the message.
+        """
+        known = self._raised.get(read.event_id)
+        # Words that match say nothing of whether people know: the worker that heard them may
+        # have had another lexicon. A call too many has the same id.
+        if known is not None and not known.by_concern:
+            return None
+        danger = self._words.concern(read)
+        # The help message names no kind. The intervention does, and the learner's page gets it.
+        unnamed = replace(danger, because=())
+        # From here on nobody who asks for a reply to the message gets a lesson.
+        raised = self._remember(read, unnamed, by_concern=True)
+        await self.call(danger, read, send)
+        raised.told = True
+        return unnamed
+
+    def is_fresh(self, event: Event) -> bool:
+        """Whether the learner is still helped, or may have left the message behind."""
+        return (now_ms() - event.ingest_time) / 1000 <= self._settings.heard_for
+
+    def forget(self, user_id: str) -> None:
+        """Drop what is remembered of a learner."""
+        for event_id in [each for each, one in self._raised.items() if one.user_id == user_id]:
+            del self._raised[event_id]
+
+    async def known(self, chat: ChatReceived, reading: Mapping[Emotion, float]) -> Danger | None:
+        """Whether a message is for a person: by a concern that was read in it, or by itself."""
+        raised = self._raised.get(chat.event_id)
+        if raised is not None and raised.by_concern:
+            return raised.danger
+        return await self.danger(chat, reading)
+
+    async def asked(
+        self, chat: ChatReceived, reading: Mapping[Emotion, float], send: Send
+    ) -> Danger | None:
+        """The same for a message that asks for a reply; people are told, if they are not yet."""
+        danger = await self.known(chat, reading)
+        raised = self._raised.get(chat.event_id)
+        # A concern is not acknowledged before people are told.
+        if danger is not None and (raised is None or not raised.by_concern):
+            await self.call(danger, chat, send)
+            self._remember(chat, danger, by_concern=False)
+        return danger
+
     async def danger(self, chat: ChatReceived, reading: Mapping[Emotion, float]) -> Danger | None:
         """Whether a message is for a person, with the feelings read in it if they are known."""
         if len(chat.text) < self._long:
@@ -92,7 +154,18 @@ class SafetyScreening:
             log.warning("tutor.not_quiet", event_id=event.event_id, error=str(error))
 
     async def _help(self, danger: Danger, chat: ChatReceived, send: Send) -> None:
+        raised = self._raised.get(chat.event_id)
+        # The concern helps the learner, too. It may still wait for a store.
+        if raised is not None and raised.told:
+            return
         await self.call(danger, chat, send)
-        age = (now_ms() - chat.ingest_time) / 1000
-        if age <= self._settings.heard_for:
+        if self.is_fresh(chat):
             await send(human_help(danger, chat))
+        self._remember(chat, danger, by_concern=False)
+
+    def _remember(self, event: Event, danger: Danger, *, by_concern: bool) -> _Raised:
+        raised = self._raised[event.event_id] = _Raised(event.user_id, danger, by_concern)
+        self._raised.move_to_end(event.event_id)
+        while len(self._raised) > self._settings.raised:
+            self._raised.popitem(last=False)
+        return raised

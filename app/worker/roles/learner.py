@@ -32,6 +32,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     from agents.runtime import metrics
     from app.kafka.table import VersionedTable
     from app.kafka.topics import logical
+    from app.process.concurrency import end
     from app.process.exits import Exit, end_now
     from app.worker.formats import RecordFormat
     from app.worker.putting_away import keep_sweeping
@@ -86,9 +87,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
     try:
         yield Agent(run, revoked, table.assign)
     finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.wait(beside)
+        await end(*beside)
 
 
 def newest_format() -> int:

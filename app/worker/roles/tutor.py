@@ -8,6 +8,7 @@ from functools import partial
 
 from agents.runtime.topics import (
     CHAT,
+    CONCERNS,
     EMOTIONS,
     ERASURES,
     FEEDBACK,
@@ -69,7 +70,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             # Read now: at the first message that needs it, it would be too late to say so.
             shipped()
             asking = router.build(settings, accounts)
-            composer = Composer(tutor, asking, layers)
+            composer = Composer(tutor, asking, layers, settings.words)
         except (ValueError, ArtefactProblem) as error:
             end_now(Exit.CONFIG, str(error))
         stack.push_async_callback(asking.close)
@@ -93,6 +94,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
             quiet=quiet,
             hearing=hearing,
             words=composer,
+            says=settings.words,
             pushes=PushLog(redis, settings.redis),
             waits=parts.health.waits,
         )
@@ -117,7 +119,7 @@ async def build(parts: Parts) -> AsyncIterator[Agent]:
 
 ROLE = Role(
     "tutor",
-    topics=(TUTOR_REQUESTS, CHAT, EMOTIONS, FEEDBACK, ERASURES),
+    topics=(TUTOR_REQUESTS, CHAT, EMOTIONS, CONCERNS, FEEDBACK, ERASURES),
     build=build,
     erases=True,
     # It waits for language models, not for processors.

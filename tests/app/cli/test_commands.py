@@ -168,10 +168,10 @@ def test_a_speed_that_is_none_is_told():
 @pytest.mark.services
 def test_topics_are_created_listed_and_named_by_their_prefix(settings):
     before = masterx("topics", "list", settings=settings)
-    assert before.stdout.count("missing") == 12
-    assert masterx("topics", "create", settings=settings).stdout.count("created") == 12
+    assert before.stdout.count("missing") == 13
+    assert masterx("topics", "create", settings=settings).stdout.count("created") == 13
     after = masterx("topics", "list", settings=settings)
-    assert after.stdout.count(" ready ") == 12
+    assert after.stdout.count(" ready ") == 13
     assert f"{settings.kafka.topic_prefix}chat-messages" in after.stdout
 
 
@@ -179,7 +179,7 @@ def test_topics_are_created_listed_and_named_by_their_prefix(settings):
 def test_doctor_examines_servers_that_are_named(topics):
     run = masterx("doctor", settings=topics)
     assert run.returncode == 0, run.stderr
-    for name in ("kafka: answers", "redis: answers", "mongo: answers", "topics: 12 of 12"):
+    for name in ("kafka: answers", "redis: answers", "mongo: answers", "topics: 13 of 13"):
         assert name in run.stderr
     broken = topics.model_copy(
         update={

@@ -9,7 +9,7 @@ from rich.console import Console
 from app.cli.recordings import describe
 from app.client.live import View
 from models.learner.update import Outputs, apply_emotion
-from schemas.topics.emotions import Emotion
+from schemas.topics.emotions import Emotion, Unread
 from tests.models.learner.build import SETTINGS, batch, fold, interaction, reading
 
 
@@ -102,3 +102,13 @@ def test_a_replay_tells_readiness_and_need_in_its_line() -> None:
     assert out.state.intervention is not None
     assert f"readiness {out.state.readiness.state.value}" in line
     assert f"need {out.state.intervention.level.value}" in line
+
+
+def test_a_message_that_was_not_read_says_why() -> None:
+    unread = reading(0, status="unavailable", reason=Unread.UNSUPPORTED_LANGUAGE)
+    for step, said in (
+        (fold([unread]), "in a language that masterx does not know"),
+        (fold([reading(0, status="unavailable")]), "unavailable: the last message"),
+    ):
+        assert step.outputs is not None
+        assert said in seen(*messages(step.outputs))

@@ -7,12 +7,15 @@ from pydantic import SecretStr
 
 from app.local.environment import child_environment, environment
 from app.settings import Settings
+from models.words.words import load
 
 
 def unusual() -> Settings:
     base = Settings()
     return base.model_copy(
         update={
+            "language": "de",
+            "learner": base.learner.speaking(load("de")),
             "auth": base.auth.model_copy(
                 update={"secret": SecretStr("not the default"), "issuer": None}
             ),

@@ -15,6 +15,7 @@ from app.tutor.config import TimeoutSettings, TutorSettings
 from models.ids import derived_id, reply_id
 from schemas.base import new_event_id, now_ms
 from schemas.topics.chat import ChatReceived
+from schemas.topics.concerns import ConcernRead, Evidence
 from schemas.topics.emotions import PAD, Emotion, EmotionRead
 from schemas.topics.state import Activity, Estimate, Source, TrajectoryCall, UserState
 from schemas.topics.tutor import RequestKind, TutorRequested
@@ -100,6 +101,24 @@ def a_reading(
         probabilities=probabilities,
         pad=PAD(valence=0.5, arousal=0.5, dominance=0.5),
     )
+
+
+def a_concern(chat: ChatReceived, place: tuple[int, int], **fields: Any) -> ConcernRead:
+    """As the emotion worker sends it."""
+    made = {
+        "event_id": chat.event_id,
+        "user_id": chat.user_id,
+        "event_time": chat.event_time,
+        "ingest_time": chat.ingest_time,
+        "caused_by": (chat.event_id,),
+        "source_topic": CHAT,
+        "source_partition": place[0],
+        "source_offset": place[1],
+        "model_version": "m",
+        "probability": 0.8,
+        "from_": Evidence.MESSAGE,
+    }
+    return ConcernRead(**(made | fields))
 
 
 async def ask(settings: Settings, *chats: ChatReceived) -> list[TutorRequested]:

@@ -11,6 +11,7 @@ import pytest
 
 from agents.runtime.topics import (
     CHAT,
+    CONCERNS,
     EMOTIONS,
     INTERACTIONS,
     INTERVENTIONS,
@@ -22,10 +23,12 @@ from app.redis.client import connect
 from app.settings import Settings
 from app.tutor.config import ProviderSettings
 from schemas.base import now_ms
+from schemas.topics.chat import ChatReceived
 from schemas.topics.tutor import ReplyMode, RequestKind
-from schemas.vocabulary import Level
+from schemas.vocabulary import Concern, Level
 from tests.app.tutor.asking import (
     a_chat,
+    a_concern,
     a_reading,
     a_request,
     ask,
@@ -339,14 +342,75 @@ async def test_what_is_for_a_person_brings_help_at_once_and_no_model_is_asked(
     for user, pushes in (("ada", found), ("bob", also), ("eve", too)):
         final = next(each for each in pushes if each["type"] == "tutor_reply")
         assert (final["status"], final["final"]) == ("human_help", True)
-        assert final["text"] == settings.tutor.safety.help_message
+        assert final["text"] == settings.words.help.message
         called = {each["eventId"] for each in raised if each["userId"] == user}
         assert len(called) == 1
     assert {each["level"] for each in raised} == {"critical"}
     assert all(each["because"] for each in raised)
     assert "kill myself" not in str(raised)
     assert endpoint.seen == []
-    assert page(found, request.reply_id).final["text"] == settings.tutor.safety.help_message
+    assert page(found, request.reply_id).final["text"] == settings.words.help.message
+
+
+async def test_danger_that_the_model_reads_brings_help_and_no_lesson_whichever_comes_first(
+    topics: Settings, tmp_path: Path
+):
+    async with Endpoint(say("A third is less.")) as endpoint:
+        settings = with_tutor(topics, endpoint)
+        async with running(settings, tmp_path, "tutor", "push"):
+
+            async def worry(chat: ChatReceived, place: tuple[int, int]) -> None:
+                read = a_concern(chat, place, kinds={Concern.ABUSE: 0.8})
+                await produce(settings, CONCERNS, [(chat.user_id, read)] * 2)
+
+            # Given a message without a word that the lexicon knows, When its concern comes first
+            first = a_chat("ada", "the rope is a third?")
+            (place,) = await produce(settings, CHAT, [("ada", first)])
+            await worry(first, place)
+            await shown(settings, "ada")
+            request = a_request(first, place)
+            await produce(settings, TUTOR_REQUESTS, [("ada", request)])
+            await eventually(
+                lambda: committed(settings, "tutor", TUTOR_REQUESTS),
+                lambda offsets: sum(offsets.values()) == 1,
+            )
+            assert endpoint.seen == []
+            # Or when the lesson is out before it
+            second = a_chat("bob", "and half of it?")
+            (lesson,) = await ask(settings, second)
+            await shown(settings, "bob")
+            await worry(second, (lesson.source_partition, lesson.source_offset))
+            late = await shown(settings, "bob", final=2)
+            # Or when no reply was asked for, and the words have raised it
+            third = a_chat("eve", "i want to kill myself")
+            (place,) = await produce(settings, CHAT, [("eve", third)])
+            await shown(settings, "eve")
+            await worry(third, place)
+            await eventually(
+                lambda: committed(settings, "tutor", CONCERNS),
+                lambda offsets: sum(offsets.values()) == 6,
+            )
+            early = await shown(settings, "ada")
+        raised = [each.document for each in await read_all(settings, INTERVENTIONS)]
+        told = [each.document for each in await read_all(settings, TUTOR_REPLIES)]
+    help_ = settings.words.help.message
+    finals = {
+        user: [each["text"] for each in log if each.get("final")]
+        for user, log in (("ada", early), ("bob", late))
+    }
+    assert finals == {"ada": [help_], "bob": ["A third is less.", help_]}
+    assert page(early, request.reply_id).text == help_
+    assert page(late, lesson.reply_id).text == "A third is less."
+    assert {each["text"] for each in told if each["userId"] == "ada"} == {help_}
+    # Then people are told once of each message, by kind, and by no word of it
+    for user in ("ada", "bob", "eve"):
+        assert len({each["eventId"] for each in raised if each["userId"] == user}) == 1
+    assert [each["because"] for each in raised if each["userId"] != "eve"] == [
+        ["the message reads like abuse"]
+    ] * 4
+    assert len([each for each in raised if each["userId"] == "eve"]) == 1
+    assert "rope" not in str(raised)
+    assert "abuse" not in str(told) + str([each for each in early + late if "replyId" in each])
 
 
 async def test_a_models_words_that_a_learner_should_not_see_go_no_further(
@@ -364,7 +428,7 @@ async def test_a_models_words_that_a_learner_should_not_see_go_no_further(
     assert "kill yourself" not in str(found)
     seen = page(found, request.reply_id)
     assert seen.final["status"] == "human_help"
-    assert seen.text == settings.tutor.safety.reply_message
+    assert seen.text == settings.words.help.reply
     assert "kill yourself" not in str(endpoint.seen[-1].body)
 
 

@@ -100,6 +100,154 @@ def test_emotion_says_that_nothing_is_labelled(tmp_path: Path) -> None:
     assert not plots.exists()
 
 
+def test_emotion_shows_signs_by_kind(tmp_path: Path) -> None:
+    data, out = tmp_path / "signs.tsv", tmp_path / "out.jsonl"
+    data.write_text(
+        "thank you so much!\t1\tsincere\njoy\nthis is awful\\ni hate it\t-1\tplain\n\t1\tplain\n"
+    )
+    command = ("evaluate", "emotion", "--format", "sign", "--data", str(data))
+    run = masterx(*command, "--predictions", str(out), "--plot", str(tmp_path / "plots"))
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.strip() == "--plot: there are no pictures of --format sign"
+    lines = run.stdout.splitlines()
+    assert lines[:2] == ["rows: 4", "n: 3"]
+    (accuracy,) = (line for line in lines if line.startswith("accuracy: "))
+    assert accuracy.startswith("accuracy: 0.6667 [")
+    assert accuracy.endswith("], 2 of 3")
+    cells = [line.split() for line in lines]
+    at = cells.index(["kind", "rows", "right", "share", "95%"])
+    assert [row[:4] for row in cells[at + 1 : at + 3]] == [
+        ["sincere", "1", "1", "1.000"],
+        ["plain", "2", "1", "0.500"],
+    ]
+    at = next(i for i, row in enumerate(cells) if row[:1] == ["meant"])
+    assert cells[at + 1 : at + 4] == [
+        ["-1", "1", "0", "0"], ["0", "0", "0", "0"], ["+1", "0", "1", "1"],
+    ]  # fmt: skip
+    assert [json.loads(line)["row"] for line in out.read_text().splitlines()] == [0, 1, 2, 3]
+    found = json.loads(masterx(*command, "--json", "--band", "0,1").stdout)
+    assert (found["band"], found["accuracy"]["count"]) == ([0, 1], 0)
+
+
+def test_emotion_shows_what_raises_an_alarm(tmp_path: Path) -> None:
+    data = tmp_path / "concerns.tsv"
+    data.write_text("i want to kill myself\t1\tsuicide/plain\nwhere is page 3?\t0\tordinary\nhm\n")
+    command = ("evaluate", "emotion", "--format", "concern", "--data", str(data))
+    run = masterx(*command)
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert lines[:2] == ["rows: 3", "n: 2"]
+    assert "found: 1.0000 [1.0000, 1.0000], 1 of 1" in lines
+    assert "alarmed: 0.0000 [0.0000, 0.0000], 0 of 1" in lines
+    cells = [line.split() for line in lines]
+    assert ["suicide/plain", "1", "1", "1.000", "[1.000,", "1.000]"] in cells
+    assert ["ordinary", "1", "0", "0.000", "[0.000,", "0.000]"] in cells
+
+
+def test_emotion_measures_the_words_alone_without_a_model(tmp_path: Path) -> None:
+    data = tmp_path / "concerns.tsv"
+    data.write_text("i want to kill myself\t1\tsuicide/plain\nwhere is page 3?\t0\tordinary\nhm\n")
+    command = ("evaluate", "emotion", "--format", "concern", "--data", str(data), "--words-alone")
+    without_model = {"MASTERX_EMOTION__ARTEFACT": str(tmp_path / "nowhere")}
+    run = masterx(*command, **without_model)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[:3] == [
+        "rows: 3", "n: 2", "found: 1.0000 [1.0000, 1.0000], 1 of 1",
+    ]  # fmt: skip
+    assert "model" not in run.stdout
+    told = json.loads(masterx(*command, "--json", **without_model).stdout)
+    assert told["by_words"]["found"]["count"] == 1
+    assert told["by_model"] == {"found": None, "alarmed": None}
+    for option in (("--plot", str(tmp_path)), ("--concern-at", "0.5"), ("--band", "0.4,0.6")):
+        refused = masterx(*command, *option)
+        assert refused.returncode == 2
+        assert one_line(refused.stderr).startswith("error: --words-alone: not with ")
+    refused = masterx("evaluate", "emotion", "--data", str(data), "--words-alone")
+    assert refused.returncode == 2
+    assert one_line(refused.stderr) == "error: --words-alone: only with --format concern"
+
+
+def test_emotion_shows_which_dialogues_raise_an_alarm(tmp_path: Path) -> None:
+    data = tmp_path / "dialogues.jsonl"
+    data.write_text(
+        '{"messages": ["hm", "i want to kill myself"], "concern": 1, "kind": "suicide/plain"}\n'
+        '{"messages": ["where is page 3?"], "concern": 0, "kind": "ordinary"}\n'
+    )
+    command = ("evaluate", "emotion", "--format", "dialogues", "--data", str(data))
+    run = masterx(*command, "--concern-at", "0.75", MASTERX_EMOTION__CONCERN__HINTS_AT="1.5")
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert lines[:3] == ["rows: 2", "n: 2", "operating points: 0.75 of one message, 1.5 of hints"]
+    assert "found by one message: 1.0000 [1.0000, 1.0000], 1 of 1" in lines
+    assert ["ordinary", "1", "0", "0.000", "[0.000,", "0.000]"] in [line.split() for line in lines]
+    refused = masterx(*command, "--band", "0.4,0.6")
+    assert refused.returncode == 2
+    assert one_line(refused.stderr) == "error: --band: only with --format sign, concern or groups"
+
+
+def test_emotion_shows_which_groups_miss_a_bar(tmp_path: Path) -> None:
+    for name, rows in {
+        "templates.tsv": "{person}\t0\t0\n",
+        "self.tsv": "i'm {self} and i have a question about this lesson\t0\t0\n",
+        "groups.tsv": "kin\tmother\tperson\ti love it, thank you mum\n"
+        "kin\tfather\tperson\ti hate it, this is awful dad\n"
+        "age\tteen\tself\t14\nage\tadult\tself\t14\n",
+        "dialect.tsv": "",
+    }.items():
+        (tmp_path / name).write_text(rows)
+    command = ("evaluate", "emotion", "--format", "groups", "--data", str(tmp_path))
+    run = masterx(*command, "--plot", str(tmp_path / "plots"))
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.strip() == "--plot: there are no pictures of --format groups"
+    lines = run.stdout.splitlines()
+    assert lines[:2] == ["rows: 4", "n: 4"]
+    assert "groups that miss a bar: 2 of 4" in lines
+    cells = {tuple(line.split()[:3]): line.split()[3:] for line in lines if line[:2] == "  "}
+    mother, father = cells["kin", "mother", "1"], cells["kin", "father", "1"]
+    assert float(mother[1]) == -float(father[1]) > 0.1
+    assert mother[6:] == father[6:] == ["mean_shift,", "largest_shift"]
+    assert cells["age", "teen", "1"][:3] == ["0", "+0.0000", "0.0000"]
+    assert cells["age", "teen", "1"][6:] == []
+    found = json.loads(masterx(*command, "--json", "--band", "0,1", "--concern-at", "0.7").stdout)
+    assert (found["band"], found["concern_at"]) == ([0, 1], 0.7)
+    assert list(found["missed"]) == ["kin/mother", "kin/father"]
+    assert found["axes"]["kin"]["mother"]["sign_agreement"] == 1
+    (tmp_path / "self.tsv").write_text("i'm {self}\t0\t0\ni'm {selves}\t0\t0\n")
+    refused = masterx(*command)
+    assert refused.returncode == 1
+    assert one_line(refused.stderr).startswith(f"error: {tmp_path / 'self.tsv'}:2: text ")
+
+
+@pytest.mark.parametrize("band", ["0.6,0.4", "0.5", "low,high", "-1,0.5", "0.4,0.5,0.6", "nan,1"])
+def test_what_is_no_band_is_refused(tmp_path: Path, band: str) -> None:
+    data = tmp_path / "signs.tsv"
+    data.write_text("hm\t0\n")
+    run = masterx("evaluate", "emotion", "--format", "sign", "--data", str(data), "--band", band)
+    assert run.returncode == 2
+    told = one_line(run.stderr)
+    assert told == f"error: --band {band!r}: expected LOW,HIGH, with 0 <= LOW <= HIGH <= 1"
+
+
+@pytest.mark.parametrize("option", [("--band", "0.4,0.6"), ("--concern-at", "0.5")])
+def test_options_of_messages_are_refused_where_they_say_nothing(
+    tmp_path: Path, option: tuple[str, str]
+) -> None:
+    data = tmp_path / "data.tsv"
+    data.write_text("thanks\t15\n")
+    run = masterx("evaluate", "emotion", "--data", str(data), *option)
+    assert run.returncode == 2
+    assert "only with --format sign, concern, dialogues or groups" in one_line(run.stderr)
+
+
+@pytest.mark.parametrize("form", ["sign", "concern"])
+def test_a_bad_row_of_messages_is_named(tmp_path: Path, form: str) -> None:
+    data = tmp_path / "m.tsv"
+    data.write_text("fine\t1\nbad\tmaybe\n")
+    run = masterx("evaluate", "emotion", "--format", form, "--data", str(data))
+    assert run.returncode == 1
+    assert one_line(run.stderr).startswith(f"error: {data}:2: {form} 'maybe': expected ")
+
+
 def test_an_emobank_row_without_text_is_named(tmp_path: Path) -> None:
     data = tmp_path / "e.csv"
     data.write_text("id,split,V,A,D,text\n1,dev\n")

@@ -27,6 +27,7 @@ from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
 from models.tutor.modes.config import ModeSettings
 from models.tutor.prompts.templates import TemplateProblem
+from models.words.words import ENGLISH, load
 from schemas.base import Derived, now_ms
 from schemas.topics.actions import FeedbackReceived, TargetType
 from schemas.topics.operations import ErasureRequested
@@ -54,7 +55,9 @@ class Desk:
         self.dies_at_sending = False
         self.offset = 0
 
-    async def open(self, timeouts: TimeoutSettings = TIMEOUTS, **replies: Any) -> Desk:
+    async def open(
+        self, timeouts: TimeoutSettings = TIMEOUTS, language: str = ENGLISH, **replies: Any
+    ) -> Desk:
         client, settings = self.bench.client, self.bench.redis_settings
         modes = replies.pop("modes", ModeSettings())
         tutor = TutorSettings.model_validate(
@@ -71,7 +74,8 @@ class Desk:
         self.pushes = PushLog(client, settings)
         self.ledger = Ledger(client, settings, tutor.replies)
         self.quiet = ProactiveMute(store, tutor.hearing.quiet_for)
-        words = Composer(tutor, router, LayerOutcomes(store, tutor.context.learning, 5.0))
+        layers = LayerOutcomes(store, tutor.context.learning, 5.0)
+        words = Composer(tutor, router, layers, load(language))
         self.hearing = SafetyScreening(
             tutor.hearing,
             tutor.safety.long_message,
@@ -90,6 +94,7 @@ class Desk:
             quiet=self.quiet,
             hearing=self.hearing,
             words=words,
+            says=load(language),
             pushes=self.pushes,
             waits=self.waits,
         )

@@ -26,6 +26,7 @@ from app.tutor.screening.proactive_mute import ProactiveMute
 from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.store import TutorStore
 from models.tutor.safety.config import SafetySettings
+from models.words.words import load
 from schemas.base import Derived, now_ms
 from schemas.figures import rounded
 from schemas.topics.actions import InterventionRaised
@@ -77,7 +78,8 @@ class Ears:
 async def ears(bench: Bench, store: TutorStore, marks: TutorStore | None = None) -> Ears:
     settings = TutorSettings()
     router = await bench.router({"p0": await bench.endpoint(say("never asked"))})
-    words = Composer(settings, router, LayerOutcomes(store, settings.context.learning, 5.0))
+    layers = LayerOutcomes(store, settings.context.learning, 5.0)
+    words = Composer(settings, router, layers, load())
     return Ears(settings, bench, marks or store, words)
 
 
