@@ -59,7 +59,7 @@ Encode = Callable[[Sequence[str]], Any]
 
 CORPUS: Final = Path(__file__).parents[1] / "models" / "emotion" / "corpus"
 REACHED: Final = 0.65
-"""Accuracy from which a language would be read."""
+"""Accuracy from which a language could be read. docs/emotion.md says why none is all the same."""
 BATCH: Final = 64
 STRENGTHS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Inverse of the L2 penalty, times ten; features have a variance of 1."""
