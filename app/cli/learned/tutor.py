@@ -110,7 +110,6 @@ def _compare(data: Path, predictions: Path | None, artefact: Path | None, *, as_
 
 def _reply(file: Path, provider: str | None, out: Path | None, *, as_json: bool) -> None:
     import asyncio
-    from contextlib import ExitStack
 
     from app.process import logs
     from app.tutor.evaluation.dialogues import read_dialogues
@@ -127,24 +126,23 @@ def _reply(file: Path, provider: str | None, out: Path | None, *, as_json: bool)
         dialogues = read_dialogues(file)
     except (ValueError, OSError) as error:
         fail(str(error))
-    with ExitStack() as stack:
-        stack.enter_context(writing(out))
-        lines = None if out is None else stack.enter_context(out.open("wb"))
+    with writing(out):
+        pass
 
-        def told(line: TurnLine) -> None:
-            if lines is not None:
+    def told(line: TurnLine) -> None:
+        if out is not None:
+            # What stood there is gone only when the first turn is over; who interrupts a long
+            # run has the turns so far.
+            mode = "ab" if line.dialogue or line.turn else "wb"
+            with writing(out), out.open(mode) as lines:
                 lines.write(line.json_line())
-                # Who interrupts a long run has the turns so far.
-                lines.flush()
-            if sys.stderr.isatty():
-                typer.echo(
-                    f"{line.dialogue}:{line.turn} {line.verdict}, {line.seconds} s", err=True
-                )
+        if sys.stderr.isatty():
+            typer.echo(f"{line.dialogue}:{line.turn} {line.verdict}, {line.seconds} s", err=True)
 
-        try:
-            report = asyncio.run(_until_terminated(run_dialogues(settings, dialogues, told)))
-        except asyncio.CancelledError:
-            raise typer.Exit(_TERMINATED) from None
+    try:
+        report = asyncio.run(_until_terminated(run_dialogues(settings, dialogues, told)))
+    except asyncio.CancelledError:
+        raise typer.Exit(_TERMINATED) from None
     if as_json:
         _print_json(report.as_json())
     else:

@@ -132,8 +132,8 @@ class Report:
         }
         return "\n".join(
             (
-                f"{self.dialogues} dialogues, {self.turns} turns;"
-                f" median {self.seconds:.2f} s to a reply",
+                f"dialogues: {self.dialogues}, turns: {self.turns}",
+                f"median seconds to a reply: {self.seconds:.2f}",
                 f"verdicts: {_listed(self.verdicts)}",
                 f"providers: {_listed(self.providers)}",
                 f"modes: {_listed(self.modes)}",
