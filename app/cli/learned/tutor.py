@@ -71,8 +71,8 @@ def evaluate(
 ) -> None:
     """Compare the tutor's moves with teachers' (--data), or read its replies (--dialogues).
 
-    --dialogues starts a Redis of its own and needs nothing else: no Kafka, no MongoDB, and no
-    provider, if you want to see what learners get without one. Nothing but --out is kept.
+    --dialogues starts a Redis of its own. It needs no Kafka and no MongoDB, and without a provider
+    it says what learners get then. Nothing but the file of --out is kept.
     """
     if (data is None) == (dialogues is None):
         fail("name one of --data and --dialogues", status=2)
