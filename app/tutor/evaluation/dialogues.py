@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +56,9 @@ class Dialogue(BaseModel):
 def read_dialogues(path: Path) -> list[Dialogue]:
     """Every dialogue of a file; empty lines are skipped. Raises DialogueProblem, OSError."""
     found = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    # Some editors begin a file with a mark of its encoding.
+    lines = path.read_bytes().removeprefix(BOM_UTF8).splitlines()
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             found.append(_dialogue(path, number, line))
     if not found:

@@ -60,6 +60,14 @@ def test_a_wrong_line_is_told_with_its_number_and_key(
     assert str(raised.value).startswith(f"{file}:{said}")
 
 
+def test_a_mark_of_the_encoding_and_other_line_ends_are_no_mistake(tmp_path: Path):
+    file = tmp_path / "dialogues.jsonl"
+    line = json.dumps(GOOD).encode()
+    file.write_bytes(b"\xef\xbb\xbf" + line + b"\r\n" + line + b"\r\n")
+
+    assert read_dialogues(file) == [Dialogue(**GOOD)] * 2
+
+
 @pytest.mark.parametrize("lines", [(), ("", " ")])
 def test_a_file_without_dialogues_is_told(tmp_path: Path, lines: tuple[str, ...]):
     with pytest.raises(DialogueProblem, match="holds no dialogue"):
