@@ -5,6 +5,7 @@ screening/  what must not be said, and what needs a human
 prompt/     what the model is told
 providers/  one model asked, with its limits, failures and dialects
 usage/      what attempts cost and how they turned out
+wiring.py   the parts of all these, put together
 
 The tutor role and erasure import it, and `app.settings` its settings.
 """

@@ -29,25 +29,16 @@ class TextUnreachable(Retriable):
     """Kafka did not give the record in time; it may later."""
 
 
-class ChatTextCache:
-    """Of one worker. `open` before use, `close` after."""
+class RecentTexts:
+    """The messages that passed last, in memory and nowhere else.
 
-    def __init__(self, settings: Settings) -> None:
-        self._topic = physical(settings, CHAT)
-        kafka = settings.kafka
-        # Where it is not set, the topics may have another number.
-        self._partitions = kafka.partitions if "partitions" in kafka.model_fields_set else None
-        self._limit = settings.tutor.replies.texts
-        self._timeout = settings.tutor.replies.text_timeout
+    Args:
+        limit: messages that are remembered.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._recent: OrderedDict[tuple[int, int], ChatReceived] = OrderedDict()
-        self._consumer = clients.consumer(settings.kafka, auto_offset_reset="none")
-        self._started = False
-        self._one_at_a_time = asyncio.Lock()
-
-    async def close(self) -> None:
-        """Disconnect."""
-        if self._started:
-            await self._consumer.stop()
 
     def remember(self, partition: int, offset: int, chat: ChatReceived) -> None:
         """This message has passed."""
@@ -71,11 +62,35 @@ class ChatTextCache:
         return None if chat is None or chat.event_id not in event.caused_by else chat
 
     async def find(self, partition: int, offset: int) -> ChatReceived | None:
+        """The message at this place; None where it is not remembered."""
+        return self._recent.get((partition, offset))
+
+
+class ChatTextCache(RecentTexts):
+    """Of one worker: what is not remembered is read from Kafka. `close` after use."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.tutor.replies.texts)
+        self._topic = physical(settings, CHAT)
+        kafka = settings.kafka
+        # Where it is not set, the topics may have another number.
+        self._partitions = kafka.partitions if "partitions" in kafka.model_fields_set else None
+        self._timeout = settings.tutor.replies.text_timeout
+        self._consumer = clients.consumer(settings.kafka, auto_offset_reset="none")
+        self._started = False
+        self._one_at_a_time = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._started:
+            await self._consumer.stop()
+
+    async def find(self, partition: int, offset: int) -> ChatReceived | None:
         """The message at this place; None where it is no longer kept.
 
         Raises TextUnreachable.
         """
-        known = self._recent.get((partition, offset))
+        known = await super().find(partition, offset)
         if known is not None:
             return known
         if offset < 0 or partition < 0 or partition >= (self._partitions or inf):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 import structlog
@@ -20,7 +20,6 @@ from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from app.mongo.dialogue import Dialogues
 from app.redis.keys import Keys
 from app.settings import RedisSettings
 from app.tutor.config import ReplySettings
@@ -56,6 +55,30 @@ class Conversation:
         return max((said.at for said in self.turns), default=through)
 
 
+class History(Protocol):
+    """What was said before Redis knew of it: `app.mongo.dialogue.Dialogues`.
+
+    Raises pymongo.errors.PyMongoError.
+    """
+
+    @property
+    def days(self) -> float:
+        """How long words are kept."""
+        ...
+
+    async def turns(self, user_id: str, limit: int) -> list[tuple[Said, str | None]]:
+        """The last turns of the dialogue, oldest first, at most `limit`; the tutor's with mode."""
+        ...
+
+    async def summary(self, user_id: str) -> Summary | None:
+        """The running summary."""
+        ...
+
+    async def keep(self, user_id: str, summary: Summary) -> None:
+        """Replace the summary by one of later turns."""
+        ...
+
+
 def encoded(said: Said, mode: str | None = None) -> bytes:
     """A turn as the list holds it; `mode` of the tutor's."""
     fields = {"id": said.id, "who": said.speaker, "text": said.text, "at": said.at}
@@ -67,14 +90,14 @@ class Conversations:
     then knows less of what was said, and says so in the log."""
 
     def __init__(
-        self, redis: Redis, settings: RedisSettings, dialogues: Dialogues, replies: ReplySettings
+        self, redis: Redis, settings: RedisSettings, history: History, replies: ReplySettings
     ) -> None:
         self._redis = redis
         self._keys = Keys(settings, AREA)
-        self._dialogues = dialogues
+        self._history = history
         self._settings = replies
         self._ttl = int(replies.conversation_ttl * 1000)
-        self._kept = int(dialogues.days * _DAY)
+        self._kept = int(history.days * _DAY)
         self._load = redis.register_script(LOAD)
         self._fill = redis.register_script(FILL)
         self._fold = redis.register_script(FOLD)
@@ -104,7 +127,7 @@ class Conversations:
             summary.through,
         )
         if kept:
-            await self._patiently(self._dialogues.keep(user_id, summary))
+            await self._patiently(self._history.keep(user_id, summary))
 
     async def _read(self, user_id: str) -> tuple[Conversation, bool]:
         turns, held, before = await self._run(
@@ -124,8 +147,8 @@ class Conversations:
 
     async def _fill_from_history(self, user_id: str) -> bool:
         read = asyncio.gather(
-            self._dialogues.turns(user_id, self._settings.conversation_turns),
-            self._dialogues.summary(user_id),
+            self._history.turns(user_id, self._settings.conversation_turns),
+            self._history.summary(user_id),
         )
         found = await self._patiently(read)
         if found is None:

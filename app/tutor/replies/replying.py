@@ -33,7 +33,7 @@ from app.tutor.config import ReplySettings
 from app.tutor.metrics import FEEDBACK, LOST, PUT_OFF, REPLIES
 from app.tutor.prompt.reply_contract import Asked, ReplyContract, Worded
 from app.tutor.providers.errors import NoAnswer, Reason, StoreDown
-from app.tutor.replies.chat_text_cache import ChatTextCache, TextUnreachable
+from app.tutor.replies.chat_text_cache import RecentTexts, TextUnreachable
 from app.tutor.replies.conversations import Conversations, encoded
 from app.tutor.replies.helping import Helping
 from app.tutor.replies.ledger import Claim, ClaimGone, ClaimLost, Finished, Ledger
@@ -95,7 +95,7 @@ class Replying:
         ledger: Ledger,
         conversations: Conversations,
         budgets: Budgets,
-        texts: ChatTextCache,
+        texts: RecentTexts,
         quiet: ProactiveMute,
         hearing: SafetyScreening,
         words: ReplyContract,

@@ -21,7 +21,7 @@ from agents.tutor import Send
 from app.tutor.config import HearingSettings
 from app.tutor.prompt.reply_contract import Danger, ReplyContract
 from app.tutor.providers.errors import StoreDown
-from app.tutor.replies.chat_text_cache import ChatTextCache
+from app.tutor.replies.chat_text_cache import RecentTexts
 from app.tutor.replies.messages import human_help, intervention
 from app.tutor.screening.proactive_mute import ProactiveMute
 from schemas.base import Event, now_ms
@@ -55,7 +55,7 @@ class SafetyScreening:
         settings: HearingSettings,
         long: int,
         *,
-        texts: ChatTextCache,
+        texts: RecentTexts,
         words: ReplyContract,
         quiet: ProactiveMute,
         waits: Waits,

@@ -1,5 +1,7 @@
 """Serving the emotion model inside one process: tokenise, batch, run, post."""
 
+import os
+
 from models.emotion.reading import Reading
 from models.emotion.serving.errors import (
     ModelUnavailable,
@@ -21,3 +23,7 @@ __all__ = [
     "Reading",
     "UnreadableText",
 ]
+
+# Before anything below loads it: ONNX Runtime 1.29 and later has telemetry on Linux, which is on
+# unless this says otherwise, and keeps an id in the temporary folder.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 from agents.runtime.topics import CHAT
 from app.kafka.topics import physical
 from app.settings import Settings
-from app.tutor.replies.chat_text_cache import ChatTextCache, TextUnreachable
+from app.tutor.replies.chat_text_cache import ChatTextCache, RecentTexts, TextUnreachable
 from tests.app.tutor.asking import a_chat, a_request
 from tests.topics import produce
 
@@ -48,6 +48,18 @@ async def test_of_the_forgotten_nothing_stays_in_memory(topics: Settings, texts:
     texts.remember(0, 10, chat)
     texts.forget("ada")
     assert await texts.find(0, 10) is None, "and the topic has never had it"
+
+
+async def test_memory_alone_has_the_last_ones_and_no_more():
+    texts = RecentTexts(1)
+    first, second = a_chat("ada", "one"), a_chat("ada", "two")
+    texts.remember(0, 1, first)
+    texts.remember(0, 2, second)
+    assert await texts.find(0, 1) is None
+    assert await texts.of(a_request(second, (0, 2))) == second
+    assert await texts.of(a_request(first, (0, 2))) is None, "another message's request"
+    texts.forget("ada")
+    assert await texts.find(0, 2) is None
 
 
 async def test_what_is_no_message_is_none(topics: Settings, texts: ChatTextCache):

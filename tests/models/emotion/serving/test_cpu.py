@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +26,28 @@ def test_several_threads_read_what_one_reads(artefact: Artefact) -> None:
     one, several = RunGraph(artefact, 1)(batch), RunGraph(artefact, 3)(batch)
     for first, second in zip(one, several, strict=True):
         assert np.array_equal(first, second)
+
+
+def test_the_runtime_keeps_no_telemetry(tmp_path: Path) -> None:
+    """Its own default is to: its session file stands in the temporary folder then."""
+    folders = []
+    for module in ("onnxruntime", "models.emotion.serving.cpu"):
+        folders.append(tmp_path / module)
+        folders[-1].mkdir()
+        # It sends nothing where it believes itself in CI.
+        unset = {"CI", "ORT_DISABLE_TELEMETRY"}
+        environment = {name: value for name, value in os.environ.items() if name not in unset}
+        subprocess.run(
+            [sys.executable, "-c", f"import {module}"],
+            env=environment | {"TMPDIR": str(folders[-1])},
+            check=True,
+            timeout=120,
+        )
+
+    left_alone, ours = ([*folder.iterdir()] for folder in folders)
+    if sys.platform == "linux":
+        assert left_alone, "the runtime has another default by now: see models.emotion.serving"
+    assert ours == []
 
 
 def test_a_processor_is_asked_whether_its_products_overflow(tmp_path: Path) -> None:
