@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from app.process.setting_sources import FILE, read_secret
 from models.tutor.context.config import ContextSettings
+from models.tutor.guard.config import GuardSettings
 from models.tutor.modes.config import ModeSettings
 from models.tutor.providers.config import ChoiceSettings, PriorSettings
 from models.tutor.safety.config import SafetySettings
@@ -338,6 +339,7 @@ class TutorSettings(_Group):
     context: ContextSettings = ContextSettings()
     modes: ModeSettings = ModeSettings()
     safety: SafetySettings = SafetySettings()
+    guard: GuardSettings = GuardSettings()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> TutorSettings:

@@ -15,6 +15,11 @@ ATTEMPTS = Counter(
     "Times a provider was asked, by outcome (answered, cancelled, or the failure's kind)",
     ["provider", "outcome"],
 )
+UNFIT = Counter(
+    "masterx_tutor_unfit_total",
+    "Answers that the reply guard has stopped, by why they were unfit",
+    ["provider", "reason"],
+)
 ENDINGS = Counter(
     "masterx_tutor_endings_total",
     "Answers that ended, by what the provider calls it (a few unknown names, then `other`)",

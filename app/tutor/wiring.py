@@ -25,6 +25,7 @@ from app.tutor.screening.proactive_mute import ProactiveMute
 from app.tutor.screening.safety_screening import SafetyScreening
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
+from models.emotion.language import LanguageNames
 from models.tutor.moves.serving.artefact import shipped
 
 
@@ -69,7 +70,9 @@ async def wired(
         shipped()
         asking = router.build(settings, accounts)
         stack.push_async_callback(asking.close)
-        composer = Composer(tutor, asking, layers, settings.words)
+        # The identifier takes a second and 57 MB.
+        named = LanguageNames(settings.emotion.language).of if tutor.guard.enabled else None
+        composer = Composer(tutor, asking, layers, settings.words, named)
         conversations = Conversations(redis, settings.redis, history, tutor.replies)
         quiet = ProactiveMute(store, tutor.hearing.quiet_for)
         hearing = SafetyScreening(

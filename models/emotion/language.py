@@ -87,10 +87,7 @@ class Languages:
         return self._ahead(words) < -self._settings.log_odds
 
     def _is_of_another_script(self, text: str) -> bool:
-        letters = _SIGNS.sub(" ", text)
-        count = len(_LETTER.findall(letters))
-        others = count - len(_LATIN.findall(letters))
-        return others > self._settings.other_script * count
+        return _other_letters(text) > self._settings.other_script
 
     def _is_clearly_known(self, part: str) -> bool:
         words = self._words(part)
@@ -106,14 +103,51 @@ class Languages:
         return known - next(others, -inf)
 
     def _words(self, text: str) -> list[str]:
-        """The first different words in Latin letters: `la la la` says no more than `la`."""
-        if "`" in text:
-            text = _QUOTED_CODE.sub(" ", text)
-        if _NO_WORD.search(text):
-            text = " ".join(each for each in text.split() if not _NO_WORD.search(each))
-        words = dict.fromkeys(_WORD.findall(text.lower()))
-        latin = words if text.isascii() else filter(_LATIN.match, words)
-        return list(islice(latin, self._settings.most_words))
+        return _latin_words(text, self._settings.most_words)
+
+
+class LanguageNames:
+    """Names the language of a text, where it is sure of it. For use from one thread."""
+
+    OTHER_SCRIPT: Final = "other"
+    """Stands for every language that is not written in Latin letters."""
+
+    def __init__(self, settings: LanguageSettings) -> None:
+        """Raises ArtefactProblem where `settings.compared` has one that py3langid has not."""
+        self._settings = settings
+        self._identifier = _identifier(tuple(sorted(settings.compared)))
+
+    def of(self, text: str, least_words: int, log_odds: float) -> str | None:
+        """ISO 639-1 code, OTHER_SCRIPT, or None where it is not sure.
+
+        least_words: different words from which a language is told
+        log_odds: against every other language
+        """
+        if not text.isascii() and _other_letters(text) > self._settings.other_script:
+            return self.OTHER_SCRIPT
+        words = _latin_words(text, self._settings.most_words)
+        if len(words) < least_words:
+            return None
+        (best, score), (_, second), *_ = self._identifier.rank(" ".join(words))
+        return best if score - second > log_odds else None
+
+
+def _other_letters(text: str) -> float:
+    """Share of letters that are of another script than Latin."""
+    letters = _SIGNS.sub(" ", text)
+    count = len(_LETTER.findall(letters))
+    return 1 - len(_LATIN.findall(letters)) / count if count else 0.0
+
+
+def _latin_words(text: str, most: int) -> list[str]:
+    """The first different words in Latin letters: `la la la` says no more than `la`."""
+    if "`" in text:
+        text = _QUOTED_CODE.sub(" ", text)
+    if _NO_WORD.search(text):
+        text = " ".join(each for each in text.split() if not _NO_WORD.search(each))
+    words = dict.fromkeys(_WORD.findall(text.lower()))
+    latin = words if text.isascii() else filter(_LATIN.match, words)
+    return list(islice(latin, most))
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
@@ -10,6 +12,9 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Truth = Floats | Bools
 """Of two outcomes: True or 1 is the positive one."""
+
+_Z95: Final = 1.96
+"""Standard deviations of a normal distribution within which 95% lie."""
 
 
 def auc(predicted: Floats, truth: Truth) -> float:
@@ -120,3 +125,12 @@ def reliability(confidence: Floats, correct: Bools, bins: int) -> list[dict[str,
 
 def _bin_of(probability: Floats, bins: int) -> npt.NDArray[np.int64]:
     return np.minimum((probability * bins).astype(np.int64), bins - 1)
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """95% interval of a share of `of` > 0 independent tries. Source: Wilson (1927)."""
+    z2 = _Z95**2
+    share, wide = hits / of, 1 + z2 / of
+    middle = (share + z2 / (2 * of)) / wide
+    half = _Z95 * np.sqrt(share * (1 - share) / of + z2 / (4 * of**2)) / wide
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

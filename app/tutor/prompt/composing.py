@@ -7,7 +7,8 @@ and an answer is told with what led to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 import orjson
@@ -44,6 +45,8 @@ from models.tutor.context.packing import pack
 from models.tutor.context.recall import Exchange, recall
 from models.tutor.context.summary import by_model_answer, by_model_request, compress
 from models.tutor.context.tokens import counter
+from models.tutor.guard.guard import GuardContext, LanguageOf, ReplyGuard
+from models.tutor.guard.signs import signs_of
 from models.tutor.modes.choice import ModeChoice, choose
 from models.tutor.modes.config import MODES
 from models.tutor.modes.signs import mood_of, signs
@@ -62,15 +65,23 @@ class Composer:
     """Finds the words (`app.tutor.prompt.reply_contract.ReplyContract`). One for each process.
 
     words: of the reasons, and of what is said without a model
+    language_of: names the language of a text; None: in which one a model answers is not looked at
 
-    Raises models.tutor's TemplateProblem, TokenizerProblem, LexiconProblem and BudgetTooSmall
+    Raises models.tutor's TemplateProblem, TokenizerProblem, LexiconProblem, SignsProblem and
+    BudgetTooSmall
     (all ValueErrors) for settings that cannot be used.
     """
 
     def __init__(
-        self, settings: TutorSettings, router: Router, layers: LayerOutcomes, words: Words
+        self,
+        settings: TutorSettings,
+        router: Router,
+        layers: LayerOutcomes,
+        words: Words,
+        language_of: LanguageOf | None = None,
     ) -> None:
         self._settings = settings
+        self._language_of = language_of
         self._words = words
         self._router = router
         self._layers = layers
@@ -79,6 +90,7 @@ class Composer:
         self._templates = load(context.templates, rungs=len(settings.modes.ladder))
         self._count = counter(context.tokenizer, context.tokenizer_margin)
         self._try_every_prompt()
+        signs_of(settings.guard.signs)
 
     def danger(self, text: str, reading: Mapping[Emotion, float]) -> Danger | None:
         """Whether a message is for a person rather than a model."""
@@ -111,6 +123,7 @@ class Composer:
                     turns=_turns(prompt.turns),
                     input_tokens=prompt.tokens,
                     asked_at=request.ingest_time,
+                    guard=self._guard(asked, choice, prompt),
                 ),
                 ScreenedListener(listener, self._screen),
             )
@@ -189,6 +202,24 @@ class Composer:
             summary=before.summary,
         )
         return self._packed(material)
+
+    def _guard(
+        self, asked: Asked, choice: ModeChoice, prompt: Prompt
+    ) -> Callable[[], ReplyGuard] | None:
+        """Makes what reads each attempt's answer to this prompt."""
+        settings, before = self._settings.guard, asked.conversation.turns
+        if not settings.enabled:
+            return None
+        context = GuardContext(
+            mode=choice.mode,
+            telling=choice.rung >= self._templates.rungs - 1,
+            learner="" if asked.said is None else asked.said.text,
+            before=tuple(turn.text for turn in before),
+            replies=tuple(turn.text for turn in before if turn.speaker is Speaker.TEACHER),
+            instructions=prompt.turns[0].text,
+            sayable=self._screen.help_message,
+        )
+        return partial(ReplyGuard, context, settings, self._language_of)
 
     def _try_every_prompt(self) -> None:
         """What no budget has room for is found when the worker starts, not when somebody asks."""

@@ -62,6 +62,8 @@ class FailureKind(StrEnum):
     """401, 402, 403, or a quota that is spent: the operator has to act."""
     REFUSED = "refused"
     """Another 4xx: it will not take this request, or does not know the model."""
+    UNFIT = "unfit"
+    """The reply guard has stopped its answer (`models/tutor/guard`)."""
 
 
 _TRY_AGAIN = frozenset(
@@ -70,6 +72,8 @@ _TRY_AGAIN = frozenset(
         *(FailureKind.RATE_LIMITED, FailureKind.SERVER),
     }
 )
+# What is unfit is not asked again: the same words are likely, and cost money. It tells of the
+# model's health: several in a row leave it alone.
 # What is slow is not asked again: half of the learner's patience is gone. 429 has a cooldown
 # of its own; what a provider refuses or withholds is about the request and not its health.
 _HARMLESS = frozenset(

@@ -4,7 +4,7 @@ In order:
 1. Wait for a free stream of this provider.
 2. Ask its circuit for permission.
 3. Reserve the most that this may cost.
-4. Stream; the first text takes the floor.
+4. Stream; the reply guard reads along; the first text that may be shown takes the floor.
 5. Say how it went: to the circuit, the budget, and the evidence for later choices.
 5 is done whatever happens, also to an attempt that is cancelled; nobody waits for it but
 the one that asks again after a failure.
@@ -14,16 +14,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+
+import structlog
 
 from app.tutor.config import TutorSettings
-from app.tutor.metrics import DISPATCH_SECONDS
+from app.tutor.metrics import DISPATCH_SECONDS, UNFIT
 from app.tutor.providers.answer_reader import Finished, Opened, Text, Thought, Void
 from app.tutor.providers.circuit import ProviderCircuit
-from app.tutor.providers.errors import ProviderFailure
+from app.tutor.providers.errors import FailureKind, ProviderFailure
 from app.tutor.providers.router_types import Answer, Ending, Request
 from app.tutor.usage.attempt_accounting import Attempt, AttemptAccounting, Provider, Pursuit
 from app.tutor.usage.budget import Budgets, Reservation
+from models.tutor.guard.guard import UnfitReply
+
+log = structlog.get_logger(__name__)
 
 
 class ProviderAttempt:
@@ -95,6 +101,8 @@ class ProviderAttempt:
             temperature=self._settings.temperature,
         )
         most = self._settings.max_output_chars
+        new_guard = pursuit.request.guard
+        guard = new_guard and new_guard()
         async with aclosing(parts):
             async for part in parts:
                 match part:
@@ -103,15 +111,44 @@ class ProviderAttempt:
                     case Text(text):
                         if attempt.first_text_at is None:
                             attempt.first_text_at = loop.time()
-                        if not await pursuit.floor.say(attempt.take(text, most)):
-                            raise asyncio.CancelledError
+                        taken = attempt.take(text, most)
+                        if guard is not None:
+                            with _unfit_as_failure(attempt):
+                                taken = guard.add(taken)
+                        await _say(attempt, taken)
                         if attempt.chars >= most:
                             attempt.finished = Finished(Ending.LENGTH, None, None)
-                            return
+                            break
                     case Thought(chars):
                         attempt.unseen += chars
                     case Void():
                         attempt.void()
+                        guard = new_guard and new_guard()
                         await pursuit.floor.give_up()
                     case Finished():
                         attempt.finished = part
+        if guard is not None and attempt.finished is not None:
+            with _unfit_as_failure(attempt):
+                rest = guard.end()
+            await _say(attempt, rest)
+
+
+async def _say(attempt: Attempt, text: str) -> None:
+    if text and not await attempt.pursuit.floor.say(text):
+        raise asyncio.CancelledError
+
+
+@contextmanager
+def _unfit_as_failure(attempt: Attempt) -> Iterator[None]:
+    try:
+        yield
+    except UnfitReply as unfit:
+        name = attempt.provider.name
+        UNFIT.labels(name, unfit.reason).inc()
+        log.info(
+            "tutor.reply_unfit",
+            event_id=attempt.pursuit.request.event_id,
+            provider=name,
+            reason=unfit.reason,
+        )
+        raise ProviderFailure(name, FailureKind.UNFIT) from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from models.tutor.guard.guard import ReplyGuard
 from models.tutor.providers.evidence import Situation
 
 
@@ -36,6 +38,7 @@ class Request:
         input_tokens: of the prompt as the packer counted them, >= 0.
         max_output_tokens: of this answer; None: the setting.
         asked_at: receipt of what it answers, ms; an erasure of the learner since then ends it.
+        guard: makes one that reads an attempt's answer; None: nobody is shown it.
     """
 
     event_id: str
@@ -45,6 +48,7 @@ class Request:
     input_tokens: int
     max_output_tokens: int | None = None
     asked_at: int | None = None
+    guard: Callable[[], ReplyGuard] | None = None
 
 
 class Ending(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from uuid import uuid4
 
@@ -13,6 +14,9 @@ from app.tutor.config import BudgetSettings
 from app.tutor.providers.errors import FailureKind, NoAnswer, Reason
 from app.tutor.store import TutorStore
 from app.tutor.usage.budget import Budgets
+from models.tutor.guard.config import GuardSettings
+from models.tutor.guard.guard import GuardContext, ReplyGuard
+from schemas.vocabulary import Task
 from tests.app.tutor.conftest import TIMEOUTS
 from tests.app.tutor.listening import Ear, metric, request
 from tests.app.tutor.sse import (
@@ -29,6 +33,9 @@ from tests.app.tutor.sse import (
 )
 
 F = FailureKind
+GUARD = partial(
+    ReplyGuard, GuardContext(Task.DIRECT, learner="Why is one half more?"), GuardSettings()
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ CASES = {
     "sends other JSON": Case(garbage("[1, 2]"), F.MALFORMED, 2),
     "sends no text": Case(garbage('{"choices": [{"delta": {"content": 7}}]}'), F.MALFORMED, 2),
     "sends half a character": Case(say("\ud83d"), F.EMPTY, 2),
+    "goes round in circles": Case(say("Be ", *["so it is "] * 9), F.UNFIT, shows=True),
+    "begins with a template's token": Case(say("<|im_start|>", "Because."), F.UNFIT),
     "reports an error": Case(garbage('{"error": {"message": "overloaded"}}'), F.SERVER, 2),
 }
 
@@ -73,7 +82,7 @@ async def one_pair(bench, first: Case, second: Case) -> None:
     names = [f"p{uuid4().hex[:10]}" for _ in "ab"]
     endpoints = [await bench.endpoint(case.behaviour) for case in (first, second)]
     router = await bench.router(dict(zip(names, endpoints, strict=True)))
-    asked, ear = request(), Ear()
+    asked, ear = request(guard=GUARD), Ear()
 
     async with asyncio.timeout(TIMEOUTS.overall + 10):
         try:

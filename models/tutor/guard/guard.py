@@ -1,0 +1,343 @@
+"""One reply, read while it is written.
+
+    while it is written   length, loops, tokens and turns of a template, our own prompt,
+                          another language, the answer given away
+    when it is whole      the learner's words alone, an earlier reply again, politeness alone
+
+What the learner or the conversation has said first is no fault: a lesson may be about HTML tags.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from models.tutor.guard.config import GuardSettings
+from models.tutor.guard.repetition import Loops, Sentences
+from models.tutor.guard.signs import signs_of
+from models.tutor.guard.values import Value, values
+from schemas.vocabulary import Task
+
+LanguageOf = Callable[[str, int, float], str | None]
+"""(text, least words, log-odds) -> a language's code, or None where that is not sure."""
+
+_WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
+_TAG: Final = re.compile(r"</?([A-Za-z][\w-]*(?: [\w-]+){0,3})(?: [^<>\n]{0,60})?/?>")
+_OPENED: Final = re.compile(r"(?:<[/|<]?\w{0,1}[^<>\n]{0,38}|\[/?[A-Za-z_]{0,16})$")
+"""What may become a tag or a token: not shown before that is known."""
+_CLAUSE: Final = re.compile(r"(?<=[.!?\u2026])\s+|\n+|[!,;:\u2013\u2014]\s")
+_SIGN: Final = re.compile(r"[*_`#>\u00a1\u00bf!.?,:;()\"\u201c\u201d\u201e\u2013\u2014-]+")
+_DIGIT: Final = re.compile(r"\d")
+_QUOTED: Final = re.compile(
+    r"```.*?(?:```|$)|`[^`\n]*`|\"[^\"\n]*\"|\u201c[^\u201d\n]*\u201d|\u201e[^\u201c\n]*\u201c"
+    r"|\u00ab[^\u00bb\n]*\u00bb|\*[^*\n]+\*",
+    re.DOTALL,
+)
+_LIST_NUMBER: Final = re.compile(r"(?:^|\n)[ \t>*_#]*(?:\w+[ \t]+)?$")
+_BACK: Final = 160
+"""Characters before a piece that are read again: longer than any token, tag or phrase."""
+
+
+class Unfit(StrEnum):
+    """Why a reply is not fit to be said."""
+
+    REPETITION = "repetition"
+    TEMPLATE = "template"
+    """Tokens of a chat template, made-up tags, or a turn in the learner's name."""
+    PROMPT = "prompt"
+    """Our own instructions, or talk about them."""
+    ECHO = "echo"
+    LANGUAGE = "language"
+    EMPTY = "empty"
+    """Politeness without content."""
+    LENGTH = "length"
+    GIVES_AWAY = "gives_away"
+    """The exercise's answer, where the learner is to find it."""
+
+
+class UnfitReply(Exception):
+    """A reply is not fit to be said. Holds none of its text."""
+
+    def __init__(self, reason: Unfit) -> None:
+        super().__init__(f"unfit: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class GuardContext:
+    """What a reply answers, and what it must not give away.
+
+    mode: of the reply
+    telling: whether it may tell the answer also in the Socratic mode (the last rung)
+    learner: the message that is answered; empty where the tutor speaks first
+    before: earlier turns, the newest last; replies: those of them that are the tutor's
+    instructions: our own words in the prompt; sayable: those of them that a reply may say
+    answers: known answers of the exercise
+    """
+
+    mode: Task
+    telling: bool = False
+    learner: str = ""
+    before: tuple[str, ...] = ()
+    replies: tuple[str, ...] = ()
+    instructions: str = ""
+    sayable: str = ""
+    answers: tuple[str, ...] = ()
+
+
+class ReplyGuard:
+    """Reads one reply. Raises UnfitReply as soon as it is unfit; then it is of no more use.
+
+    language_of: names a language; None: languages are not looked at
+    """
+
+    def __init__(
+        self,
+        context: GuardContext,
+        settings: GuardSettings,
+        language_of: LanguageOf | None = None,
+    ) -> None:
+        self._context = context
+        self._settings = settings
+        self._signs = signs_of(settings.signs)
+        self._said = "\n".join((*context.before, context.learner))
+        self._said_lower = self._said.lower()
+        self._loops = Loops(settings)
+        self._sentences = Sentences(settings)
+        self._last: deque[str] = deque(maxlen=settings.prompt_words)
+        self._ours = _runs(context.instructions, context.sayable, settings.prompt_words)
+        self._language_of = language_of
+        self._language = self._language_known()
+        self._answers = self._answers_to_keep()
+        self._text = ""
+        self._shown = 0
+        self._read = 0
+        self._tags = 0
+        self._tags_read = 0
+        self._code = False
+        self._language_read = 0
+
+    def add(self, piece: str) -> str:
+        """The next piece; returns what may be shown by now. Raises UnfitReply."""
+        begin = max(0, len(self._text) - _BACK)
+        self._text += piece
+        if len(self._text) > self._settings.most_chars:
+            raise UnfitReply(Unfit.LENGTH)
+        self._look_for_signs(begin)
+        cut = max(self._text.rfind(" "), self._text.rfind("\n")) + 1
+        if cut > self._read:
+            self._read_words(cut)
+        if len(self._text) - self._language_read >= self._settings.language_chars:
+            self._look_at_language(self._text[self._language_read :])
+            self._language_read = len(self._text)
+        opened = _OPENED.search(self._text, max(self._shown, len(self._text) - _BACK))
+        return self._show(len(self._text) if opened is None else opened.start())
+
+    def end(self) -> str:
+        """The reply is whole; returns what was not shown of it. Raises UnfitReply."""
+        self._read_words(len(self._text))
+        if self._sentences.end():
+            raise UnfitReply(Unfit.REPETITION)
+        self._look_at_language(self._text[self._language_read :])
+        self._look_at_language(self._text)
+        words = _words(self._text)
+        if self._echoes(words):
+            raise UnfitReply(Unfit.ECHO)
+        if len(words) >= self._settings.echo_words and any(
+            words == _words(reply) for reply in self._context.replies
+        ):
+            raise UnfitReply(Unfit.REPETITION)
+        if self._is_empty():
+            raise UnfitReply(Unfit.EMPTY)
+        return self._show(len(self._text))
+
+    def _show(self, end: int) -> str:
+        if end <= self._shown:
+            return ""
+        shown, self._shown = self._text[self._shown : end], end
+        return shown
+
+    # -- while it is written ---------------------------------------------------------------
+
+    def _look_for_signs(self, begin: int) -> None:
+        signs, text = self._signs, self._text
+        # From a line's begin, or `^` would match in the middle of one.
+        begin = text.rfind("\n", 0, begin) + 1 if text.rfind("\n", 0, begin) >= 0 else begin
+        if any(not self._said_first(found) for found in signs.token.finditer(text, begin)):
+            raise UnfitReply(Unfit.TEMPLATE)
+        if not signs.turn_unless.search(self._said):
+            found = signs.turn.search(text, begin)
+            if found is not None and self._begins_line(found.start()) and not self._in_code(found):
+                raise UnfitReply(Unfit.TEMPLATE)
+        if any(not self._said_first(found) for found in signs.phrase.finditer(text, begin)):
+            raise UnfitReply(Unfit.PROMPT)
+        for tag in _TAG.finditer(text, self._tags_read):
+            self._tags_read = tag.end()
+            self._look_at_tag(tag)
+
+    def _look_at_tag(self, tag: re.Match[str]) -> None:
+        name = tag[1].lower()
+        if f"<{name}" in self._said_lower or self._in_code(tag):
+            return
+        if name in self._signs.tags:
+            raise UnfitReply(Unfit.TEMPLATE)
+        if name.split()[0] not in self._signs.html:
+            self._tags += 1
+        if self._tags > self._settings.unknown_tags:
+            raise UnfitReply(Unfit.TEMPLATE)
+
+    def _said_first(self, found: re.Match[str]) -> bool:
+        """Whether the conversation had it before the reply did."""
+        return found.group().strip().lower() in self._said_lower
+
+    def _begins_line(self, place: int) -> bool:
+        return place == 0 or self._text[place - 1] == "\n"
+
+    def _in_code(self, found: re.Match[str]) -> bool:
+        before = self._text[: found.start()]
+        if before.count("```") % 2:
+            return True
+        return before[before.rfind("\n") + 1 :].count("`") % 2 == 1
+
+    def _read_words(self, end: int) -> None:
+        part, begin = self._text[self._read : end], self._read
+        self._read = end
+        for index, block in enumerate(part.split("```")):
+            self._code = self._code if index == 0 else not self._code
+            if not self._code and self._sentences.add(block):
+                raise UnfitReply(Unfit.REPETITION)
+            for word in _words(block):
+                if self._loops.add(word, code=self._code):
+                    raise UnfitReply(Unfit.REPETITION)
+                self._last.append(word)
+                if tuple(self._last) in self._ours:
+                    raise UnfitReply(Unfit.PROMPT)
+        if _same_sign(self._settings.same_sign).search(part):
+            raise UnfitReply(Unfit.REPETITION)
+        if self._answers and self._gives_away(self._text[max(0, begin - _BACK) : end]):
+            raise UnfitReply(Unfit.GIVES_AWAY)
+
+    # -- language --------------------------------------------------------------------------
+
+    def _language_known(self) -> str | None:
+        if self._language_of is None or self._signs.lesson.search(self._said):
+            return None
+        settings, plain = self._settings, _QUOTED.sub(" ", self._context.learner)
+        return self._language_of(plain, settings.asked_words, settings.asked_log_odds)
+
+    def _look_at_language(self, part: str) -> None:
+        if self._language is None or self._language_of is None:
+            return
+        settings = self._settings
+        plain = _QUOTED.sub(" ", part)
+        told = self._language_of(plain, settings.language_words, settings.language_log_odds)
+        if told is not None and told != self._language:
+            raise UnfitReply(Unfit.LANGUAGE)
+
+    # -- the answer ------------------------------------------------------------------------
+
+    def _answers_to_keep(self) -> tuple[tuple[str, tuple[Value, ...]], ...]:
+        """Answers that the conversation has not had yet: their words, and what they are worth."""
+        context, numbers = self._context, self._signs.numbers
+        if context.mode is not Task.SOCRATIC or context.telling:
+            return ()
+        words = " ".join(_words(_plain(self._said)))
+        known = [*self._named_before()]
+        kept: list[tuple[str, tuple[Value, ...]]] = []
+        for answer in map(_plain, context.answers):
+            worth = tuple(values(answer, numbers))[-1:]
+            if worth:
+                if not any(worth[0].same_as(each) for each in known):
+                    kept.append(("", worth))
+                continue
+            spelled = " ".join(_words(answer))
+            if spelled and f" {spelled} " not in f" {words} ":
+                kept.append((spelled, ()))
+        return tuple(kept)
+
+    def _named_before(self) -> Iterator[Value]:
+        """Numbers that the conversation has had, but for those that only stand in the problem."""
+        for text in map(_plain, (*self._context.before, self._context.learner)):
+            found = values(text, self._signs.numbers)
+            alone = len(found) == 1 and len(_words(text)) <= self._settings.try_words
+            for value in found:
+                if alone or not self._is_plain(value) or self._is_stated(text, value.start):
+                    yield value
+
+    def _is_plain(self, value: Value) -> bool:
+        return value.whole and 0 <= value.value < self._settings.plain_below
+
+    def _gives_away(self, text: str) -> bool:
+        text = _plain(text)
+        found = values(text, self._signs.numbers)
+        words = f" {' '.join(_words(text))} "
+        for spelled, worth in self._answers:
+            if spelled and f" {spelled} " in words:
+                # A letter, as of a choice of answers, stands in many words' place.
+                at = text.lower().find(spelled)
+                if len(spelled) > 1 or self._is_stated(text, at):
+                    return True
+            if worth and any(
+                each.same_as(worth[0]) and self._is_told(text, each) for each in found
+            ):
+                return True
+        return False
+
+    def _is_told(self, text: str, value: Value) -> bool:
+        if self._is_plain(value):
+            return self._is_stated(text, value.start)
+        return _LIST_NUMBER.search(text[: value.start]) is None or value.value.denominator > 1
+
+    def _is_stated(self, text: str, place: int) -> bool:
+        return self._signs.stated.search(text[max(0, place - _BACK) : place]) is not None
+
+    # -- when it is whole ------------------------------------------------------------------
+
+    def _echoes(self, words: Sequence[str]) -> bool:
+        settings, asked = self._settings, _words(self._context.learner)
+        if len(asked) < settings.echo_words or not words:
+            return False
+        theirs, ours = set(asked), set(words)
+        new = sum(word not in theirs for word in words) / len(words)
+        covered = len(theirs & ours) / len(theirs)
+        return new <= settings.echo_new and covered >= settings.echo_of
+
+    def _is_empty(self) -> bool:
+        """Whether hardly a word stands beside polite phrases; a number is content."""
+        if self._signs.thanks.search(self._context.learner) or _DIGIT.search(self._text):
+            return False
+        parts = [" ".join(_SIGN.sub(" ", part).split()) for part in _CLAUSE.split(self._text)]
+        others = [part for part in parts if not self._signs.polite.fullmatch(part)]
+        left = sum(len(_words(part)) for part in others)
+        return len(others) < len(parts) and left < self._settings.content_words
+
+
+def _plain(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+@lru_cache(maxsize=4)
+def _same_sign(times: int) -> re.Pattern[str]:
+    # Rules of a table and lines to write on are made of one sign.
+    return re.compile(rf"([^\s=_.*#~|+-])\1{{{times - 1}}}")
+
+
+@lru_cache(maxsize=64)
+def _runs(instructions: str, sayable: str, length: int) -> frozenset[tuple[str, ...]]:
+    """Runs of so many words of our instructions, but for those that a reply may say."""
+
+    def runs(text: str) -> set[tuple[str, ...]]:
+        words = _words(text)
+        return {tuple(words[at : at + length]) for at in range(len(words) - length + 1)}
+
+    return frozenset(runs(instructions) - runs(sayable))
