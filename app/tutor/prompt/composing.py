@@ -215,7 +215,6 @@ class Composer:
             telling=choice.rung >= self._templates.rungs - 1,
             learner="" if asked.said is None else asked.said.text,
             before=tuple(turn.text for turn in before),
-            replies=tuple(turn.text for turn in before if turn.speaker is Speaker.TEACHER),
             instructions=prompt.turns[0].text,
             sayable=self._screen.help_message,
         )

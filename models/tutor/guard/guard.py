@@ -2,7 +2,7 @@
 
     while it is written   length, loops, tokens and turns of a template, our own prompt,
                           another language, the answer given away
-    when it is whole      the learner's words alone, an earlier reply again, politeness alone
+    when it is whole      the learner's words alone, politeness alone
 
 What the learner or the conversation has said first is no fault: a lesson may be about HTML tags.
 """
@@ -76,7 +76,7 @@ class GuardContext:
     mode: of the reply
     telling: whether it may tell the answer also in the Socratic mode (the last rung)
     learner: the message that is answered; empty where the tutor speaks first
-    before: earlier turns, the newest last; replies: those of them that are the tutor's
+    before: earlier turns, the newest last
     instructions: our own words in the prompt; sayable: those of them that a reply may say
     answers: known answers of the exercise
     """
@@ -85,7 +85,6 @@ class GuardContext:
     telling: bool = False
     learner: str = ""
     before: tuple[str, ...] = ()
-    replies: tuple[str, ...] = ()
     instructions: str = ""
     sayable: str = ""
     answers: tuple[str, ...] = ()
@@ -149,10 +148,6 @@ class ReplyGuard:
         words = _words(self._text)
         if self._echoes(words):
             raise UnfitReply(Unfit.ECHO)
-        if len(words) >= self._settings.echo_words and any(
-            words == _words(reply) for reply in self._context.replies
-        ):
-            raise UnfitReply(Unfit.REPETITION)
         if self._is_empty():
             raise UnfitReply(Unfit.EMPTY)
         return self._show(len(self._text))

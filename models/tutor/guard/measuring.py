@@ -54,7 +54,6 @@ def context_of(reply: Reply) -> GuardContext:
         telling=telling,
         learner=reply.learner,
         before=reply.before,
-        replies=reply.before[1::2],
         instructions=told.text,
         answers=reply.answer,
     )

@@ -131,11 +131,18 @@ async def test_a_learner_may_choose_how_to_be_helped(topics: Settings, tmp_path:
     assert (final["mode"], final["because"]) == ("direct", ["the learner chose it"])
 
 
+LONG = (
+    "Count the slices first, then look at the plates beside them. Which of both has more, and why? "
+    "Write down what you see before you say it, and tell me the sum as soon as you have one. "
+    "We go on from there."
+)
+
+
 async def test_what_no_longer_fits_is_summarised_and_comes_back_when_it_is_asked_about(
     topics: Settings, tmp_path: Path
 ):
     context = {"budget": 1_400, "learning": {"trial": 0.0}}
-    async with Endpoint(say("Count the slices, " * 12)) as endpoint:
+    async with Endpoint(say(LONG)) as endpoint:
         settings = with_tutor(topics, endpoint, context=context)
         async with running(settings, tmp_path, "tutor", "push"):
             # Given a dialogue about pies, and then for long about trains
