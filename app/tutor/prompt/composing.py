@@ -49,6 +49,7 @@ from models.tutor.guard.guard import GuardContext, LanguageOf, ReplyGuard
 from models.tutor.guard.signs import signs_of
 from models.tutor.modes.choice import ModeChoice, choose
 from models.tutor.modes.config import MODES
+from models.tutor.modes.problem import is_a_try
 from models.tutor.modes.signs import mood_of, signs
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
@@ -210,10 +211,12 @@ class Composer:
         settings, before = self._settings.guard, asked.conversation.turns
         if not settings.enabled:
             return None
+        learner = "" if asked.said is None else asked.said.text
         context = GuardContext(
             mode=choice.mode,
             telling=choice.rung >= self._templates.rungs - 1,
-            learner="" if asked.said is None else asked.said.text,
+            learner=learner,
+            tried=is_a_try(learner, self._settings.modes),
             before=tuple(turn.text for turn in before),
             instructions=prompt.turns[0].text,
             sayable=self._screen.help_message,

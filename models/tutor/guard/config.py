@@ -11,7 +11,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class GuardSettings(BaseModel):
-    """What a model may not say to a learner. Chosen on `corpus/replies/rowan.jsonl`."""
+    """What a model may not say to a learner. Chosen on `models/tutor/corpus/replies`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,23 +29,31 @@ class GuardSettings(BaseModel):
         3, ge=2, description="how often in a row the same words stand there, at least"
     )
     loop_code: int = Field(
-        4, ge=1, description="times as much of both within code, where repeating is no fault"
+        3, ge=1, description="times as much of both within code, where repeating is no fault"
     )
     longest_loop: int = Field(40, ge=1, description="words of a loop that is looked for")
     window: int = Field(24, ge=10, description="last words of which `repeated` is the share")
     repeated: Share = Field(
-        0.6, description="share of runs of three words that stood in the reply before"
+        0.45, description="share of runs of three words that stood in the reply before"
     )
     same_sentence: int = Field(
         3, ge=2, description="times the same sentence or line stands in a reply, but for code"
     )
+    bare_lines: int = Field(
+        8, ge=2, description="lines in a row that hold a bullet or a number and no more"
+    )
     sentence_words: int = Field(4, ge=1, description="least words of a sentence that is counted")
     same_sign: int = Field(25, ge=4, description="times the same character in a row")
     prompt_words: int = Field(
-        8, ge=3, description="words in a row of our own instructions that give them away"
+        6, ge=3, description="words in a row of our own instructions that give them away"
     )
     unknown_tags: int = Field(
-        2, ge=1, description="made-up tags (`<next thing>`) outside code that are too many"
+        1,
+        ge=0,
+        description="made-up tags (`<next thing>`) outside code, at most; none at the begin",
+    )
+    html_tags: int = Field(
+        6, ge=0, description="tags of HTML outside code, at most, unless the lesson has any"
     )
     echo_new: Share = Field(0.2, description="most share of words that are new, of an echo")
     echo_of: Share = Field(0.6, description="least share of the learner's words, of an echo")
@@ -68,7 +76,10 @@ class GuardSettings(BaseModel):
         200, ge=40, description="characters of a reply after which its language is looked at again"
     )
     content_words: int = Field(
-        3, ge=1, description="words beside polite phrases that a reply needs at least"
+        3,
+        ge=1,
+        description="different words of a subject beside polite phrases that a reply needs at least"
+        ", but for a question that has one",
     )
     try_words: int = Field(
         4, ge=1, description="a message of one number and at most so many words is a try"

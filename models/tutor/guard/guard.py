@@ -10,18 +10,17 @@ What the learner or the conversation has said first is no fault: a lesson may be
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from models.tutor.guard.answers import Answers
 from models.tutor.guard.config import GuardSettings
 from models.tutor.guard.repetition import Loops, Sentences
 from models.tutor.guard.signs import signs_of
-from models.tutor.guard.values import Value, values
 from schemas.vocabulary import Task
 
 LanguageOf = Callable[[str, int, float], str | None]
@@ -31,7 +30,8 @@ _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 _TAG: Final = re.compile(r"</?([A-Za-z][\w-]*(?: [\w-]+){0,3})(?: [^<>\n]{0,60})?/?>")
 _OPENED: Final = re.compile(r"(?:<[/|<]?\w{0,1}[^<>\n]{0,38}|\[/?[A-Za-z_]{0,16})$")
 """What may become a tag or a token: not shown before that is known."""
-_CLAUSE: Final = re.compile(r"(?<=[.!?\u2026])\s+|\n+|[!,;:\u2013\u2014]\s")
+_SENTENCE: Final = re.compile(r"(?<=[.!?\u2026])\s+|\n+")
+_CLAUSE: Final = re.compile(r"[,;:\u2013\u2014]\s")
 _SIGN: Final = re.compile(r"[*_`#>\u00a1\u00bf!.?,:;()\"\u201c\u201d\u201e\u2013\u2014-]+")
 _DIGIT: Final = re.compile(r"\d")
 _QUOTED: Final = re.compile(
@@ -39,7 +39,6 @@ _QUOTED: Final = re.compile(
     r"|\u00ab[^\u00bb\n]*\u00bb|\*[^*\n]+\*",
     re.DOTALL,
 )
-_LIST_NUMBER: Final = re.compile(r"(?:^|\n)[ \t>*_#]*(?:\w+[ \t]+)?$")
 _BACK: Final = 160
 """Characters before a piece that are read again: longer than any token, tag or phrase."""
 
@@ -76,6 +75,7 @@ class GuardContext:
     mode: of the reply
     telling: whether it may tell the answer also in the Socratic mode (the last rung)
     learner: the message that is answered; empty where the tutor speaks first
+    tried: whether that message is a try rather than a question
     before: earlier turns, the newest last
     instructions: our own words in the prompt; sayable: those of them that a reply may say
     answers: known answers of the exercise
@@ -84,6 +84,7 @@ class GuardContext:
     mode: Task
     telling: bool = False
     learner: str = ""
+    tried: bool = False
     before: tuple[str, ...] = ()
     instructions: str = ""
     sayable: str = ""
@@ -107,17 +108,24 @@ class ReplyGuard:
         self._signs = signs_of(settings.signs)
         self._said = "\n".join((*context.before, context.learner))
         self._said_lower = self._said.lower()
+        self._markup = self._signs.markup.search(self._said) is not None
         self._loops = Loops(settings)
         self._sentences = Sentences(settings)
         self._last: deque[str] = deque(maxlen=settings.prompt_words)
         self._ours = _runs(context.instructions, context.sayable, settings.prompt_words)
         self._language_of = language_of
         self._language = self._language_known()
-        self._answers = self._answers_to_keep()
+        finds = context.mode is Task.SOCRATIC and not context.telling
+        self._answers = Answers(
+            context.answers if finds else (),
+            (*context.before, context.learner),
+            self._signs,
+            settings,
+        )
         self._text = ""
         self._shown = 0
         self._read = 0
-        self._tags = 0
+        self._tags: Counter[bool] = Counter()
         self._tags_read = 0
         self._code = False
         self._language_read = 0
@@ -178,13 +186,15 @@ class ReplyGuard:
 
     def _look_at_tag(self, tag: re.Match[str]) -> None:
         name = tag[1].lower()
-        if f"<{name}" in self._said_lower or self._in_code(tag):
+        if f"<{name}" in self._said_lower or self._markup or self._in_code(tag):
             return
         if name in self._signs.tags:
             raise UnfitReply(Unfit.TEMPLATE)
-        if name.split()[0] not in self._signs.html:
-            self._tags += 1
-        if self._tags > self._settings.unknown_tags:
+        known = name.split()[0] in self._signs.html
+        self._tags[known] += 1
+        most = self._settings.html_tags if known else self._settings.unknown_tags
+        begins = not known and not self._text[: tag.start()].strip()
+        if begins or (self._tags[known] > most and "<" not in self._said):
             raise UnfitReply(Unfit.TEMPLATE)
 
     def _said_first(self, found: re.Match[str]) -> bool:
@@ -215,7 +225,7 @@ class ReplyGuard:
                     raise UnfitReply(Unfit.PROMPT)
         if _same_sign(self._settings.same_sign).search(part):
             raise UnfitReply(Unfit.REPETITION)
-        if self._answers and self._gives_away(self._text[max(0, begin - _BACK) : end]):
+        if self._answers.told_in(self._text[max(0, begin - _BACK) : end]):
             raise UnfitReply(Unfit.GIVES_AWAY)
 
     # -- language --------------------------------------------------------------------------
@@ -235,90 +245,47 @@ class ReplyGuard:
         if told is not None and told != self._language:
             raise UnfitReply(Unfit.LANGUAGE)
 
-    # -- the answer ------------------------------------------------------------------------
-
-    def _answers_to_keep(self) -> tuple[tuple[str, tuple[Value, ...]], ...]:
-        """Answers that the conversation has not had yet: their words, and what they are worth."""
-        context, numbers = self._context, self._signs.numbers
-        if context.mode is not Task.SOCRATIC or context.telling:
-            return ()
-        words = " ".join(_words(_plain(self._said)))
-        known = [*self._named_before()]
-        kept: list[tuple[str, tuple[Value, ...]]] = []
-        for answer in map(_plain, context.answers):
-            worth = tuple(values(answer, numbers))[-1:]
-            if worth:
-                if not any(worth[0].same_as(each) for each in known):
-                    kept.append(("", worth))
-                continue
-            spelled = " ".join(_words(answer))
-            if spelled and f" {spelled} " not in f" {words} ":
-                kept.append((spelled, ()))
-        return tuple(kept)
-
-    def _named_before(self) -> Iterator[Value]:
-        """Numbers that the conversation has had, but for those that only stand in the problem."""
-        for text in map(_plain, (*self._context.before, self._context.learner)):
-            found = values(text, self._signs.numbers)
-            alone = len(found) == 1 and len(_words(text)) <= self._settings.try_words
-            for value in found:
-                if alone or not self._is_plain(value) or self._is_stated(text, value.start):
-                    yield value
-
-    def _is_plain(self, value: Value) -> bool:
-        return value.whole and 0 <= value.value < self._settings.plain_below
-
-    def _gives_away(self, text: str) -> bool:
-        text = _plain(text)
-        found = values(text, self._signs.numbers)
-        words = f" {' '.join(_words(text))} "
-        for spelled, worth in self._answers:
-            if spelled and f" {spelled} " in words:
-                # A letter, as of a choice of answers, stands in many words' place.
-                at = text.lower().find(spelled)
-                if len(spelled) > 1 or self._is_stated(text, at):
-                    return True
-            if worth and any(
-                each.same_as(worth[0]) and self._is_told(text, each) for each in found
-            ):
-                return True
-        return False
-
-    def _is_told(self, text: str, value: Value) -> bool:
-        if self._is_plain(value):
-            return self._is_stated(text, value.start)
-        return _LIST_NUMBER.search(text[: value.start]) is None or value.value.denominator > 1
-
-    def _is_stated(self, text: str, place: int) -> bool:
-        return self._signs.stated.search(text[max(0, place - _BACK) : place]) is not None
-
     # -- when it is whole ------------------------------------------------------------------
 
     def _echoes(self, words: Sequence[str]) -> bool:
-        settings, asked = self._settings, _words(self._context.learner)
+        settings, sides = self._settings, self._signs.sides
+        asked = [sides.get(word, word) for word in _words(self._context.learner)]
+        if words == _words(self._context.learner) and len(words) > 1:
+            return True
         if len(asked) < settings.echo_words or not words:
             return False
-        theirs, ours = set(asked), set(words)
-        new = sum(word not in theirs for word in words) / len(words)
+        said = [sides.get(word, word) for word in words]
+        theirs, ours = set(asked), set(said)
+        new = sum(word not in theirs for word in said) / len(said)
         covered = len(theirs & ours) / len(theirs)
         return new <= settings.echo_new and covered >= settings.echo_of
 
     def _is_empty(self) -> bool:
-        """Whether hardly a word stands beside polite phrases; a number is content."""
-        if self._signs.thanks.search(self._context.learner) or _DIGIT.search(self._text):
+        """Whether hardly a word of a subject stands beside polite phrases; a number is one."""
+        context, signs = self._context, self._signs
+        if signs.thanks.search(context.learner) or _DIGIT.search(self._text):
             return False
-        parts = [" ".join(_SIGN.sub(" ", part).split()) for part in _CLAUSE.split(self._text)]
-        others = [part for part in parts if not self._signs.polite.fullmatch(part)]
-        left = sum(len(_words(part)) for part in others)
-        return len(others) < len(parts) and left < self._settings.content_words
+        tried = context.tried and context.mode is not Task.ENCOURAGEMENT
+        if tried and signs.praise.search(self._text):
+            return False
+        polite, content = False, set[str]()
+        for sentence in _SENTENCE.split(self._text):
+            whole = [sentence] if self._is_polite(sentence) else _CLAUSE.split(sentence)
+            others = [part for part in whole if not self._is_polite(part)]
+            polite = polite or len(others) < len(whole)
+            found = {word for part in others for word in _words(part)} - signs.generic
+            if found and sentence.rstrip().endswith("?"):
+                return False
+            content |= found
+        return polite and len(content) < self._settings.content_words
 
-
-def _plain(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+    def _is_polite(self, part: str) -> bool:
+        plain = " ".join(_SIGN.sub(" ", part).split())
+        return self._signs.polite.fullmatch(plain) is not None
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    return _WORD.findall(text.lower().replace("\u2019", "'"))
 
 
 @lru_cache(maxsize=4)

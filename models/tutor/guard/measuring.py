@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.tutor.guard.config import GuardSettings
 from models.tutor.guard.guard import GuardContext, LanguageOf, ReplyGuard, Unfit, UnfitReply
+from models.tutor.modes.config import ModeSettings
+from models.tutor.modes.problem import is_a_try
 from models.tutor.prompts.instructions import OperatorText, instructions
 from models.tutor.prompts.templates import load
 from schemas.vocabulary import Task
@@ -53,6 +55,7 @@ def context_of(reply: Reply) -> GuardContext:
         mode=reply.mode,
         telling=telling,
         learner=reply.learner,
+        tried=is_a_try(reply.learner, ModeSettings()),
         before=reply.before,
         instructions=told.text,
         answers=reply.answer,

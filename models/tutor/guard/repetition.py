@@ -9,6 +9,7 @@ from typing import Final
 from models.tutor.guard.config import GuardSettings
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?\u2026])\s+|\n+")
+_BARE: Final = re.compile(r"[\W\d_]{1,4}")
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _RUN: Final = 3
 """Words of a run that is looked up among those before: two are often a phrase, four too rare."""
@@ -63,9 +64,13 @@ class Sentences:
         self._settings = settings
         self._open = ""
         self._times: Counter[str] = Counter()
+        self._bare = 0
 
     def add(self, text: str) -> bool:
-        """The next part of the text; whether a sentence has come too often by now."""
+        """The next part of the text; whether a sentence has come too often by now.
+
+        So has a line that holds no more than its bullet or its number.
+        """
         *whole, self._open = _SENTENCE_END.split(self._open + text)
         return any(map(self._too_often, whole))
 
@@ -74,6 +79,9 @@ class Sentences:
         return self._too_often(self._open)
 
     def _too_often(self, sentence: str) -> bool:
+        self._bare = self._bare + 1 if _BARE.fullmatch(sentence.strip()) else 0
+        if self._bare >= self._settings.bare_lines:
+            return True
         words = _LETTERS.findall(sentence.lower())
         if len(words) < self._settings.sentence_words:
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +33,7 @@ class _Template(_Table):
     turns_unless: Regex
     tags: tuple[str, ...]
     html: tuple[str, ...]
+    markup: Regex
 
 
 class _Prompt(_Table):
@@ -40,7 +42,13 @@ class _Prompt(_Table):
 
 class _Empty(_Table):
     sentences: tuple[Regex, ...]
+    generic: str
+    praise: Regex
     thanks: Regex
+
+
+class _Echo(_Table):
+    sides: dict[str, str]
 
 
 class _Language(_Table):
@@ -61,6 +69,7 @@ class _File(_Table):
     template: _Template
     prompt: _Prompt
     empty: _Empty
+    echo: _Echo
     language: _Language
     answer: _Answer
     numbers: _Numbers
@@ -73,8 +82,11 @@ class Signs:
     token: of a chat template, anywhere
     turn, turn_unless: a line that begins like a turn; a conversation in which that is no fault
     tags, html: names between < and > that are never, and always, a learner's to see
+    markup: a conversation in which any of them may stand
     phrase: about instructions
     polite: a whole sentence without content; thanks: a message to which it is an answer
+    generic: words that say nothing of a subject; praise: what is an answer to a try
+    sides: words that change when somebody is quoted
     lesson: a conversation about languages
     stated: what stands right before a number that is stated as the answer
     """
@@ -84,9 +96,13 @@ class Signs:
     turn_unless: re.Pattern[str]
     tags: frozenset[str]
     html: frozenset[str]
+    markup: re.Pattern[str]
     phrase: re.Pattern[str]
     polite: re.Pattern[str]
+    generic: frozenset[str]
+    praise: re.Pattern[str]
     thanks: re.Pattern[str]
+    sides: Mapping[str, str]
     lesson: re.Pattern[str]
     stated: re.Pattern[str]
     numbers: NumberWords
@@ -120,9 +136,13 @@ def signs_of(path: Path | None = None) -> Signs:
         turn_unless=compiled("template.turns_unless", file.template.turns_unless),
         tags=frozenset(file.template.tags),
         html=frozenset(file.template.html),
-        phrase=compiled("prompt.phrases", *file.prompt.phrases),
+        markup=compiled("template.markup", file.template.markup),
+        phrase=compiled("prompt.phrases", *file.prompt.phrases, lines=True),
         polite=compiled("empty.sentences", *file.empty.sentences),
+        generic=frozenset(file.empty.generic.split()),
+        praise=compiled("empty.praise", file.empty.praise),
         thanks=compiled("empty.thanks", file.empty.thanks),
+        sides=file.echo.sides,
         lesson=compiled("language.lesson", file.language.lesson),
         stated=compiled("answer.stated", file.answer.stated),
         numbers=NumberWords(file.numbers.ones, file.numbers.parts, frozenset(file.numbers.over)),

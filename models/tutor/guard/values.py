@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
@@ -23,6 +24,15 @@ _ROUNDED: Final = 2
 """Decimals from which a number may stand for one that has more."""
 
 
+class Form(StrEnum):
+    """How a number is written."""
+
+    FRACTION = "fraction"
+    DECIMAL = "decimal"
+    PERCENT = "percent"
+    WORDS = "words"
+
+
 @dataclass(frozen=True, slots=True)
 class NumberWords:
     """Words of numbers: `five`, of parts: `sixths`, and what stands between them: `5 over 6`."""
@@ -37,11 +47,13 @@ class Value:
     """A number in a text.
 
     places: decimals that were written; a fraction has none
+    form: how it was written
     start, end: where it stands
     """
 
     value: Fraction
     places: int
+    form: Form
     start: int
     end: int
 
@@ -68,7 +80,7 @@ def values(text: str, words: NumberWords) -> list[Value]:
 
 def _digits(text: str) -> Iterator[Value]:
     for found in _NUMBER.finditer(text):
-        places = 0
+        places, form = 0, Form.FRACTION
         if found["top"]:
             if int(found["bottom"]) == 0:
                 continue
@@ -78,15 +90,15 @@ def _digits(text: str) -> Iterator[Value]:
                 continue
             value = Fraction(int(found["over"]), int(found["under"]))
         else:
-            decimals = found["decimals"] or ""
+            form, decimals = Form.DECIMAL, found["decimals"] or ""
             places = len(decimals)
             whole = found["whole"].replace(",", "")
             value = Fraction(int(whole + decimals), 10**places)
         if found["sign"]:
             value = -value
-        yield Value(value, places, *found.span())
+        yield Value(value, places, form, *found.span())
         if found["percent"]:
-            yield Value(value / _HUNDRED, places and places + 2, *found.span())
+            yield Value(value / _HUNDRED, places and places + 2, Form.PERCENT, *found.span())
 
 
 def _spelled(text: str, words: NumberWords) -> Iterator[Value]:
@@ -96,11 +108,12 @@ def _spelled(text: str, words: NumberWords) -> Iterator[Value]:
         last = before[-1].group().lower() if before else ""
         if word in words.parts and last in words.ones:
             value = Fraction(words.ones[last], words.parts[word])
-            yield Value(value, 0, before[-1].start(), found.end())
+            yield Value(value, 0, Form.WORDS, before[-1].start(), found.end())
         elif word in words.ones:
             if len(before) > 1 and last in words.over:
                 top = words.ones.get(before[-2].group().lower())
                 if top is not None and words.ones[word]:
-                    yield Value(Fraction(top, words.ones[word]), 0, before[-2].start(), found.end())
-            yield Value(Fraction(words.ones[word]), 0, *found.span())
+                    value = Fraction(top, words.ones[word])
+                    yield Value(value, 0, Form.WORDS, before[-2].start(), found.end())
+            yield Value(Fraction(words.ones[word]), 0, Form.WORDS, *found.span())
         before = [*before[-1:], found]
