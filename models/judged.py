@@ -6,8 +6,9 @@ a text may see it either.
 
     enters  a text as its writer sent it: plain, or simple HTML as editors make it
     leaves  a copy of it without entities, tags and invisible signs, in NFKC, one apostrophe for all
-    callers the safety net (models/tutor/safety), the emotion model (models/emotion/serving), and
-            the checks of a prompt's fence (models/tutor/prompts/sanitising.py)
+    callers the safety net (models/tutor/safety), the emotion model (models/emotion/serving), the
+            checks of a prompt's fence (models/tutor/prompts/sanitising.py), and for the reply guard
+            app/tutor/prompt
 
 The copy is for judging only. What masterx stores, shows, summarises and puts into a prompt is the
 text itself. Everything here is pure, takes time in proportion to a text's length, and raises

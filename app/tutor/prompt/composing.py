@@ -28,6 +28,7 @@ from app.tutor.providers.router_types import (
     Request,
 )
 from app.tutor.screening.screened_listener import ScreenedListener, UnsafeReply
+from models.judged import judged_copy
 from models.tutor.context.material import (
     Layer,
     LayerUse,
@@ -211,13 +212,14 @@ class Composer:
         settings, before = self._settings.guard, asked.conversation.turns
         if not settings.enabled:
             return None
-        learner = "" if asked.said is None else asked.said.text
+        sent = "" if asked.said is None else asked.said.text
+        learner = judged_copy(sent)
         context = GuardContext(
             mode=choice.mode,
             telling=choice.rung >= self._templates.rungs - 1,
             learner=learner,
             tried=is_a_try(learner, self._settings.modes),
-            before=tuple(turn.text for turn in before),
+            before=(*(turn.text for turn in before), sent),
             instructions=prompt.turns[0].text,
             sayable=self._screen.help_message,
         )

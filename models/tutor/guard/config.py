@@ -81,6 +81,9 @@ class GuardSettings(BaseModel):
         description="different words of a subject beside polite phrases that a reply needs at least"
         ", but for a question that has one",
     )
+    thanks_words: int = Field(
+        6, ge=1, description="a message of at most so many words may be thanks or a greeting alone"
+    )
     try_words: int = Field(
         4, ge=1, description="a message of one number and at most so many words is a try"
     )

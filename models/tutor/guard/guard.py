@@ -74,9 +74,9 @@ class GuardContext:
 
     mode: of the reply
     telling: whether it may tell the answer also in the Socratic mode (the last rung)
-    learner: the message that is answered; empty where the tutor speaks first
+    learner: the judged copy of the message that is answered; empty where the tutor speaks first
     tried: whether that message is a try rather than a question
-    before: earlier turns, the newest last
+    before: earlier turns, the newest last, and the message as it was sent
     instructions: our own words in the prompt; sayable: those of them that a reply may say
     answers: known answers of the exercise
     """
@@ -108,6 +108,7 @@ class ReplyGuard:
         self._signs = signs_of(settings.signs)
         self._said = "\n".join((*context.before, context.learner))
         self._said_lower = self._said.lower()
+        self._roles = self._signs.turn_unless.search(self._said) is not None
         self._markup = self._signs.markup.search(self._said) is not None
         self._loops = Loops(settings)
         self._sentences = Sentences(settings)
@@ -170,14 +171,12 @@ class ReplyGuard:
 
     def _look_for_signs(self, begin: int) -> None:
         signs, text = self._signs, self._text
-        # From a line's begin, or `^` would match in the middle of one.
-        begin = text.rfind("\n", 0, begin) + 1 if text.rfind("\n", 0, begin) >= 0 else begin
         if any(not self._said_first(found) for found in signs.token.finditer(text, begin)):
             raise UnfitReply(Unfit.TEMPLATE)
-        if not signs.turn_unless.search(self._said):
-            found = signs.turn.search(text, begin)
-            if found is not None and self._begins_line(found.start()) and not self._in_code(found):
-                raise UnfitReply(Unfit.TEMPLATE)
+        # `^` is a line's begin, not the place from which is searched.
+        turns = () if self._roles else signs.turn.finditer(text, begin)
+        if not all(map(self._in_code, turns)):
+            raise UnfitReply(Unfit.TEMPLATE)
         if any(not self._said_first(found) for found in signs.phrase.finditer(text, begin)):
             raise UnfitReply(Unfit.PROMPT)
         for tag in _TAG.finditer(text, self._tags_read):
@@ -200,9 +199,6 @@ class ReplyGuard:
     def _said_first(self, found: re.Match[str]) -> bool:
         """Whether the conversation had it before the reply did."""
         return found.group().strip().lower() in self._said_lower
-
-    def _begins_line(self, place: int) -> bool:
-        return place == 0 or self._text[place - 1] == "\n"
 
     def _in_code(self, found: re.Match[str]) -> bool:
         before = self._text[: found.start()]
@@ -263,7 +259,10 @@ class ReplyGuard:
     def _is_empty(self) -> bool:
         """Whether hardly a word of a subject stands beside polite phrases; a number is one."""
         context, signs = self._context, self._signs
-        if signs.thanks.search(context.learner) or _DIGIT.search(self._text):
+        if _DIGIT.search(self._text):
+            return False
+        short = len(_words(context.learner)) <= self._settings.thanks_words
+        if short and signs.thanks.search(context.learner):
             return False
         tried = context.tried and context.mode is not Task.ENCOURAGEMENT
         if tried and signs.praise.search(self._text):

@@ -439,6 +439,28 @@ async def test_a_models_words_that_a_learner_should_not_see_go_no_further(
     assert "kill yourself" not in str(endpoint.seen[-1].body)
 
 
+async def test_an_unfit_reply_is_taken_back_and_another_one_is_told(
+    topics: Settings, tmp_path: Path
+):
+    async with Endpoint(say("Cut both ", "into sixths.")) as endpoint:
+        endpoint.script.append(say("A half ", "is more.", "<|im_end|>", "user"))
+        settings = with_tutor(topics, endpoint, replies={"piece_interval": 0.0})
+        async with running(settings, tmp_path, "tutor", "push"):
+            (request,) = await ask(settings, a_chat("ada", "why is a third less?"))
+            found = await shown(settings, "ada")
+            await ask(settings, a_chat("ada", "and then?"))
+            await shown(settings, "ada", final=2)
+    assert "A half" in str(found)
+    assert "im_end" not in str(found)
+    assert [each["status"] for each in found if each["type"] == "tutor_reply"] == [
+        *("superseded", "unavailable", "answered"),
+    ]
+    seen = page(found, request.reply_id)
+    assert (seen.text, seen.final["text"]) == ("Cut both into sixths.",) * 2
+    # The conversation does not remember what was unfit
+    assert "A half" not in str(endpoint.seen[-1].body)
+
+
 async def test_two_hundred_replies_are_under_way_in_one_worker(topics: Settings, tmp_path: Path):
     may_begin = asyncio.Event()
     async with Endpoint(say_when(may_begin, "Here ", "it is.")) as endpoint:

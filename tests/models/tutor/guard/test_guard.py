@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,6 +161,15 @@ def test_thanks_may_be_answered_with_politeness_alone() -> None:
     reply = "You're welcome! Good luck!"
     assert told(asked("thanks a lot"), reply)[1] is None
     assert told(asked("what is a verb"), reply)[1] is Unfit.EMPTY
+    greeting = asked("hi, can you tell me how a plant makes its food?")
+    assert told(greeting, "Hello! I'm happy to help.")[1] is Unfit.EMPTY
+
+
+def test_a_turn_in_the_learners_name_is_found_behind_one_in_code() -> None:
+    code = "```yaml\nuser: ada\n```\n"
+    assert told(asked("what does the key mean"), code, "It names you.")[1] is None
+    reply = (code, "It names you.\n", "User: ", "thanks")
+    assert told(asked("what does the key mean"), *reply)[1] is Unfit.TEMPLATE
 
 
 def test_a_language_lesson_may_be_in_another_language(names: LanguageNames) -> None:
@@ -183,24 +195,23 @@ def test_a_reply_that_is_too_long_ends_at_its_bound() -> None:
     assert SETTINGS.most_chars - 20 < len("".join(shown)) <= SETTINGS.most_chars
 
 
-def test_a_piece_costs_the_same_however_long_the_reply_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Counted in characters that patterns are given, not in time."""
+def test_a_piece_costs_the_same_however_long_the_reply_is() -> None:
+    """Counted in characters that are read again, not in time; in a reply of one long line."""
     reply = next(r for r in read(REPLIES / "rowan.jsonl") if r.reason is Unfit.LENGTH)
     guard = ReplyGuard(context_of(reply), SETTINGS.model_copy(update={"most_chars": 100_000}))
-    read_words: list[int] = []
-    original = ReplyGuard._read_words
+    begins: list[int] = []
+    signs = guard._signs
 
-    def counted(self: ReplyGuard, end: int) -> None:
-        read_words.append(end - self._read)
-        original(self, end)
+    class Counted:
+        def finditer(self, text: str, begin: int) -> Iterator[re.Match[str]]:
+            begins.append(len(text) - begin)
+            return signs.token.finditer(text, begin)
 
-    monkeypatch.setattr(ReplyGuard, "_read_words", counted)
+    guard._signs = replace(signs, token=Counted())  # type: ignore[arg-type]
     for at in range(0, len(reply.reply), 4):
         guard.add(reply.reply[at : at + 4])
-    assert sum(read_words) <= len(reply.reply)
-    assert max(read_words) < 40
+    assert len(begins) > 600
+    assert max(begins) < 200
 
 
 def test_a_file_of_signs_that_cannot_be_used_is_told(tmp_path: Path) -> None:
